@@ -1,0 +1,85 @@
+"""gridnorm: find the hidden grouping of unwanted variation, and normalize within it.
+
+Public names are resolved on first use, so that importing gridnorm costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gridnorm.arrays.arrayset import ArraySet
+    from gridnorm.arrays.simulate import simulate
+    from gridnorm.arrays.steps import background_correct, normalize_within
+    from gridnorm.core.groups import normalize_groups
+    from gridnorm.core.segments import Segments
+    from gridnorm.errors import (
+        DeviceError,
+        FitError,
+        FormatError,
+        GridnormError,
+        GridnormWarning,
+        LayoutError,
+        OptionError,
+        OutputError,
+    )
+    from gridnorm.workflow.inspect import inspect
+    from gridnorm.workflow.run import normalize, read, write
+
+_HOME = {
+    "ArraySet": "gridnorm.arrays.arrayset",
+    "simulate": "gridnorm.arrays.simulate",
+    "background_correct": "gridnorm.arrays.steps",
+    "normalize_within": "gridnorm.arrays.steps",
+    "normalize_groups": "gridnorm.core.groups",
+    "Segments": "gridnorm.core.segments",
+    "inspect": "gridnorm.workflow.inspect",
+    "normalize": "gridnorm.workflow.run",
+    "read": "gridnorm.workflow.run",
+    "write": "gridnorm.workflow.run",
+    "DeviceError": "gridnorm.errors",
+    "FitError": "gridnorm.errors",
+    "FormatError": "gridnorm.errors",
+    "GridnormError": "gridnorm.errors",
+    "GridnormWarning": "gridnorm.errors",
+    "LayoutError": "gridnorm.errors",
+    "OptionError": "gridnorm.errors",
+    "OutputError": "gridnorm.errors",
+}
+
+__all__ = [
+    "ArraySet",
+    "DeviceError",
+    "FitError",
+    "FormatError",
+    "GridnormError",
+    "GridnormWarning",
+    "LayoutError",
+    "OptionError",
+    "OutputError",
+    "Segments",
+    "background_correct",
+    "inspect",
+    "normalize",
+    "normalize_groups",
+    "normalize_within",
+    "read",
+    "simulate",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'gridnorm' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

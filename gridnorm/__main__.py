@@ -1,0 +1,5 @@
+"""``python -m gridnorm``."""
+
+from gridnorm.cli import main
+
+main()

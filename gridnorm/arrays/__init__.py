@@ -1,0 +1,1 @@
+"""Arrays: spots, layout, background, M and A, weights; thin over the core."""

@@ -1,0 +1,334 @@
+"""Background correction of foreground intensities, and the logarithms taken of the result.
+
+Each method treats each row (a channel of an array) by itself. Peer: limma's ``backgroundCorrect``; where limma
+silently returns uncorrected, infinite or mixed-up values, this raises, or notes what it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnorm.arrays import normexp
+from gridnorm.errors import FitError, OptionError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+_LEAST = 1e-18  # limma's "positive" in minimum
+_EDWARDS_ZERO, _EDWARDS_SHARE = 1e-16, 1.1  # limma's "not positive" in edwards, and by how much their share is widened
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Corrected intensities.
+
+    ``values`` is (row, spot) in the unit of the foreground. ``fits`` has one normexp fit a row, None for other
+    methods. ``notes`` are doubts about single rows, ready to be shown after the name of a file.
+    """
+
+    values: FloatArray
+    fits: tuple[normexp.NormexpFit, ...] | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    foreground: FloatArray
+    background: FloatArray | None
+    neighbours: _Neighbours | None
+    normexp_method: str
+
+    def difference(self) -> FloatArray:
+        return self.foreground if self.background is None else self.foreground - self.background
+
+
+@dataclass(frozen=True)
+class _Done:
+    values: FloatArray
+    fit: normexp.NormexpFit | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """One background method: what it does to a row, and what it has to be given."""
+
+    function: Callable[[_Row], _Done]
+    needs_background: bool
+    needs_position: bool
+    summary: str
+
+
+def default_method(has_background: bool) -> str:
+    """The method that ``auto`` stands for: normexp where a background was measured, else none."""
+    return "normexp" if has_background else "none"
+
+
+def correct(
+    foreground: FloatArray,
+    background: FloatArray | None,
+    method: str,
+    *,
+    offset: float = 0.0,
+    position: Sequence[IntArray] | None = None,
+    normexp_method: str = "saddle",
+    names: Sequence[str] | None = None,
+) -> Corrected:
+    """Correct foreground intensities for their local background.
+
+    Parameters
+    ----------
+    foreground, background
+        (row, spot) intensities, a row being one channel of one array. NaN is missing and stays missing.
+    method
+        A name of `METHODS`. ``none`` and ``normexp`` do without a background, the others do not.
+    offset
+        Added to the result of every method, also of ``none``.
+    position
+        (row, column) of each spot on the slide, for ``movingmin``; see `_neighbours`. What follows these two,
+        such as the block, is not used: neighbours cross the borders of blocks.
+    normexp_method
+        ``"saddle"`` or ``"mle"``.
+    names
+        What to call the rows in messages, such as ``("R", "G")``.
+
+    Raises
+    ------
+    OptionError
+        An unknown method, a background or position that the method needs and is not given, or shapes that differ.
+    FitError
+        The values of a row do not allow this method.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> correct(np.array([[5.0, 3.0]]), np.array([[1.0, 4.0]]), "half").values
+    array([[4. , 0.5]])
+    """
+    row_function = _checked(foreground, background, method, position)
+    if names is None:
+        names = [f"row {i + 1}" for i in range(foreground.shape[0])]
+    neighbours = _neighbours(position[0], position[1]) if row_function.needs_position and position is not None else None
+    values = np.empty(foreground.shape, dtype=np.float64)
+    fits: list[normexp.NormexpFit] = []
+    notes: list[str] = []
+    for i, name in zip(range(foreground.shape[0]), names, strict=True):
+        row = _Row(foreground[i], None if background is None else background[i], neighbours, normexp_method)
+        try:
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                done = row_function.function(row)
+        except FitError as error:
+            raise FitError(
+                f"{name}: {error.what}", found=error.found, expected=error.expected, hint=error.hint
+            ) from None
+        values[i] = done.values
+        notes += [f"{name}: {note}" for note in done.notes]
+        if done.fit is not None:
+            fits.append(done.fit)
+    if offset:
+        values += offset
+    return Corrected(values, tuple(fits) if fits else None, tuple(notes))
+
+
+def _checked(
+    foreground: FloatArray, background: FloatArray | None, method: str, position: Sequence[IntArray] | None
+) -> Method:
+    if method not in METHODS:
+        raise OptionError("unknown background method", found=repr(method), expected="one of " + ", ".join(METHODS))
+    known = METHODS[method]
+    if known.needs_background and background is None:
+        raise OptionError(
+            f"background method {method!r} needs background intensities, and none were measured",
+            hint="Use none, or normexp, which then works on the foreground alone",
+        )
+    if background is not None and background.shape != foreground.shape:
+        raise OptionError(
+            "foreground and background differ in shape", found=str(background.shape), expected=str(foreground.shape)
+        )
+    if known.needs_position:
+        if position is None:
+            raise OptionError(
+                f"background method {method!r} needs the positions of the spots on the slide",
+                hint="Give a layout, or use subtract or normexp",
+            )
+        if any(np.shape(p) != foreground.shape[1:] for p in position[:2]):
+            raise OptionError(
+                "there is not one position a spot",
+                found=", ".join(str(np.shape(p)) for p in position[:2]),
+                expected=str(foreground.shape[1:]),
+            )
+    return known
+
+
+# ---- methods -----------------------------------------------------------------------------------------------------
+
+
+def _none(row: _Row) -> _Done:
+    return _Done(row.foreground)
+
+
+def _subtract(row: _Row) -> _Done:
+    return _Done(row.difference())
+
+
+def _half(row: _Row) -> _Done:
+    return _Done(np.maximum(row.difference(), 0.5))
+
+
+def _minimum(row: _Row) -> _Done:
+    d = row.difference()
+    low = d < _LEAST
+    if not low.any():
+        return _Done(d)
+    positive = d[d >= _LEAST]
+    if positive.size == 0:
+        raise FitError(
+            "minimum cannot be used: no spot is brighter than its background",
+            found=f"{int(low.sum())} values, all of them zero or less",
+            expected="at least one positive value, half of which replaces the others",
+            hint="Use normexp or half",
+        )
+    return _Done(np.where(low, positive.min() / 2, d))
+
+
+def _edwards(row: _Row) -> _Done:
+    """Linear above a threshold, log-linear below (Edwards, Bioinformatics 19, 2003)."""
+    d = row.difference()
+    known = d[~np.isnan(d)]
+    if known.size == 0:
+        return _Done(d)
+    low = int((known < _EDWARDS_ZERO).sum())
+    share = _EDWARDS_SHARE * (low / known.size)
+    if share > 1 + 1e-13:  # 1.1 * 10/11 may round up
+        raise FitError(
+            "edwards cannot be used: too few spots are brighter than their background",
+            found=f"{low} of {known.size} values zero or less",
+            expected="at most 10/11 of them",
+            hint="Use normexp or half",
+        )
+    threshold = np.quantile(known, min(share, 1.0))
+    assert row.background is not None
+    below = threshold * np.exp(1 - (row.background + threshold) / row.foreground)
+    return _Done(np.where(d >= threshold, d, below))
+
+
+def _movingmin(row: _Row) -> _Done:
+    assert row.background is not None and row.neighbours is not None
+    lowest = row.neighbours.minimum(row.background)
+    lost = int((np.isnan(lowest) & ~np.isnan(row.foreground)).sum())
+    note = f"movingmin: {lost} spots have no background in their neighbourhood and are missing"
+    return _Done(row.foreground - lowest, None, (note,) if lost else ())
+
+
+def _normexp(row: _Row) -> _Done:
+    x = row.difference()
+    fit = normexp.fit(x, row.normexp_method)
+    notes = []
+    if fit.evaluations > normexp.MAX_EVALUATIONS and row.normexp_method == "saddle":
+        notes.append(f"normexp: the fit was stopped after {fit.evaluations} evaluations and may not be the optimum")
+    # far below any real noise: nothing lies below mu but by a hair, so sigma has no information
+    if fit.log_sigma - fit.log_alpha < np.log(1e-5):
+        notes.append(
+            f"normexp: the spread of the background is practically zero (sigma {np.exp(fit.log_sigma):.2g}, "
+            f"mean signal {np.exp(fit.log_alpha):.4g}); values below {fit.mu:.6g} come out as zero before the offset"
+        )
+    return _Done(normexp.signal(fit, x), fit, tuple(notes))
+
+
+METHODS: dict[str, Method] = {
+    "none": Method(_none, False, False, "foreground as it is"),
+    "subtract": Method(_subtract, True, False, "foreground minus background"),
+    "half": Method(_half, True, False, "the difference, but at least 0.5"),
+    "minimum": Method(
+        _minimum, True, False, "the difference; where not positive, half of the smallest positive one of the channel"
+    ),
+    "movingmin": Method(_movingmin, True, True, "foreground minus the lowest background of the 3 x 3 spots around"),
+    "edwards": Method(_edwards, True, False, "the difference, log-linear below a threshold near its zero"),
+    "normexp": Method(_normexp, False, False, "mean signal in a normal + exponential model of the difference"),
+}
+
+
+# ---- neighbours on the slide -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Neighbours:
+    """Spots grouped by position, and the up to nine positions in reach of each.
+
+    ``order`` sorts spots by position, ``starts`` are the positions' first places in it, ``place`` is the position
+    of each spot, ``reach`` is (9, position) with the number of positions standing for "no spot there".
+    """
+
+    order: IntArray
+    starts: IntArray
+    place: IntArray
+    reach: IntArray
+
+    def minimum(self, values: FloatArray) -> FloatArray:
+        """For each spot the smallest value in reach; missing ones are passed over, NaN if all are missing."""
+        if values.size == 0:
+            return values
+        v = np.where(np.isnan(values), np.inf, values)
+        at_position = np.append(np.minimum.reduceat(v[self.order], self.starts), np.inf)
+        lowest = at_position[self.reach].min(axis=0)
+        lowest[np.isinf(lowest)] = np.nan
+        return np.asarray(lowest[self.place])
+
+
+def _neighbours(slide_row: IntArray, slide_column: IntArray) -> _Neighbours:
+    """The 3 x 3 neighbourhoods on the physical grid of the whole slide.
+
+    Blocks do not matter: the last column of one is next to the first column of the next one, if their positions
+    say so (limma's matrix + printer route does the same). Positions without a spot are passed over, several spots
+    of one position all count, and the numbers need not be dense, so blocks may differ in size.
+    """
+    row, column = _squeezed(slide_row), _squeezed(slide_column)
+    width = int(column.max(initial=0)) + 3  # one empty column either side: no neighbour across the line's end
+    key = row * width + column + 1
+    positions, place = np.unique(key, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.searchsorted(place[order], np.arange(positions.size))
+    reach = np.full((9, positions.size), positions.size, dtype=np.int64)
+    steps = [dr * width + dc for dr in (-1, 0, 1) for dc in (-1, 0, 1)]
+    for i, step in enumerate(steps):
+        at = np.searchsorted(positions, positions + step)
+        found = at < positions.size
+        found[found] = positions[at[found]] == positions[found] + step
+        reach[i, found] = at[found]
+    return _Neighbours(order, starts, place, reach)
+
+
+def _squeezed(coordinate: IntArray) -> IntArray:
+    """The same adjacency with gaps closed to one empty line, so that stray positions cost nothing."""
+    lines, at = np.unique(np.asarray(coordinate, dtype=np.int64), return_inverse=True)
+    return np.asarray(np.concatenate([[0], np.cumsum(np.minimum(np.diff(lines), 2))])[at], dtype=np.int64)
+
+
+# ---- logarithms --------------------------------------------------------------------------------------------------
+
+
+def to_log_ratio(red: FloatArray, green: FloatArray) -> tuple[FloatArray, FloatArray, int]:
+    """``M = log2 R - log2 G`` and ``A = (log2 R + log2 G) / 2``, and how many intensities were not positive.
+
+    Intensities of zero or less have no logarithm: M and A of their spot are NaN. Each is counted once, so a spot
+    with both channels dark counts twice; intensities that were missing already do not count. Any shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> to_log_ratio(np.array([8.0, -1.0]), np.array([2.0, 4.0]))
+    (array([ 2., nan]), array([ 2., nan]), 1)
+    """
+    log_red, dark_red = to_log(red)
+    log_green, dark_green = to_log(green)
+    return log_red - log_green, (log_red + log_green) / 2, dark_red + dark_green
+
+
+def to_log(intensity: FloatArray) -> tuple[FloatArray, int]:
+    """``log2`` of corrected intensities, NaN where they are zero or less, and how many were; any shape."""
+    dark = intensity <= 0
+    return np.log2(np.where(dark, np.nan, intensity)), int(dark.sum())

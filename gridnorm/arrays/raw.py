@@ -1,0 +1,60 @@
+"""One array as a reader delivers it: plain data, nothing corrected yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+Column = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a reader is asked to deliver.
+
+    ``columns`` maps roles (``R G Rb Gb E Eb Block Row Column ID Name X Y Flags``) to column titles and
+    serves plain tables only. ``extra`` names further spot columns. ``keys_only`` leaves out Name, X and Y,
+    which files after the first do not need.
+    """
+
+    foreground: str | None = None
+    channels: tuple[str, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()
+    extra: tuple[str, ...] = ()
+    keys_only: bool = False
+
+
+@dataclass(frozen=True)
+class RawArray:
+    """One array file, decoded.
+
+    Shapes: ``foreground`` and ``background`` are (channel, spot) float64, missing and infinite cells NaN.
+    Text columns are NumPy bytes arrays (dtype ``S``) in UTF-8, numeric ones float64 or integers.
+    """
+
+    name: str
+    format: str
+    version: str
+    channels: tuple[str, ...]
+    wavelengths: tuple[str, ...]
+    foreground: FloatArray
+    background: FloatArray | None
+    spots: dict[str, Column]
+    flags: NDArray[np.int64] | None = None
+    header: dict[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    taken: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    missing: int = 0
+    infinite: int = 0
+
+    @property
+    def n_spots(self) -> int:
+        return int(self.foreground.shape[1])
+
+    def with_warnings(self, *texts: str) -> RawArray:
+        return replace(self, warnings=self.warnings + texts)

@@ -1,0 +1,146 @@
+"""Flags and weights: which spots enter a fit, and how much they count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnorm.arrays.grouping import find_column
+from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.errors import FormatError, OptionError
+
+FLAG_POLICIES = ("exclude", "ignore", "drop", "downweight")
+SATURATED = 65535.0  # full scale of a 16-bit scanner
+AREA_COLUMNS = ("area", "F Pixels")
+
+
+@dataclass(frozen=True, eq=False)
+class SpotUse:
+    """What flags and weights mean for the fits of one array.
+
+    Attributes
+    ----------
+    use
+        bool (spot,): spots that may enter a fit.
+    weights
+        float64 (spot,) for the fit, or None where all count alike.
+    dropped
+        bool (spot,): spots that are missing in the result.
+    reported
+        float64 (spot,): the column ``W`` of the result.
+    zero_weights
+        ``exclude`` or ``clamp`` (limma's rule: weight 0 still counts 1e-5).
+    """
+
+    use: NDArray[np.bool_]
+    weights: FloatArray | None
+    dropped: NDArray[np.bool_]
+    reported: FloatArray
+    zero_weights: str
+
+
+def flagged(flags: NDArray[np.int64] | None, n_spots: int) -> NDArray[np.bool_]:
+    """Spots with a negative flag (GenePix: −50 not found, −75 absent, −100 bad)."""
+    return np.zeros(n_spots, bool) if flags is None else flags < 0
+
+
+def use_of(
+    flags: NDArray[np.int64] | None, n_spots: int, policy: str, weights: FloatArray | None = None, *, clamp: bool = False
+) -> SpotUse:
+    """Turn the flags of an array and its spot weights into what a fit needs.
+
+    Parameters
+    ----------
+    flags, n_spots
+        Flag codes of the array (None: no flags) and its number of spots.
+    policy
+        ``exclude``: flagged spots are left out of the fit, get the curve like any spot, and have W = 0.
+        ``ignore``: flags mean nothing. ``drop``: flagged spots are missing in the result.
+        ``downweight``: flagged spots have weight 0 in limma's weighted path (limma's ``wtflags(0)``).
+    weights
+        float64 (spot,), 0 or more; NaN counts as 0.
+    clamp
+        Keep spots of weight 0 in the fit with weight 1e-5, as limma does.
+    """
+    if policy not in FLAG_POLICIES:
+        raise OptionError("unknown flag policy", found=repr(policy), expected=", ".join(FLAG_POLICIES))
+    if weights is not None and bool((weights < 0).any()):
+        raise OptionError("weights must not be negative", found=f"{np.nanmin(weights):g}")
+    marked = flagged(flags, n_spots)
+    nothing = np.zeros(n_spots, bool)
+    given = None if weights is None else np.where(np.isnan(weights), 0.0, weights)
+    reported = np.ones(n_spots) if given is None else given.copy()
+    if policy == "ignore" or not marked.any():
+        return SpotUse(~nothing, given, nothing, reported, "clamp" if clamp or policy == "downweight" else "exclude")
+    reported[marked] = 0.0
+    if policy == "downweight":
+        return SpotUse(~nothing, reported, nothing, reported, "clamp")
+    return SpotUse(~marked, given, marked if policy == "drop" else nothing, reported, "clamp" if clamp else "exclude")
+
+
+def weight_columns(spec: str, raw_columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Spot columns that ``--weights spec`` reads, among those of a file."""
+    if spec == "none":
+        return ()
+    if spec == "saturation":
+        return tuple(name for name in raw_columns if name.startswith("F") and name.endswith("% Sat."))
+    if spec.startswith("area:"):
+        return tuple(name for name in AREA_COLUMNS if name in raw_columns)[:1]
+    return (find_column(spec, raw_columns, "", "--weights"),) if raw_columns else (spec,)
+
+
+def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
+    """Weights of ``--weights``: ``none``, ``area:LOW,HIGH``, ``saturation`` or a column.
+
+    ``area`` rises from 0 at no area to 1 at LOW, and falls at the same slope above HIGH (limma's ``wtarea``).
+    ``saturation`` is one minus the largest share of saturated pixels of any channel, 0 where the foreground itself is
+    at full scale (65535).
+
+    Raises
+    ------
+    OptionError, FormatError
+        A malformed ``area``; no column for it; a weight column that is text or has negative numbers.
+    """
+    if spec == "none":
+        return None
+    if spec == "saturation":
+        return _saturation(raw)
+    if spec.startswith("area:"):
+        low, high = parse_area(spec)
+        names = [name for name in AREA_COLUMNS if name in raw.spots]
+        if not names:
+            raise FormatError("no spot area for --weights area", file=raw.name, expected="a column " + " or ".join(AREA_COLUMNS))
+        area = raw.spots[names[0]].astype(np.float64)
+        return np.clip(np.where(area <= high, np.minimum(area / low, 1.0), 1.0 - (area - high) / low), 0.0, None)
+    name = find_column(spec, raw.spots, raw.name, "--weights")
+    column = raw.spots[name]
+    if column.dtype.kind not in "fiu":
+        raise FormatError(f"the weights column {name!r} is text", file=raw.name, expected="numbers of 0 or more")
+    weights = column.astype(np.float64)
+    if (weights < 0).any():
+        raise FormatError(f"negative weights in column {name!r}", file=raw.name, found=f"{np.nanmin(weights):g}", expected="0 or more")
+    return weights
+
+
+def parse_area(spec: str) -> tuple[float, float]:
+    """LOW and HIGH of ``area:LOW,HIGH``; one number serves as both."""
+    parts = spec.removeprefix("area:").split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or numbers[0] <= 0 or numbers[-1] < numbers[0]:
+        raise OptionError("malformed spot area", found=repr(spec), expected="area:LOW,HIGH in pixels with 0 < LOW ≤ HIGH")
+    return numbers[0], numbers[-1]
+
+
+def _saturation(raw: RawArray) -> FloatArray:
+    weights = np.ones(raw.n_spots)
+    for name in weight_columns("saturation", tuple(raw.spots)):
+        share = raw.spots[name]
+        if share.dtype.kind in "fiu":
+            weights = np.minimum(weights, 1.0 - np.clip(np.nan_to_num(share.astype(np.float64)), 0, 100) / 100)
+    weights[(raw.foreground >= SATURATED).any(axis=0)] = 0.0
+    return weights

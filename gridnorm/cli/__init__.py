@@ -1,0 +1,111 @@
+"""The command line: thin; every command lives in a file of its own and is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+
+import click
+
+from gridnorm import __version__
+from gridnorm.errors import GridnormError
+
+# In the order in which a newcomer meets them.
+COMMANDS = {
+    "normalize": "Normalize array files into one table.",
+    "inspect": "Say what a file is: format, channels, layout and its evidence, flags, groups.",
+    "simulate": "Write array files with known truth.",
+    "doctor": "Show versions and the device, and why.",
+}
+INTERRUPTED, INTERNAL = 130, 70
+
+
+class _Commands(click.Group):
+    """Names and one-line helps without importing any command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"gridnorm.cli.{name}_command").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Commands: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: gridnorm normalize arrays/*.gpr --by print-tip -o normalized.tsv",
+)
+@click.version_option(__version__, prog_name="gridnorm", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Normalize arrays within the groups that carry their bias: print-tips, plates, pads, any column."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point of ``gridnorm``: runs a command and turns errors into messages and exit codes."""
+    # The CPU path is single-threaded; starting BLAS threads would only cost time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(run(args))
+
+
+def _terminated(number: int, frame: object) -> None:
+    # Leaving by an exception lets open outputs remove their temporary files.
+    raise SystemExit(128 + number)
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run a command line; its exit code."""
+    try:
+        result = cli.main(args=args, prog_name="gridnorm", standalone_mode=False)
+        sys.stdout.flush()
+        return int(result) if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("gridnorm: interrupted; nothing was written", err=True)
+        return INTERRUPTED
+    except GridnormError as error:
+        click.echo(f"gridnorm: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; that is no error of ours.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  keeps the interpreter's last flush quiet
+        return 0
+    except Exception as error:  # noqa: BLE001  the last line of defence: a message instead of a traceback
+        if os.environ.get("GRIDNORM_DEBUG"):
+            raise
+        place = _place(error)
+        click.echo(
+            f"gridnorm: internal error, please report it: {type(error).__name__}: {error} ({place}).\n"
+            "Set GRIDNORM_DEBUG=1 to see the traceback.",
+            err=True,
+        )
+        return INTERNAL
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "unknown place" if trace is None else f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119

@@ -1,0 +1,103 @@
+"""``gridnorm normalize``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gridnorm.cli.options import say, settings_options
+
+# Talk goes to stderr, data to stdout.
+
+
+@click.command("normalize", short_help="Normalize array files into one table.")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@settings_options
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    help="Result: .tsv .csv (also .gz), .parquet, - for stdout, or a folder (ends in / or exists): one file an array.  "
+    "[default: <stem>.normalized.tsv here]",
+)
+@click.option("--format", "form", type=click.Choice(["tsv", "csv", "tsv.gz", "csv.gz", "parquet"]), help="Format, where the name does not tell.")
+@click.option("--precision", metavar="N|full", default="6", show_default=True, help="Decimals, or full for the shortest exact text.")
+@click.option("--sidecar", metavar="FILE", help="Where the record of the run goes.  [default: OUT.gridnorm.json]")
+@click.option("--force", is_flag=True, help="Overwrite an existing result.")
+@click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the sidecar on stdout.")
+@click.option("--log-file", metavar="FILE", help="Also write what is said, with timings, to this file.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every warning.")
+def command(inputs: tuple[str, ...], **given: Any) -> int:
+    """Normalize array files within groups of spots, by default within print-tips.
+
+    INPUT: files, folders, globs, or a targets table with a column FileName. Formats are recognised by content.
+
+    \b
+    gridnorm normalize slide1.gpr slide2.gpr
+    gridnorm normalize arrays/ --background subtract -o out.tsv
+    gridnorm normalize targets.txt --preset limma --flags downweight
+    gridnorm normalize table.csv --columns R=ch2,G=ch1,ID=gene,Block=block --by Block
+    """
+    from gridnorm.workflow.output import Request, normalize_to
+    from gridnorm.workflow.settings import make_settings
+
+    own = {name: given.pop(name) for name in ("output", "form", "precision", "sidecar", "force", "dry_run", "as_json", "log_file", "quiet", "verbose")}
+    settings = make_settings({name: value for name, value in given.items() if value is not None})
+    request = Request(
+        output=own["output"],
+        form=own["form"],
+        precision=own["precision"],
+        sidecar=own["sidecar"],
+        force=own["force"],
+    )
+    if own["dry_run"]:
+        return _dry_run(inputs, settings, request)
+    outcome = normalize_to(inputs, settings, request)
+    _report(outcome, quiet=own["quiet"], verbose=own["verbose"], log_file=own["log_file"])
+    if own["as_json"]:
+        from gridnorm.workflow.sidecar import to_bytes
+
+        click.echo(to_bytes(outcome.sidecar).decode(), nl=False)
+    return outcome.exit_code
+
+
+def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
+    import json
+
+    from gridnorm.workflow.output import target_of
+    from gridnorm.workflow.plan import describe, make_plan
+
+    target = target_of(inputs, request)
+    plan = make_plan(inputs, settings, compare=not target.folder)
+    click.echo(json.dumps({**describe(plan), "output": target.path}, indent=1, ensure_ascii=False))
+    return 0 if plan.tasks and not plan.failures else 1 if plan.tasks else 3
+
+
+def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -> None:
+    from gridnorm.cli.table import summary
+
+    talk: list[str] = []
+    if not quiet:
+        if outcome.results:
+            talk += summary(outcome.results)
+        talk += _warnings(outcome.warnings, verbose)
+        talk += [f"skipped {file}: {reason}" for file, reason in outcome.skipped]
+    talk += [f"failed: {failure.error}" for failure in outcome.failures]
+    if not quiet:
+        talk += outcome.written
+    say(talk)
+    if log_file is not None:
+        from pathlib import Path
+
+        timings = [f"{name}: {seconds:.3f} s" for name, seconds in outcome.timings.items()]
+        Path(log_file).write_text("\n".join([*talk, *timings]) + "\n", encoding="utf-8")
+
+
+def _warnings(warnings: list[str], verbose: bool) -> list[str]:
+    shown = warnings if verbose or len(warnings) <= 8 else warnings[:6]
+    more = len(warnings) - len(shown)
+    lines = [f"warning: {text}" for text in shown]
+    return [*lines, f"warning: {more} more, see the sidecar or use -v"] if more else lines

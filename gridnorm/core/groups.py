@@ -1,0 +1,129 @@
+"""``normalize_groups``: the core on any table of numbers."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from gridnorm.core.backend import backend_for
+from gridnorm.core.methods import METHODS, normalize_within
+from gridnorm.core.segments import Segments
+from gridnorm.errors import GridnormWarning, OptionError
+
+
+def normalize_groups(
+    values: Any,
+    groups: Any,
+    method: str = "median",
+    covariate: Any = None,
+    weights: Any = None,
+    axis: int = 0,
+    *,
+    use: Any = None,
+    span: float = 0.3,
+    iterations: int = 4,
+    min_group: int = 0,
+    small_groups: str = "whole",
+) -> Any:
+    """Normalize numbers within groups: the grouped core on plain arrays and tables.
+
+    Parameters
+    ----------
+    values
+        NumPy array with one or two axes, pandas Series or DataFrame, or a list of numbers. NaN stays NaN and
+        takes no part in any fit.
+    groups
+        One label per position along ``axis``: array, list, Series, the name of a column level (for a DataFrame:
+        a list of several vectors crosses them). Missing labels form their own group.
+    method
+        ``median``, ``mean``, ``mad``, ``zscore`` or ``loess``.
+    covariate
+        For ``loess``: what the curve runs over; the shape of ``values``, or one number per position.
+    weights
+        Shape of ``values``, or one per position; 0 and NaN leave a value out of the fit, not out of the result.
+    axis
+        The axis that ``groups`` labels; entries along the other axis are independent of each other.
+    use
+        Boolean, like ``weights``: which values may enter the fit.
+    span, iterations
+        Of ``loess``: share of the group in each local fit; number of fits (the first plus robust ones).
+    min_group, small_groups
+        Groups with fewer values than ``min_group`` follow ``small_groups``: ``whole`` (fit of all values of that
+        entry), ``shrink``, ``error``. 0 fits every group by itself.
+
+    Returns
+    -------
+    Same kind as ``values``
+        float64, same shape; a DataFrame keeps its index and columns.
+
+    Raises
+    ------
+    OptionError
+        Unknown method, or lengths that do not agree.
+    FitError
+        An entry without any usable value, or too small groups with ``small_groups="error"``.
+
+    Warns
+    -----
+    GridnormWarning
+        When a loess group has so few values (n·span < 4) that the curve reproduces them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> normalize_groups(np.array([1.0, 2.0, 3.0, 10.0, 20.0, 30.0]), ["a", "a", "a", "b", "b", "b"])
+    array([ -1.,   0.,   1., -10.,   0.,  10.])
+    """
+    array = values.to_numpy() if hasattr(values, "to_numpy") else values
+    xp = backend_for(array).xp
+    array = xp.asarray(array)
+    if array.ndim not in (1, 2) or axis not in range(-array.ndim, array.ndim):
+        raise OptionError("values need one or two axes, and axis must be one of them", found=f"shape {array.shape}, axis {axis}")
+    axis %= array.ndim
+    vectors = groups if isinstance(groups, tuple | list) and groups and _is_vector(groups[0]) else [groups]
+    segments = Segments.from_labels(*vectors)
+    if segments.n_items != array.shape[axis]:
+        raise OptionError("labels and values differ in length", found=f"{segments.n_items} labels", expected=f"{array.shape[axis]} along axis {axis}")
+
+    def batch(given: Any) -> Any:
+        if given is None:
+            return None
+        plain = xp.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
+        return plain.T if plain.ndim == 2 and axis == 0 else plain
+
+    result = normalize_within(
+        xp.ascontiguousarray(xp.atleast_2d(batch(array))),
+        segments,
+        method,
+        covariate=batch(covariate),
+        weights=batch(weights),
+        use=batch(use),
+        minimum=min_group,
+        small_groups=small_groups,
+        span=span,
+        iterations=iterations,
+    )
+    if METHODS[method].needs_covariate:
+        _warn_tiny(result.fit.n, segments, span)
+    out = result.values[0] if array.ndim == 1 else result.values.T if axis == 0 else result.values
+    return _like(values, out)
+
+
+def _is_vector(value: Any) -> bool:
+    return not isinstance(value, str | bytes) and hasattr(value, "__len__")
+
+
+def _warn_tiny(n: Any, segments: Segments, span: float) -> None:
+    tiny = [str(label) for label, few in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True) if few]
+    if tiny:
+        shown = ", ".join(tiny[:5]) + (f" and {len(tiny) - 5} more" if len(tiny) > 5 else "")
+        text = f"loess with span {span} reproduces groups with fewer than {int(4 / span) + 1} values: {shown}; consider min_group=30"
+        warnings.warn(text, GridnormWarning, stacklevel=3)
+
+
+def _like(values: Any, out: Any) -> Any:
+    if hasattr(values, "columns"):
+        return type(values)(out, index=values.index, columns=values.columns)
+    if hasattr(values, "index") and hasattr(values, "to_numpy"):
+        return type(values)(out, index=values.index, name=values.name)
+    return out

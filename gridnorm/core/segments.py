@@ -1,0 +1,228 @@
+"""Segments: which items belong together. Labels become integer codes here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnorm.errors import OptionError
+
+NONE_LABEL = "(none)"
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """A partition of ``n_items`` items into groups, shared by every batch entry.
+
+    Segment ``g`` holds the items ``order[offsets[g]:offsets[g + 1]]``, in their original order.
+
+    Attributes
+    ----------
+    order
+        int64, shape (n_items,): item numbers sorted by segment, stable.
+    offsets
+        int64, shape (n_segments + 1,): where each segment starts in ``order``.
+    labels
+        One label per segment: a string, a number, or a tuple of them for crossed labels.
+
+    Examples
+    --------
+    >>> s = Segments.from_labels(["b", "a", "b", None])
+    >>> s.labels, s.offsets.tolist(), s.order.tolist()
+    (('a', 'b', '(none)'), [0, 1, 3, 4], [1, 0, 2, 3])
+    """
+
+    order: IntArray
+    offsets: IntArray
+    labels: tuple[Any, ...]
+    contiguous: bool = field(default=False)
+
+    @property
+    def n_items(self) -> int:
+        return int(self.order.size)
+
+    @property
+    def n_segments(self) -> int:
+        return int(self.offsets.size) - 1
+
+    @cached_property
+    def sizes(self) -> IntArray:
+        """Items per segment, int64 (n_segments,)."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def codes(self) -> IntArray:
+        """Segment of every item, int64 (n_items,)."""
+        codes = np.empty(self.n_items, np.int64)
+        codes[self.order] = np.repeat(np.arange(self.n_segments), self.sizes)
+        return codes
+
+    @classmethod
+    def single(cls, n_items: int, label: Any = "all") -> Segments:
+        """All items in one segment."""
+        return cls.uniform(n_items, 1, labels=(label,))
+
+    @classmethod
+    def uniform(cls, n_items: int, n_segments: int, labels: Sequence[Any] | None = None) -> Segments:
+        """Cut ``n_items`` consecutive items into ``n_segments`` pieces of one size.
+
+        Raises
+        ------
+        OptionError
+            If ``n_segments`` does not divide ``n_items``; the message names the nearest divisors.
+        """
+        if n_segments < 1 or n_items % n_segments:
+            below, above = _nearest_divisors(n_items, n_segments)
+            raise OptionError(
+                f"{n_items} items cannot be cut into {n_segments} groups of one size",
+                found=str(n_segments),
+                expected=f"a divisor of {n_items} (nearest: {below} and {above})",
+                hint="Unequal groups are given as labels",
+            )
+        offsets = np.arange(n_segments + 1, dtype=np.int64) * (n_items // n_segments)
+        return cls(np.arange(n_items), offsets, tuple(range(n_segments) if labels is None else labels), contiguous=True)
+
+    @classmethod
+    def from_codes(cls, codes: IntArray, labels: Sequence[Any]) -> Segments:
+        """Segments from integer codes 0…len(labels) − 1; a code without items gives an empty segment."""
+        codes = np.asarray(codes)
+        n = len(labels)
+        if codes.size and (codes.min() < 0 or codes.max() >= n):
+            raise OptionError("a group code lies outside the labels", found=f"{codes.min()}…{codes.max()}", expected=f"0…{n - 1}")
+        offsets = np.zeros(n + 1, np.int64)
+        np.cumsum(np.bincount(codes, minlength=n), out=offsets[1:])
+        # The smallest integer type makes the stable sort a radix sort.
+        small = codes.astype(np.min_scalar_type(max(n - 1, 0)), copy=False)
+        order = np.argsort(small, kind="stable").astype(np.int64, copy=False)
+        contiguous = bool((codes[1:] >= codes[:-1]).all())
+        return cls(order, offsets, tuple(labels), contiguous=contiguous)
+
+    @classmethod
+    def from_labels(cls, *labels: Any) -> Segments:
+        """Group items that share a label; several label vectors are crossed.
+
+        Parameters
+        ----------
+        *labels
+            1-D sequences or arrays of one length: numbers, strings, bytes, booleans or mixed objects.
+            ``None``, NaN, NaT and empty strings are *missing*: those items form their own group ``(none)``,
+            which sorts last.
+
+        Returns
+        -------
+        Segments
+            Groups in ascending order of label (numbers by value, text by code point); for crossed labels
+            in lexicographic order, only combinations that occur.
+
+        Raises
+        ------
+        OptionError
+            If no vector is given, or their lengths or dimensions differ.
+        """
+        if not labels:
+            raise OptionError("no labels were given", expected="at least one label per item")
+        coded = [_encode(values) for values in labels]
+        lengths = {codes.size for codes, _ in coded}
+        if len(lengths) > 1:
+            found = ", ".join(str(codes.size) for codes, _ in coded)
+            raise OptionError("label vectors differ in length", found=found, expected="one label per item in each")
+        codes, names = coded[0]
+        if len(coded) > 1:
+            codes, names = _cross(coded)
+        return cls.from_codes(codes, names)
+
+
+def _nearest_divisors(n: int, k: int) -> tuple[int, int]:
+    divisors = [d for d in range(1, n + 1) if n % d == 0] or [1]
+    return max((d for d in divisors if d <= max(k, 1)), default=1), min((d for d in divisors if d >= k), default=divisors[-1])
+
+
+def _encode(values: Any) -> tuple[IntArray, list[Any]]:
+    """Codes and sorted labels of one label vector; missing labels get the last code."""
+    array = values if isinstance(values, np.ndarray) else _as_array(values)
+    if array.ndim != 1:
+        raise OptionError("labels must be one-dimensional", found=f"shape {array.shape}", expected="one label per item")
+    missing = _missing(array)
+    if array.dtype.kind == "O":
+        return _encode_objects(array, missing)
+    present = array[~missing] if missing.any() else array
+    unique, inverse = _unique(present)
+    names = [_plain(v) for v in unique.tolist()]
+    codes = np.full(array.size, len(names), np.int64)
+    codes[~missing] = inverse
+    return (codes, [*names, NONE_LABEL]) if missing.any() else (codes, names)
+
+
+def _unique(present: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
+    """``np.unique`` with inverse, without a sort where integers span a small range (block numbers do)."""
+    if present.dtype.kind in "iu" and present.size:
+        low, high = int(present.min()), int(present.max())
+        if high - low <= 4 * present.size:
+            seen = np.bincount(present - low, minlength=high - low + 1) > 0
+            return np.flatnonzero(seen) + low, (np.cumsum(seen) - 1)[present - low]
+    unique, inverse = np.unique(present, return_inverse=True)
+    return unique, inverse.astype(np.int64, copy=False)
+
+
+def _encode_objects(array: NDArray[Any], missing: NDArray[np.bool_]) -> tuple[IntArray, list[Any]]:
+    plain = [NONE_LABEL if absent else _plain(value) for value, absent in zip(array.tolist(), missing.tolist(), strict=True)]
+    present = {value for value, absent in zip(plain, missing.tolist(), strict=True) if not absent}
+    # Numbers sort before text, each by value, so that mixed columns have one defined order.
+    names = sorted(present, key=lambda v: (isinstance(v, str), v if not isinstance(v, str) else 0, str(v)))
+    position = {name: code for code, name in enumerate(names)}
+    codes = np.array([len(names) if absent else position[value] for value, absent in zip(plain, missing.tolist(), strict=True)], np.int64)
+    return (codes, [*names, NONE_LABEL]) if missing.any() else (codes, names)
+
+
+def _as_array(values: Iterable[Any]) -> NDArray[Any]:
+    to_numpy = getattr(values, "to_numpy", None)
+    if to_numpy is not None:
+        return np.asarray(to_numpy())
+    listed = list(values)
+    kinds = {type(v) for v in listed}
+    if len(kinds) > 1 or kinds & {type(None)}:
+        array = np.empty(len(listed), object)
+        array[:] = listed
+        return array
+    return np.asarray(listed)
+
+
+def _missing(array: NDArray[Any]) -> NDArray[np.bool_]:
+    kind = array.dtype.kind
+    if kind == "f":
+        return np.isnan(array)
+    if kind == "M":
+        return np.isnat(array)
+    if kind == "S":
+        return np.asarray(array == b"")
+    if kind in "UT":
+        return np.asarray(array == "")
+    if kind == "O":
+        return np.array([v is None or v != v or v == "" or v == b"" for v in array.tolist()], bool)  # noqa: PLR0124
+    return np.zeros(array.size, bool)
+
+
+def _plain(value: Any) -> Any:
+    """A label as JSON can hold it: text for bytes, whole numbers without ``.0``."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
+def _cross(coded: list[tuple[IntArray, list[Any]]]) -> tuple[IntArray, list[Any]]:
+    """Combine label vectors pairwise; only combinations that occur get a code, so codes never overflow."""
+    codes, first = coded[0]
+    names: list[Any] = [(name,) for name in first]
+    for more, extra in coded[1:]:
+        unique, inverse = np.unique(codes * len(extra) + more, return_inverse=True)
+        names = [(*names[u // len(extra)], extra[u % len(extra)]) for u in unique.tolist()]
+        codes = inverse.astype(np.int64, copy=False)
+    return codes, names

@@ -1,0 +1,162 @@
+"""What to do with groups that hold too few values for a fit of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from gridnorm.core.apply import evaluate
+from gridnorm.core.backend import backend_for
+from gridnorm.core.fit import MERGED, SHRUNK, WHOLE, Fit, fit, pick
+from gridnorm.core.segments import Segments
+from gridnorm.errors import FitError, OptionError
+
+RULES = ("whole", "merge", "shrink", "error")
+
+
+def replace_small(
+    own: Fit,
+    values: Any,
+    segments: Segments,
+    minimum: int,
+    rule: str,
+    *,
+    position: Any = None,
+    arguments: dict[str, Any],
+) -> Fit:
+    """Replace the fits of groups with fewer than ``minimum`` values.
+
+    Parameters
+    ----------
+    own
+        Fits of the groups themselves.
+    values
+        (batch, item), as they were fitted.
+    minimum
+        Smallest number of values a group needs.
+    rule
+        ``whole``: the fit of all items of that batch entry. ``merge``: the group is pooled with the nearest
+        group that is large enough, and both take the pooled fit. ``shrink``: the fit of the whole, moved by
+        n/minimum of the group's own distance from it. ``error``: refuse.
+    position
+        (item, 2) coordinates; ``merge`` measures between the groups' centres.
+    arguments
+        What ``fit`` was called with: ``covariate``, ``weights``, ``use`` and its options.
+
+    Raises
+    ------
+    FitError
+        For ``error``, and where even the whole has fewer than ``minimum`` values.
+    """
+    if rule not in RULES:
+        raise OptionError("unknown rule for small groups", found=repr(rule), expected=", ".join(RULES))
+    backend = backend_for(values)
+    small = own.n < minimum
+    _refuse_tiny(own, small, minimum)
+    if rule == "error":
+        _refuse(own, segments, small, minimum)
+    if rule == "merge":
+        return _merge(own, values, segments, small, position, arguments)
+    whole = fit(values, Segments.single(segments.n_items), own.statistic, **arguments)
+    replaced = _with_whole(own, whole, small, backend)
+    return _shrink(own, replaced, values, segments, small, minimum, arguments, backend) if rule == "shrink" else replaced
+
+
+def _refuse_tiny(own: Fit, small: Any, minimum: int) -> None:
+    total = own.n.sum(axis=1)
+    if bool((small.any(axis=1) & (total < minimum)).any()):
+        raise FitError(
+            "too few usable values for this method",
+            found=f"{int(total.min())} in all groups together",
+            expected=f"at least {minimum}",
+            hint="Choose a simpler method such as median, or lower the limit with min-group",
+        )
+
+
+def _refuse(own: Fit, segments: Segments, small: Any, minimum: int) -> None:
+    named = [f"{segments.labels[g]} ({int(own.n[b, g])})" for b, g in zip(*(i.tolist() for i in small.nonzero()), strict=True)]
+    shown = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
+    raise FitError(f"{len(named)} groups have fewer than {minimum} usable values", found=shown)
+
+
+def _with_whole(own: Fit, whole: Fit, small: Any, backend: Any) -> Fit:
+    xp = backend.xp
+    batch, groups = small.shape
+    rows = xp.arange(batch * groups).reshape(batch, groups)
+    index = xp.where(small, xp.arange(batch)[:, None], rows)
+    source = xp.where(small, WHOLE, own.source).astype(own.source.dtype)
+    # The number of values stays the group's own: a report must show why it was replaced.
+    return replace(pick([own, whole], small.astype(int), index, source), n=own.n)
+
+
+def _shrink(own: Fit, replaced: Fit, values: Any, segments: Segments, small: Any, minimum: int, arguments: dict[str, Any], backend: Any) -> Fit:
+    xp = backend.xp
+    share = xp.where(small, own.n / max(minimum, 1), 0.0)
+    source = xp.where(small, SHRUNK, replaced.source).astype(replaced.source.dtype)
+    location, scale, curve = replaced.location, replaced.scale, replaced.curve
+    if location is not None:
+        pull = xp.where(own.n > 0, own.location - location, 0.0)
+        location = location + xp.where(small, share * pull, 0.0)
+    if scale is not None:
+        usable = small & (own.scale > 0) & (scale > 0)
+        ratio = xp.log(xp.where(usable, own.scale, 1.0) / xp.where(usable, scale, 1.0))
+        scale = scale * xp.exp(xp.where(usable, share * ratio, 0.0))
+    if curve is not None:
+        left = values - evaluate(replaced, arguments["covariate"], segments)
+        shift = fit(left, segments, "median", use=arguments["use"], weights=arguments["weights"]).location
+        move = xp.where(small & (own.n > 0), share * shift, 0.0).ravel()
+        curve = replace(curve, y=curve.y + xp.repeat(move, xp.diff(curve.offsets)))
+    return replace(replaced, location=location, scale=scale, curve=curve, source=source)
+
+
+def _merge(own: Fit, values: Any, segments: Segments, small: Any, position: Any, arguments: dict[str, Any]) -> Fit:
+    if position is None:
+        raise OptionError("groups can be merged only where their positions are known", hint="Use whole, shrink or error for small groups")
+    backend = backend_for(values)
+    xp = backend.xp
+    centre = fit(xp.asarray(position, dtype=xp.float64).T, segments, "moments").location
+    rows: list[Fit] = []
+    for b in range(small.shape[0]):
+        if not bool(small[b].any()):
+            rows.append(_row(own, b, backend))
+            continue
+        target = _nearest(centre, small[b], own, segments, xp)
+        used = xp.unique(target)
+        merged = Segments.from_codes(xp.searchsorted(used, target)[segments.codes], [segments.labels[g] for g in used.tolist()])
+        one = {key: value[b : b + 1] if key in ("covariate", "weights", "use") and value is not None else value for key, value in arguments.items()}
+        pooled = fit(values[b : b + 1], merged, own.statistic, **one)
+        index = xp.searchsorted(used, target)[None, :]
+        joined = xp.bincount(target, minlength=segments.n_segments) > 1
+        source = xp.where(joined[target], MERGED, 0)[None, :].astype(own.source.dtype)
+        rows.append(replace(pick([pooled], xp.zeros_like(index), index, source), n=own.n[b : b + 1]))
+    return _stack(rows, backend)
+
+
+def _nearest(centre: Any, small: Any, own: Fit, segments: Segments, xp: Any) -> Any:
+    """For every group the group whose fit it takes: itself, or the nearest large one (lowest number at ties)."""
+    large = (~small).nonzero()[0]
+    if large.size == 0:
+        raise FitError(
+            "no group is large enough to merge the small ones with",
+            found=f"largest group: {int(own.n.max())} usable values",
+            hint="Use whole for small groups, or lower the limit with min-group",
+        )
+    distance = xp.hypot(centre[0][:, None] - centre[0][large], centre[1][:, None] - centre[1][large])
+    distance = xp.where(xp.isfinite(distance), distance, xp.inf)
+    return xp.where(small, large[distance.argmin(axis=1)], xp.arange(segments.n_segments))
+
+
+def _row(own: Fit, b: int, backend: Any) -> Fit:
+    groups = own.n.shape[1]
+    index = backend.xp.arange(b * groups, (b + 1) * groups)[None, :]
+    return pick([own], backend.xp.zeros_like(index), index, own.source[b : b + 1])
+
+
+def _stack(rows: list[Fit], backend: Any) -> Fit:
+    if len(rows) == 1:
+        return rows[0]
+    xp = backend.xp
+    groups = rows[0].n.shape[1]
+    which = xp.repeat(xp.arange(len(rows))[:, None], groups, axis=1)
+    index = xp.repeat(xp.arange(groups)[None, :], len(rows), axis=0)
+    return pick(rows, which, index, xp.concatenate([row.source for row in rows]))

@@ -1,0 +1,96 @@
+"""Every error that gridnorm raises on purpose.
+
+A message says what happened, where (``a.gpr:31``), what was found, what was expected, and what to do.
+The exit code of the command line lives on the class.
+"""
+
+from __future__ import annotations
+
+
+class GridnormError(Exception):
+    """Base class of all errors that gridnorm raises on purpose.
+
+    Parameters
+    ----------
+    what
+        What happened, one sentence without a final full stop.
+    file
+        Name of the file concerned, without its folder.
+    line
+        1-based line number in that file.
+    found, expected
+        What stood there, and what should have.
+    hint
+        What the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        file: str | None = None,
+        line: int | None = None,
+        found: str | None = None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        # Positional args keep the exception picklable, so it crosses process pools whole.
+        super().__init__(what, file, line, found, expected, hint)
+        self.what = what
+        self.file = file
+        self.line = line
+        self.found = found
+        self.expected = expected
+        self.hint = hint
+
+    def __str__(self) -> str:
+        where = "" if self.file is None else self.file if self.line is None else f"{self.file}:{self.line}"
+        text = f"{where}: {self.what}" if where else self.what
+        if self.found is not None:
+            text += f"; found {self.found}"
+        if self.expected is not None:
+            text += f", expected {self.expected}" if self.found is not None else f"; expected {self.expected}"
+        if self.hint is not None:
+            text += f". {self.hint}"
+        return text
+
+
+class OptionError(GridnormError, ValueError):
+    """An option or argument has a value that it cannot have."""
+
+    exit_code = 2
+
+
+class FormatError(GridnormError):
+    """A file cannot be read as what it claims to be."""
+
+    exit_code = 3
+
+
+class LayoutError(GridnormError):
+    """The spots of a file contradict the layout, or the layout cannot be had."""
+
+    exit_code = 3
+
+
+class FitError(GridnormError):
+    """The data of an array do not allow the fit that was asked for."""
+
+    exit_code = 4
+
+
+class DeviceError(GridnormError):
+    """The device that was asked for cannot be used."""
+
+    exit_code = 5
+
+
+class OutputError(GridnormError):
+    """The result could not be written."""
+
+    exit_code = 6
+
+
+class GridnormWarning(UserWarning):
+    """A repair or a doubt about the data, worth a look; the text names file and line."""

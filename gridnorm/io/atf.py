@@ -1,0 +1,217 @@
+"""The Axon Text File container, shared by GPR and GAL files.
+
+Line 1 says ``ATF`` and a version, line 2 the number of header records and of columns, then come the records
+(``"Key=value"``), the column titles and the rows. Both counts are wrong in many files: the titles are looked for
+where they are declared and, failing that, everywhere in the header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnorm.errors import FormatError
+from gridnorm.io.table import Table, split
+from gridnorm.io.text import Text
+
+_HEADER_LINES = 2000  # how far titles are looked for; the longest header met has 60 lines
+_SEPARATORS = (b"\t", b",", b";")
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Atf:
+    """The header of an ATF file.
+
+    ``records`` and ``record_lines`` (1-based) have the same keys. ``start`` is the offset of the first data row and
+    ``line`` its 1-based line number.
+    """
+
+    version: str
+    records: dict[str, str]
+    record_lines: dict[str, int]
+    titles: tuple[str, ...]
+    separator: bytes
+    start: int
+    line: int
+    warnings: tuple[str, ...]
+
+
+def is_atf(head: bytes) -> bool:
+    """Whether a file begins like an ATF file."""
+    first = head[:4096].lstrip()[:5].strip(b'"').upper()
+    return first[:3] == b"ATF" and (len(first) == 3 or not chr(first[3]).isalnum())
+
+
+def lines(data: bytes, count: int = _HEADER_LINES) -> Iterator[tuple[int, int, bytes]]:
+    """Begin offset, past-the-end offset (with the LF) and content of the first lines."""
+    begin = 0
+    for _ in range(count):
+        end = data.find(b"\n", begin) + 1 or len(data)
+        if begin >= end:
+            return
+        yield begin, end, data[begin:end]
+        begin = end
+
+
+def parse(text: Text, is_titles: Callable[[list[str]], bool], expected: str) -> Atf:
+    """Read the header.
+
+    Parameters
+    ----------
+    text
+        The file, or a head of it that holds the whole header.
+    is_titles
+        Whether the cells of a line are the column titles.
+    expected
+        What the titles must hold, for messages.
+
+    Raises
+    ------
+    FormatError
+        No line holds the titles.
+    """
+    all_lines = list(lines(text.data))
+    warnings: list[str] = []
+    top = 0
+    declared: int | None = None
+    version = ""
+    if is_atf(text.data):
+        top = 1
+        version = all_lines[0][2].decode("utf-8", "replace").strip().strip('"')[3:].strip("\t ,;\"'")
+        counts = all_lines[1][2].replace(b",", b" ").replace(b'"', b" ").split() if len(all_lines) > 1 else []
+        if counts and counts[0].isdigit():
+            top, declared = 2, int(counts[0])
+    found: tuple[int, list[str], bytes] | None = None
+    if declared is not None and top + declared < len(all_lines):
+        found = _titles(all_lines, range(top + declared, top + declared + 1), is_titles)
+    if found is None:
+        found = _titles(all_lines, range(top, len(all_lines)), is_titles)
+        if found is None:
+            raise FormatError(
+                "no line holds the column titles",
+                text.name,
+                found=f"{len(all_lines)} lines without them",
+                expected=expected,
+                hint="Is the file cut off, or another kind of file?",
+            )
+        at = f"{text.name}:{found[0] + 1}"
+        if declared is not None:
+            warnings.append(
+                f"{at}: the header declares {declared} records and has {found[0] - top}; "
+                "the column titles were found here"
+            )
+        elif not top:
+            warnings.append(f"{at}: the file does not begin with an ATF line; the column titles were found here")
+    row, titles, separator = found
+    records, record_lines = _records(all_lines[top:row], top + 1, separator)
+    while titles and not titles[-1]:
+        titles.pop()
+    end = all_lines[row][1]
+    return Atf(version, records, record_lines, tuple(titles), separator, end, row + 2, tuple(warnings))
+
+
+def _titles(
+    all_lines: list[tuple[int, int, bytes]], rows: range, is_titles: Callable[[list[str]], bool]
+) -> tuple[int, list[str], bytes] | None:
+    for row in rows:
+        for separator in _SEPARATORS:
+            if separator in all_lines[row][2]:
+                cells = split(all_lines[row][2], separator)
+                if is_titles(cells):
+                    return row, cells, separator
+    return None
+
+
+def _records(found: list[tuple[int, int, bytes]], line: int, separator: bytes) -> tuple[dict[str, str], dict[str, int]]:
+    """Header records; the first ``=`` splits, TABs inside quotes stay, padding and quotes around go."""
+    records: dict[str, str] = {}
+    where: dict[str, int] = {}
+    last = ""
+    for at, (_, _, raw) in enumerate(found, line):
+        content = raw.strip().rstrip(separator + b"\t ").decode("utf-8", "replace")
+        if not content.strip('"'):
+            continue
+        key, equals, value = content.strip('"').replace('""', '"').partition("=")
+        if not equals and last:  # a value that goes on in the next line
+            records[last] += "\n" + key
+            continue
+        key = last = _unused(key.strip(" \t"), records)
+        records[key] = value.strip(' "')
+        where[key] = at
+    return records, where
+
+
+def _unused(key: str, records: dict[str, str]) -> str:
+    """A record that comes twice keeps both values."""
+    name, times = key, 1
+    while name in records:
+        times += 1
+        name = f"{key} ({times})"
+    return name
+
+
+def has_keys(titles: Sequence[str]) -> bool:
+    """Whether the columns that give a spot its place are there."""
+    return {"block", "column", "row"} <= {title.casefold() for title in titles}
+
+
+def position(titles: Sequence[str], name: str) -> int | None:
+    """Where a title stands: the exact one, else the first that differs only in case; None if there is none."""
+    if name in titles:
+        return titles.index(name)
+    folded = [title.casefold() for title in titles]
+    return folded.index(name.casefold()) if name.casefold() in folded else None
+
+
+def whole(values: NDArray[np.float64], title: str, table: Table, file: str) -> IntArray:
+    """A column of whole numbers as int64.
+
+    Raises
+    ------
+    FormatError
+        A cell is missing or no whole number; names its line.
+    """
+    good = np.abs(values) < 2**53
+    good &= np.trunc(values) == values
+    if not good.all():
+        row = int(np.argmin(good))
+        value = float(values[row])
+        raise FormatError(
+            f"column {title!r} needs a whole number in every row",
+            file,
+            table.line(row),
+            found="a missing value" if value != value else repr(value),
+            expected="a whole number",
+        )
+    return values.astype(np.int64)
+
+
+def repeated(block: IntArray, row: IntArray, column: IntArray, table: Table, file: str) -> str | None:
+    """Text of a warning if some (block, row, column) comes more than once, else None."""
+    keys = (block, row, column)
+    low = [int(key.min()) for key in keys]
+    span = [int(key.max()) - least + 1 for key, least in zip(keys, low, strict=True)]
+    if span[0] * span[1] * span[2] >= 2**62:
+        _, code = np.unique(np.stack(keys), axis=1, return_inverse=True)
+        code = code.reshape(-1).astype(np.int64)
+    else:
+        code = ((block - low[0]) * span[1] + (row - low[1])) * span[2] + (column - low[2])
+    if code.size < 2 or bool((np.diff(code) > 0).all()):  # in order, the usual case
+        return None
+    order = np.argsort(code, kind="stable")
+    again = order[1:][np.diff(code[order]) == 0]
+    if not again.size:
+        return None
+    second = int(again.min())
+    first = int(np.flatnonzero(code == code[second])[0])
+    rows = "1 row repeats" if again.size == 1 else f"{again.size} rows repeat"
+    spot = f"block {block[second]}, row {row[second]}, column {column[second]}"
+    return (
+        f"{file}:{table.line(second)}: {rows} the position of an earlier row; all were kept "
+        f"(first: {spot}, lines {table.line(first)} and {table.line(second)})"
+    )

@@ -1,0 +1,280 @@
+"""Files that are whole or absent.
+
+Data go to a hidden file ``.<name>.<host>-<pid>-<random>.tmp`` in the folder of the target; all files of one
+result are moved over their targets together, at the very end. What a killed run leaves behind is removed by
+:func:`sweep`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import socket
+import stat
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, TypeVar
+
+from gridnorm.errors import OptionError, OutputError
+
+T = TypeVar("T")
+
+STALE_AFTER = 3600.0  # seconds
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")
+_NAME_BYTES = 180  # of the target's name kept in a temporary one; file systems end at 255
+
+
+@dataclass(frozen=True)
+class _Pending:
+    name: str
+    target: Path
+    temporary: Path
+    handle: BinaryIO
+
+
+@dataclass(frozen=True)
+class _Moved:
+    file: _Pending
+    existed: bool
+    backup: Path | None
+
+
+class Output:
+    r"""The files of one result, put in place together when the ``with`` block ends well.
+
+    After an exception nothing remains and every target is as it was. Files are moved in the order in which
+    they were opened, so the one that says "complete" (the sidecar) is best opened last.
+
+    Parameters
+    ----------
+    force
+        Existing targets may be replaced.
+
+    Raises
+    ------
+    OptionError
+        A target exists and ``force`` is False.
+    OutputError
+        The folder is missing or closed, or the disk is full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with Output() as output:
+    ...     _ = output.open(folder / "a.tsv").write(b"x\n")
+    >>> (folder / "a.tsv").read_bytes()
+    b'x\n'
+    """
+
+    def __init__(self, force: bool = False) -> None:
+        self._force = force
+        self._pending: list[_Pending] = []
+        self._direct: list[tuple[str, BinaryIO]] = []
+
+    def __enter__(self) -> Output:
+        return self
+
+    def open(self, path: str | os.PathLike[str]) -> BinaryIO:
+        """A binary file to write to; it appears as ``path`` when the block ends."""
+        name = Path(path).name
+        # The file behind a link is replaced, not the link.
+        target = Path(path).resolve()
+        check_target(path, self._force)
+        if target.exists() and not target.is_file():  # /dev/null, a pipe: nothing to replace
+            handle = guard(name, _open_direct, target)
+            self._direct.append((name, handle))
+            return handle
+        temporary = target.with_name(_temporary_name(target.name))
+        handle = guard(name, _open_new, temporary)
+        self._pending.append(_Pending(name, target, temporary, handle))
+        return handle
+
+    def write(self, path: str | os.PathLike[str], data: bytes) -> None:
+        """Write one whole file, for instance a sidecar."""
+        handle = self.open(path)
+        guard(Path(path).name, handle.write, data)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            self._commit()
+        except BaseException:
+            self._discard()
+            raise
+
+    def _commit(self) -> None:
+        for name, handle in self._direct:
+            guard(name, handle.close)
+        for file in self._pending:
+            guard(file.name, _finish, file)
+        # Data are safe; from here on only renames, undone if one of them fails.
+        done: list[_Moved] = []
+        try:
+            for file in self._pending:
+                done.append(_Moved(file, file.target.exists(), _keep_old(file.target)))
+                guard(file.name, file.temporary.replace, file.target)
+        except BaseException:
+            for moved in reversed(done):
+                _restore(moved)
+            raise
+        for moved in done:
+            if moved.backup is not None:
+                with suppress(OSError):
+                    moved.backup.unlink()
+        for folder in {file.target.parent for file in self._pending}:
+            _sync_folder(folder)
+
+    def _discard(self) -> None:
+        for _, handle in self._direct:
+            with suppress(OSError):
+                handle.close()
+        for file in self._pending:
+            with suppress(OSError):
+                file.handle.close()
+            with suppress(OSError):
+                file.temporary.unlink()
+
+
+def check_target(path: str | os.PathLike[str], force: bool) -> None:
+    """Refuse early what could not be written at the end: an existing file, a missing or closed folder."""
+    name = Path(path).name
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise OutputError("the output is a folder", file=name, hint="Name a file in it")
+    if target.exists():
+        if target.is_file() and not force:
+            raise OptionError("the output exists already", file=name, hint="--force overwrites it")
+        if not target.is_file():
+            return
+    folder = target.parent
+    if not folder.is_dir():
+        what = f"the folder {folder.name!r} does not exist"
+        raise OutputError(what, file=name, hint="Create it, or choose another output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder {folder.name!r} cannot be written to", file=name, hint="Choose another output")
+
+
+def sweep(folder: str | os.PathLike[str]) -> list[str]:
+    """Remove temporary files that dead runs left in a folder; return their names.
+
+    A file goes when it was not written to for an hour, or when the process that made it on this machine is gone.
+    """
+    removed = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match is None:
+                continue
+            with suppress(OSError):
+                if not entry.is_file(follow_symlinks=False):
+                    continue
+                age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+                gone = match[1] == _host() and not _is_running(int(match[2]))
+                if gone or age > STALE_AFTER:
+                    Path(entry.path).unlink()
+                    removed.append(entry.name)
+    return sorted(removed)
+
+
+def guard(name: str, act: Callable[..., T], *arguments: Any) -> T:
+    """Call ``act``; an OSError (a broken pipe excepted) becomes an OutputError about the file ``name``."""
+    try:
+        return act(*arguments)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _explain(name, error) from error
+
+
+def _explain(name: str, error: OSError) -> OutputError:
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return OutputError("the disk is full", file=name, hint="Free some space, or choose another output")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        what = "the file cannot be written here"
+        return OutputError(what, file=name, found=error.strerror, hint="Choose another output")
+    if error.errno == errno.ENOENT:
+        return OutputError("the folder does not exist", file=name, hint="Create it, or choose another output")
+    return OutputError("the file could not be written", file=name, found=error.strerror or type(error).__name__)
+
+
+def _temporary_name(name: str) -> str:
+    short = name.encode("utf-8", "surrogateescape")[:_NAME_BYTES].decode("utf-8", "ignore")
+    return f".{short}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+
+
+def _host() -> str:
+    # Process numbers mean nothing on another machine that shares the folder.
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _is_running(pid: int) -> bool:
+    if os.name == "nt":  # signal 0 is not harmless there; the age decides
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _open_direct(target: Path) -> BinaryIO:
+    return target.open("wb")
+
+
+def _open_new(temporary: Path) -> BinaryIO:
+    # Not tempfile: its files are private to the user, and the result would be too.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(temporary, flags, 0o666), "wb")
+
+
+def _finish(file: _Pending) -> None:
+    file.handle.flush()
+    os.fsync(file.handle.fileno())
+    file.handle.close()
+    with suppress(FileNotFoundError, PermissionError):
+        file.temporary.chmod(stat.S_IMODE(file.target.stat().st_mode))
+
+
+def _keep_old(target: Path) -> Path | None:
+    """A second name for what the target holds now, so that it can be put back."""
+    backup = target.with_name(_temporary_name(target.name))
+    try:
+        os.link(target, backup)
+    except OSError:  # nothing there, or a file system without links
+        return None
+    return backup
+
+
+def _restore(moved: _Moved) -> None:
+    with suppress(OSError):
+        if moved.backup is not None:
+            moved.backup.replace(moved.file.target)
+            # Renaming one of two names of the same file does nothing, and both names stay.
+            moved.backup.unlink(missing_ok=True)
+        elif not moved.existed and not moved.file.temporary.exists():
+            moved.file.target.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,258 @@
+"""From a file on disk to UTF-8 bytes with LF or CR LF lines.
+
+Compression and encoding are recognised by content, never by the file's name. Nothing is repaired silently:
+whatever changes the meaning of the bytes is named in ``Text.warnings``.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gridnorm.errors import FormatError
+
+_GZIP = b"\x1f\x8b"
+# What people hand over instead of a text file: first bytes, what it is, what to do.
+_NOT_TEXT = (
+    (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx)", "Unpack it, or save the sheet as tab-separated text"),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook (.xls)", "Save the sheet as tab-separated text"),
+    (b"BZh", "a bzip2 file", "Unpack it, or compress it with gzip"),
+    (b"\xfd7zXZ", "an xz file", "Unpack it, or compress it with gzip"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "Unpack it, or compress it with gzip"),
+    (b"II*\x00", "a TIFF image", "Give the results file of the image analysis"),
+    (b"MM\x00*", "a TIFF image", "Give the results file of the image analysis"),
+    (b"%PDF", "a PDF", "Give the results file of the image analysis"),
+)
+_BOMS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\x00\x00\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+_BLOCK = 1 << 19  # bytes per vectorized step: temporaries stay in the cache
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text of one file.
+
+    ``data`` is UTF-8 and its lines end in LF or CR LF; ``encoding`` is what stood on disk. ``size`` (bytes) and
+    ``sha256`` (hex) belong to the file as it lies on disk, compressed or not; ``sha256`` is empty for a head.
+    """
+
+    name: str
+    data: bytes
+    encoding: str
+    warnings: tuple[str, ...]
+    size: int
+    sha256: str
+
+
+def load(path: str | os.PathLike[str]) -> Text:
+    r"""Read a whole file, plain or gzip, in any usual encoding.
+
+    Returns
+    -------
+    The text, with the size and the SHA-256 of the file on disk.
+
+    Raises
+    ------
+    FormatError
+        The file cannot be opened, is empty, is damaged, or is no text.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "a.txt")
+    ...     _ = path.write_bytes(b"Rgn R\xb2\n")
+    ...     load(path).data.decode()
+    'Rgn R²\n'
+    """
+    from hashlib import sha256
+
+    name = Path(path).name
+    raw = _read(Path(path), name, -1)
+    digest = sha256(raw).hexdigest()
+    warnings: list[str] = []
+    data = _gunzip(raw, name, warnings) if raw.startswith(_GZIP) else raw
+    text, encoding = _to_utf8(data, name, warnings, whole=True)
+    return Text(name, text, encoding, tuple(warnings), len(raw), digest)
+
+
+def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
+    """Read the first ``n`` bytes of the text of a file, and only those, cut after the last whole line.
+
+    A gzip file is decompressed only as far as needed. Damage behind the head goes unnoticed.
+
+    Raises
+    ------
+    FormatError
+        The file cannot be opened, is empty, or its beginning is no text.
+    """
+    name = Path(path).name
+    raw = _read(Path(path), name, n)
+    size = Path(path).stat().st_size
+    whole = size <= n
+    data = raw
+    if raw.startswith(_GZIP):
+        decoder = zlib.decompressobj(31)
+        try:
+            data = decoder.decompress(raw, n)
+        except zlib.error as error:
+            raise FormatError("the gzip data are damaged", name, found=str(error), hint="Copy the file again") from None
+        whole = whole and decoder.eof and not decoder.unused_data
+    warnings: list[str] = []
+    text, encoding = _to_utf8(data, name, warnings, whole)
+    if not whole:
+        text = text[: text.rfind(b"\n") + 1] or text
+    return Text(name, text, encoding, tuple(warnings), size, "")
+
+
+def _read(path: Path, name: str, n: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(n)
+    except OSError as error:
+        raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None
+
+
+def _gunzip(raw: bytes, name: str, warnings: list[str]) -> bytes:
+    """All members of a gzip file; a cut or followed-by-something file is an error, never a shorter table."""
+    parts: list[bytes] = []
+    rest = raw
+    while rest:
+        if not rest.startswith(_GZIP):
+            if not rest.strip(b"\0"):
+                warnings.append(f"{name}: {len(rest)} zero bytes behind the gzip data were ignored")
+                break
+            raise FormatError(
+                "something that is not gzip follows the gzip data",
+                name,
+                found=f"{len(rest)} bytes that begin with {rest[:8]!r}",
+                hint="Copy the file again",
+            )
+        decoder = zlib.decompressobj(31)
+        try:
+            parts.append(decoder.decompress(rest))
+            parts.append(decoder.flush())
+        except zlib.error as error:
+            raise FormatError("the gzip data are damaged", name, found=str(error), hint="Copy the file again") from None
+        if not decoder.eof:
+            raise FormatError("the gzip data end too early: the file is cut off", name, hint="Copy the file again")
+        rest = decoder.unused_data
+    return b"".join(parts)
+
+
+def _to_utf8(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[bytes, str]:
+    """UTF-8 bytes with LF or CR LF lines, and the encoding found."""
+    for magic, what, hint in _NOT_TEXT:
+        if data.startswith(magic):
+            raise FormatError("this is no text file", name, found=what, expected="text", hint=hint)
+    data, encoding = _decode(data, name, warnings, whole)
+    if data.endswith(b"\x1a"):  # the end-of-file mark of DOS
+        data = data.rstrip(b"\x1a")
+        warnings.append(f"{name}: the end-of-file mark (Ctrl-Z) at the end was removed")
+    if b"\0" in data:
+        at = data.index(b"\0")
+        raise FormatError(
+            "the file holds NUL bytes: it is damaged or no text file",
+            name,
+            data.count(b"\n", 0, at) + 1,
+            found=f"{data.count(bytes(1))} NUL bytes",
+            expected="text",
+        )
+    if not data or data.isspace():
+        raise FormatError("the file is empty", name, found=f"{len(data)} blank bytes" if data else "0 bytes")
+    return _line_ends(data, name, warnings), encoding
+
+
+def _decode(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[bytes, str]:
+    encoding = ""
+    for bom, of in _BOMS:
+        if data.startswith(bom):
+            data, encoding = data[len(bom) :], of
+            break
+    if not encoding:
+        if data.isascii() and b"\0" not in data[:4096]:
+            return data, "ascii"
+        encoding = _utf16_without_bom(data) or "utf-8"
+    if encoding == "utf-8":
+        if data.isascii():
+            return data, encoding
+        if not whole:  # a head may end inside a character
+            end = len(data)
+            while end and len(data) - end < 4 and data[end - 1] & 0xC0 == 0x80:
+                end -= 1
+            last = data[end - 1] if end else 0
+            needs = 2 if last >> 5 == 6 else 3 if last >> 4 == 14 else 4 if last >> 3 == 30 else 0
+            if needs > len(data) - end + 1:
+                data = data[: end - 1]
+        try:
+            data.decode("utf-8")
+            return data, encoding
+        except UnicodeDecodeError:
+            pass
+        try:  # what GenePix writes on Windows: the 2 of "Rgn R2" as a raised digit, byte B2
+            return data.decode("cp1252").encode("utf-8"), "cp1252"
+        except UnicodeDecodeError:
+            warnings.append(f"{name}: neither UTF-8 nor Windows-1252; read as Latin-1")
+            return data.decode("latin-1").encode("utf-8"), "latin-1"
+    width = 4 if encoding.startswith("utf-32") else 2
+    if not whole:
+        data = data[: len(data) // width * width]
+    try:
+        return data.decode(encoding).encode("utf-8"), encoding
+    except UnicodeError as error:
+        if not whole and isinstance(error, UnicodeDecodeError) and error.start >= len(data) - width:
+            return data[: error.start].decode(encoding).encode("utf-8"), encoding  # half a surrogate pair at the cut
+        raise FormatError(
+            f"the text is no valid {encoding.upper()}: the file is damaged or cut off", name, found=str(error)
+        ) from None
+
+
+def _utf16_without_bom(data: bytes) -> str:
+    """Latin text in UTF-16 has a zero in nearly every second byte, always on the same side."""
+    head = data[: min(len(data), 4096) & ~1]
+    if b"\0" not in head:
+        return ""
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    half = len(head) // 2
+    if odd > 0.7 * half and even < 0.1 * half:
+        return "utf-16-le"
+    if even > 0.7 * half and odd < 0.1 * half:
+        return "utf-16-be"
+    return ""
+
+
+def _line_ends(data: bytes, name: str, warnings: list[str]) -> bytes:
+    """CR CR LF becomes CR LF, and CR becomes LF where no LF stands at all; a lone CR elsewhere belongs to a cell."""
+    if b"\r" not in data:
+        return data
+    if b"\n" not in data:
+        warnings.append(f"{name}: every line ends in a lone CR (old Mac text); read as line ends")
+        return data.replace(b"\r", b"\n")
+    if not _has_lone_cr(data):
+        return data
+    doubled = data.count(b"\r\r\n")
+    if doubled:
+        line = data.count(b"\n", 0, data.index(b"\r\r\n")) + 1
+        warnings.append(f"{name}:{line}: {doubled} lines end in CR CR LF; the doubled CR was removed")
+        while b"\r\r\n" in data:
+            data = data.replace(b"\r\r\n", b"\r\n")
+    return data
+
+
+def _has_lone_cr(data: bytes) -> bool:
+    """Whether some CR is not followed by LF (a CR that ends the data does not count)."""
+    raw = np.frombuffer(data, np.uint8)
+    for start in range(0, raw.size, _BLOCK):
+        block = raw[start : start + _BLOCK + 1]
+        if np.any((block[:-1] == 13) & (block[1:] != 10)):
+            return True
+    return False

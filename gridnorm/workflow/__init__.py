@@ -1,0 +1,1 @@
+"""Many files: plan → one array at a time → join."""

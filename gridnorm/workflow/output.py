@@ -1,0 +1,250 @@
+"""Run a plan and write what comes out: one table, or a folder with one file an array. Whole or not at all."""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gridnorm.errors import DeviceError, FitError, FormatError, OptionError, OutputError
+from gridnorm.io.atomic import Output, check_target, sweep
+from gridnorm.io.text import load, load_head
+from gridnorm.io.write import Precision, form_of, write_table
+from gridnorm.provenance import InputDigest
+from gridnorm.workflow.inputs import is_targets, stem
+from gridnorm.workflow.join import ResultTable, join_results
+from gridnorm.workflow.one import ArrayResult, Failure, normalize_array, normalize_raw
+from gridnorm.workflow.plan import Plan, make_plan
+from gridnorm.workflow.settings import Settings
+from gridnorm.workflow.sidecar import SUFFIX, run_sidecar, to_bytes
+
+FOLDER_SIDECAR = "gridnorm.json"
+SOME_FAILED, NONE_READ, NONE_FITTED = 1, 3, 4
+
+
+@dataclass(frozen=True)
+class Request:
+    """Where the result goes, and how it is written."""
+
+    output: str | None = None
+    form: str | None = None
+    precision: str | int = 6
+    sidecar: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """The resolved output: a file (or ``-``) or a folder."""
+
+    path: str
+    folder: bool
+    form: str
+
+
+@dataclass
+class Outcome:
+    """What a run did; it owns the exit code."""
+
+    results: list[ArrayResult] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    sidecar: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all good, 1 some arrays failed, 3 none could be read, 4 none could be fitted."""
+        if not self.results:
+            return NONE_FITTED if any(isinstance(f.error, FitError) for f in self.failures) else NONE_READ
+        return SOME_FAILED if self.failures else 0
+
+
+def target_of(inputs: Sequence[str], request: Request) -> Target:
+    """Where the result goes: given, or ``<stem>.normalized.tsv`` here (``normalized.tsv`` for several inputs)."""
+    form = request.form or "tsv"
+    if request.output is None:
+        one = len(inputs) == 1 and Path(inputs[0]).is_file() and not is_targets(load_head(inputs[0], 4096).data)
+        name = f"{stem(Path(inputs[0]).name)}.normalized" if one else "normalized"
+        return Target(f"{name}.{form}", folder=False, form=form)
+    if request.output != "-" and (request.output.endswith(("/", "\\")) or Path(request.output).is_dir()):
+        return Target(request.output, folder=True, form=form)
+    return Target(request.output, folder=False, form=form_of(request.output, request.form))
+
+
+def parse_precision(given: str | int) -> Precision:
+    """``full`` or a number of decimals from 0 to 15."""
+    if given == "full":
+        return "full"
+    if str(given).isdecimal() and 0 <= int(given) <= 15:
+        return int(given)
+    raise OptionError("--precision is out of range", found=repr(given), expected="0 to 15 decimals, or full")
+
+
+def normalize_to(inputs: Sequence[str], settings: Settings, request: Request, map: Callable[..., Iterable[Any]] = builtins.map) -> Outcome:  # noqa: A002
+    """Normalize files and write the result.
+
+    Parameters
+    ----------
+    inputs
+        Files, folders, globs, targets tables.
+    settings, request
+        What to compute, and where it goes.
+    map
+        Runs the arrays: the built-in ``map``, or a pool's.
+
+    Raises
+    ------
+    GridnormError
+        For what concerns the whole run; errors about one array are in ``Outcome.failures``.
+    """
+    started = time.perf_counter()
+    check_device(settings)
+    precision = parse_precision(request.precision)
+    target = target_of(inputs, request)
+    _check_places(target, request)
+    plan = make_plan(inputs, settings, compare=not target.folder)
+    outcome = Outcome(failures=list(plan.failures), skipped=list(plan.skipped), warnings=list(plan.warnings))
+    outcome.timings["plan"] = time.perf_counter() - started
+    extra = [_digest(settings.gal)] if settings.gal else []
+    if target.folder:
+        _write_folder(plan, outcome, target, request, precision, extra, map)
+    else:
+        _write_table(plan, outcome, target, request, precision, extra, map)
+    outcome.timings["total"] = time.perf_counter() - started
+    return outcome
+
+
+def check_device(settings: Settings) -> None:
+    """The GPU is used only where it can be; asking for it elsewhere is an error, never a silent fallback."""
+    if settings.device == "gpu":
+        raise DeviceError("no GPU backend is available", found="this version computes arrays on the CPU", hint="Use --device auto")
+
+
+def _check_places(target: Target, request: Request) -> None:
+    if target.path == "-":
+        return
+    if target.folder:
+        folder = Path(target.path)
+        if not folder.is_dir() and not folder.parent.is_dir():
+            raise OutputError("the folder above the output does not exist", file=target.path, hint="Make it first")
+        if folder.is_dir():
+            check_target(folder / FOLDER_SIDECAR, request.force)
+            sweep(folder)
+        return
+    for path in (target.path, request.sidecar or target.path + SUFFIX):
+        check_target(path, request.force)
+    sweep(Path(target.path).parent)
+
+
+def _digest(path: str) -> InputDigest:
+    text = load(path)
+    return InputDigest(text.name, text.size, text.sha256)
+
+
+def run_plan(plan: Plan, map: Callable[..., Iterable[Any]] = builtins.map) -> Iterable[ArrayResult | Failure]:  # noqa: A002
+    """Normalize the arrays of a plan, in order, one at a time."""
+    rest = plan.tasks
+    if plan.first is not None:
+        raw, digest = plan.first
+        yield _guarded(partial(normalize_raw, raw, plan.settings, plan.reference, task=plan.tasks[0], digest=digest), plan.tasks[0].file)
+        rest = plan.tasks[1:]
+    yield from map(partial(normalize_array, settings=plan.settings, reference=plan.reference), rest)
+
+
+def _guarded(call: Callable[[], ArrayResult], file: str) -> ArrayResult | Failure:
+    from gridnorm.errors import GridnormError
+
+    try:
+        return call()
+    except GridnormError as error:
+        if isinstance(error, OptionError):
+            raise
+        return Failure(file, error)
+
+
+def _collect(outcome: Outcome, items: Iterable[ArrayResult | Failure]) -> None:
+    for item in items:
+        if isinstance(item, Failure):
+            outcome.failures.append(item)
+        else:
+            outcome.results.append(item)
+            outcome.warnings.extend(item.warnings)
+
+
+def _write_table(
+    plan: Plan, outcome: Outcome, target: Target, request: Request, precision: Precision, extra: list[InputDigest], map: Callable[..., Iterable[Any]]  # noqa: A002
+) -> None:
+    started = time.perf_counter()
+    _collect(outcome, run_plan(plan, map))
+    outcome.timings["arrays"] = time.perf_counter() - started
+    if not outcome.results:
+        return
+    table = join_results(outcome.results, plan)
+    outcome.warnings.extend(table.warnings)
+    started = time.perf_counter()
+    name = Path(target.path).name
+    outcome.sidecar = run_sidecar(plan, outcome.results, outcome.failures, extra, outcome.warnings, _described(table, name, precision))
+    if target.path == "-":
+        write_table("-", table.prefix, table.numbers, precision=precision, form=target.form)
+        if request.sidecar:
+            with Output(request.force) as files:
+                files.write(request.sidecar, to_bytes(outcome.sidecar))
+        return
+    sidecar = request.sidecar or target.path + SUFFIX
+    with Output(request.force) as files:
+        write_table(target.path, table.prefix, table.numbers, precision=precision, form=target.form, output=files)
+        files.write(sidecar, to_bytes(outcome.sidecar))
+    outcome.timings["write"] = time.perf_counter() - started
+    count = len(outcome.results)
+    outcome.written.append(f"wrote {target.path} ({table.rows} spots, {count} array{'s' if count != 1 else ''}); record of the run in {sidecar}")
+
+
+def _described(table: ResultTable, name: str, precision: Precision) -> dict[str, Any]:
+    return {"file": name, "rows": table.rows, "columns": [*table.prefix, *table.numbers], "precision": precision}
+
+
+def _write_folder(
+    plan: Plan, outcome: Outcome, target: Target, request: Request, precision: Precision, extra: list[InputDigest], map: Callable[..., Iterable[Any]]  # noqa: A002
+) -> None:
+    folder = Path(target.path)
+    made = not folder.is_dir()
+    if made:
+        _make(folder)
+    for item in run_plan(plan, map):
+        _collect(outcome, [item])
+        if isinstance(item, Failure):
+            continue
+        table = join_results([item], plan)
+        file = f"{item.name.replace('/', '_')}.{target.form}"
+        record = run_sidecar(plan, [item], [], extra, item.warnings, _described(table, file, precision))
+        with Output(request.force) as files:
+            write_table(folder / file, table.prefix, table.numbers, precision=precision, form=target.form, output=files)
+            files.write(folder / (file + SUFFIX), to_bytes(record))
+    if not outcome.results:
+        if made:
+            folder.rmdir()
+        return
+    outcome.sidecar = run_sidecar(plan, outcome.results, outcome.failures, extra, outcome.warnings, None)
+    with Output(request.force) as files:
+        files.write(request.sidecar or folder / FOLDER_SIDECAR, to_bytes(outcome.sidecar))
+    count = len(outcome.results)
+    outcome.written.append(f"wrote {count} array{'s' if count != 1 else ''} to {target.path}; record of the run in {request.sidecar or folder / FOLDER_SIDECAR}")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise OutputError("the output folder cannot be made", file=str(folder), found=error.strerror or str(error)) from None
+
+
+def first_error(failures: Sequence[Failure]) -> Exception:
+    """The error to raise in Python for arrays that failed."""
+    return failures[0].error if failures else FormatError("no array file was found")

@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gridnorm.arrays import background as bg
+from gridnorm.errors import FitError, OptionError
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SHARED_SETS = (
+    "agilp", "aroma_gpr123", "aroma_gpr123_median", "aroma_imagene234", "aroma_spot123", "caarray_mm",
+    "caarray_versions", "doelan_demo", "geworkbench_ras7_cut", "paa_dummy", "pepdat", "swirl",
+)  # fmt: skip
+EXACT = ("none", "subtract", "half", "minimum", "edwards")
+LOCAL = ("none", "subtract", "half")  # methods whose result for a spot depends on that spot alone
+POSITION = (np.repeat(np.arange(5), 8), np.tile(np.arange(8), 5))  # 40 spots on a 5 x 8 grid
+
+
+def table(path: Path) -> dict[str, np.ndarray]:
+    text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+    titles, *cells = csv.reader(text.splitlines(), delimiter="\t")
+    return {
+        c[0]: np.array([np.nan if v == "NA" else float(v) for v in c[1:]]) for c in zip(titles, *cells, strict=True)
+    }
+
+
+def equal(got: np.ndarray, want: np.ndarray, atol: float, what: str) -> None:
+    __tracebackhide__ = True
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want), err_msg=f"{what}: other values are missing")
+    finite = np.isfinite(want)
+    worst = np.abs(got - want)[finite].max(initial=0.0)
+    assert worst <= atol, f"{what}: {worst}"
+    np.testing.assert_array_equal(got[np.isinf(want)], want[np.isinf(want)])
+
+
+def simulated(rows: int = 2, n: int = 40, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(150, 20, (rows, n)) + rng.exponential(300, (rows, n)), rng.normal(120, 25, (rows, n))
+
+
+# ---- against limma -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHARED_SETS)
+def test_real_arrays_equal_limma(name: str, shared: Path) -> None:
+    folder = shared / "data" / "golden" / "limma" / name
+    raw, want = table(folder / "raw.tsv.gz"), table(folder / "bc.tsv.gz")
+    channels = ("R", "G") if "a1.R" in raw else ("E",)
+    arrays = sorted({t.split(".")[0] for t in raw if t.endswith("." + channels[0])}, key=lambda a: int(a[1:]))
+    compared = 0
+    for a in arrays:
+        e = np.stack([raw[f"{a}.{c}"] for c in channels])
+        eb = np.stack([raw[f"{a}.{c}b"] for c in channels])
+        for method in (*EXACT, "normexp"):
+            got = bg.correct(e, eb, method, offset=50 if method == "normexp" else 0)
+            atol = 1e-9 if method == "normexp" else 1e-12
+            what = f"{a} {method}"
+            if channels == ("E",):
+                equal(got.values[0], want[f"{a}.{method}.E"], atol, what)
+            else:
+                m, av, dark = bg.to_log_ratio(*got.values)
+                equal(m, want[f"{a}.{method}.M"], atol, what + " M")
+                equal(av, want[f"{a}.{method}.A"], atol, what + " A")
+                assert dark == (got.values <= 0).sum()
+            compared += 1
+    assert compared == 6 * len(arrays) > 0
+
+
+@pytest.mark.parametrize("name", ["swirl", "aroma_gpr123", "pepdat"])
+def test_real_arrays_normexp_fits_equal_limma(name: str, shared: Path) -> None:
+    folder = shared / "data" / "golden" / "limma" / name
+    raw = table(folder / "raw.tsv.gz")
+    with (folder / "normexp_par.tsv").open() as f:
+        lines = list(csv.DictReader(f, delimiter="\t"))
+    log_sigma = {(r["array"], r["channel"]): float(r["log_sigma"]) for r in lines if r["method"] == "saddle"}
+    for r in lines:
+        title = f"{r['array']}.{r['channel']}"
+        got = bg.correct(raw[title][None], raw[title + "b"][None], "normexp", normexp_method=r["method"]).fits
+        assert got is not None
+        if r["method"] == "saddle":
+            found = (got[0].mu, got[0].log_sigma, got[0].log_alpha)
+            assert found == pytest.approx([float(r[k]) for k in ("mu", "log_sigma", "log_alpha")], rel=1e-9), title
+        else:  # where sigma goes to 0 limma stops on the way
+            flat = log_sigma[r["array"], r["channel"]] < 0
+            assert got[0].mu == pytest.approx(float(r["mu"]), rel=1e-4 if flat else 1e-5), title
+            assert got[0].log_alpha == pytest.approx(float(r["log_alpha"]), abs=1e-3 if flat else 1e-5), title
+
+
+@pytest.mark.parametrize("name", ["float", "integer", "dark", "sharp"])
+@pytest.mark.parametrize("method", ["subtract", "half", "minimum", "edwards", "normexp", "normexp_mle"])
+def test_own_fixture_equals_limma(name: str, method: str) -> None:
+    with (GOLDEN / "background.tsv").open() as f:
+        lines = [r for r in csv.DictReader(f, delimiter="\t") if r["set"] == name]
+    e, eb, want = (np.array([float(r[k].replace("NA", "nan")) for r in lines]) for k in ("E", "Eb", method))
+    got = bg.correct(e[None], eb[None], method.removesuffix("_mle"), normexp_method=("saddle", "mle")["_" in method])
+    # sharp: sigma is not identified, and below mu limma's formula is its own rounding noise
+    loose = {"normexp": 1e-9, "normexp_mle": 1e-2 if name == "sharp" else 1e-4}
+    equal(got.values[0], want, loose.get(method, 1e-12 * float(np.nanmax(e))), f"{name} {method}")
+
+
+def movingmin_cases() -> dict[str, dict[str, np.ndarray]]:
+    t = table(GOLDEN / "movingmin.tsv")
+    cases = {str(int(k)): {c: v[t["case"] == k] for c, v in t.items()} for k in np.unique(t["case"])}
+    for c in cases.values():
+        c["y"] = ((c["tip_row"] - 1) * c["row"].max() + c["row"]).astype(np.int64)
+        c["x"] = ((c["tip_column"] - 1) * c["column"].max() + c["column"]).astype(np.int64)
+    return cases
+
+
+@pytest.mark.parametrize("case", sorted(movingmin_cases()))
+def test_movingmin_equals_limmas_matrix_and_printer_route(case: str) -> None:
+    c = movingmin_cases()[case]
+    e, eb = c["E"][None], c["Eb"][None]
+    np.testing.assert_array_equal(bg.correct(e, eb, "movingmin", position=(c["y"], c["x"])).values[0], c["movingmin"])
+    # order of the spots, and where the grid lies, do not matter
+    p = np.random.default_rng(0).permutation(e.size)
+    got = bg.correct(e[:, p], eb[:, p], "movingmin", position=(c["y"][p] - 9, c["x"][p] + 4000, p))
+    np.testing.assert_array_equal(got.values[0], c["movingmin"][p])
+
+
+# ---- movingmin beyond limma --------------------------------------------------------------------------------------
+
+
+def by_definition(eb: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    near = (np.abs(y[:, None] - y) <= 1) & (np.abs(x[:, None] - x) <= 1)
+    lowest = np.min(np.where(near & ~np.isnan(eb), eb, np.inf), axis=1)
+    return np.where(np.isinf(lowest), np.nan, lowest)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_movingmin_is_the_lowest_background_in_reach_with_holes_doubles_and_gaps(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 40))
+    y, x = (data.draw(hnp.arrays(np.int64, n, elements=st.sampled_from([-3, 0, 1, 2, 3, 5, 6, 10**12]))) for _ in "yx")
+    eb = data.draw(hnp.arrays(np.float64, n, elements=st.sampled_from([np.nan, 1.0, 2.0, 3.0, 40.0])))
+    got = bg.correct(np.full((1, n), 100.0), eb[None], "movingmin", position=(y, x))
+    np.testing.assert_array_equal(got.values[0], 100 - by_definition(eb, y, x))
+    assert bool(got.notes) == bool(np.isnan(got.values).any())
+
+
+def test_movingmin_notes_spots_without_any_background_in_reach() -> None:
+    eb = np.array([[np.nan, 5.0]])
+    got = bg.correct(np.full((1, 2), 9.0), eb, "movingmin", position=(np.array([1, 1]), np.array([1, 4])), names=["G"])
+    np.testing.assert_array_equal(got.values, [[np.nan, 4.0]])
+    assert got.notes == ("G: movingmin: 1 spots have no background in their neighbourhood and are missing",)
+
+
+# ---- properties --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", bg.METHODS)
+def test_rows_are_independent_to_the_last_bit(method: str) -> None:
+    e, eb = simulated(4)
+    together = bg.correct(e, eb, method, position=POSITION).values
+    for i in range(4):
+        alone = bg.correct(e[i : i + 1], eb[i : i + 1], method, position=POSITION).values[0]
+        np.testing.assert_array_equal(together[i], alone)
+
+
+@pytest.mark.parametrize("method", bg.METHODS)
+def test_order_of_spots_does_not_matter_to_the_last_bit(method: str) -> None:
+    e, eb = simulated()
+    e[0, 3], eb[1, 7] = np.nan, np.nan
+    p = np.random.default_rng(2).permutation(40)
+    whole = bg.correct(e, eb, method, position=POSITION).values
+    moved = bg.correct(e[:, p], eb[:, p], method, position=(POSITION[0][p], POSITION[1][p])).values
+    np.testing.assert_array_equal(moved, whole[:, p])
+
+
+@pytest.mark.parametrize("method", ["none", "subtract", "minimum", "movingmin", "edwards"])
+def test_methods_without_a_constant_scale_with_the_unit(method: str) -> None:
+    e, eb = simulated()
+    one = bg.correct(e, eb, method, position=POSITION).values
+    other = bg.correct(e * 4, eb * 4, method, position=POSITION).values  # a power of two: no rounding
+    np.testing.assert_array_equal(other, one * 4)
+
+
+@pytest.mark.parametrize("method", bg.METHODS)
+def test_missing_foreground_stays_missing_and_input_is_not_changed(method: str) -> None:
+    e, eb = simulated()
+    e[0, 5] = np.nan
+    before = e.copy(), eb.copy()
+    got = bg.correct(e, eb, method, position=POSITION, offset=10).values
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(e))
+    np.testing.assert_array_equal(e, before[0])
+    np.testing.assert_array_equal(eb, before[1])
+    assert got is not e
+
+
+@pytest.mark.parametrize("method", ["subtract", "half", "minimum", "edwards", "normexp"])
+def test_missing_background_makes_the_spot_missing(method: str) -> None:
+    e, eb = simulated()
+    eb[1, 9] = np.nan
+    np.testing.assert_array_equal(np.isnan(bg.correct(e, eb, method).values), np.isnan(eb))
+
+
+@pytest.mark.parametrize("method", bg.METHODS)
+def test_offset_is_added_at_the_end_by_every_method(method: str) -> None:
+    e, eb = simulated()
+    plain = bg.correct(e, eb, method, position=POSITION).values
+    np.testing.assert_array_equal(bg.correct(e, eb, method, position=POSITION, offset=50).values, plain + 50)
+
+
+@pytest.mark.parametrize("method", ["half", "minimum", "normexp"])
+def test_methods_that_promise_positive_values_keep_it(method: str) -> None:
+    e, eb = simulated()
+    eb[0, :15] += 500
+    assert (bg.correct(e, eb, method).values > 0).all()
+
+
+@pytest.mark.parametrize("method", ["none", "subtract", "half", "minimum", "movingmin", "edwards"])
+def test_a_row_without_any_value_stays_missing(method: str) -> None:
+    e, eb = simulated()
+    e[1] = np.nan
+    got = bg.correct(e, eb, method, position=POSITION).values
+    assert np.isnan(got[1]).all()
+    assert not np.isnan(got[0]).any()
+
+
+def test_normexp_without_background_works_on_the_foreground() -> None:
+    e, _ = simulated()
+    got = bg.correct(e, None, "normexp")
+    same = bg.correct(e, np.zeros_like(e), "normexp")
+    np.testing.assert_array_equal(got.values, same.values)
+    assert got.fits == same.fits
+    assert got.fits is not None
+    assert len(got.fits) == 2
+    np.testing.assert_array_equal(bg.correct(e, None, "none").values, e)
+
+
+def test_normexp_notes_a_background_without_spread() -> None:
+    e = np.round(500 + np.random.default_rng(0).exponential(3000, (1, 300)))
+    got = bg.correct(e, None, "normexp", names=["R"])
+    assert len(got.notes) == 1
+    assert got.notes[0].startswith("R: normexp: the spread of the background is practically zero")
+    assert bg.correct(*simulated(1, 300), "normexp").notes == ()
+
+
+def test_minimum_and_edwards_by_hand() -> None:
+    e, eb = np.array([[10.0, 10, 10, 10, 10]]), np.array([[2.0, 6, 10, 11, np.nan]])
+    np.testing.assert_array_equal(bg.correct(e, eb, "minimum").values, [[8, 4, 2, 2, np.nan]])
+    # d = 8 4 0 -1: half are not positive; the 0.55 quantile of (-1 0 4 8) lies at 1.65: 0 + .65*4 = 2.6
+    want = [[8, 4, 2.6 * np.exp(1 - 1.26), 2.6 * np.exp(1 - 1.36), np.nan]]
+    np.testing.assert_allclose(bg.correct(e, eb, "edwards").values, want, rtol=1e-15)
+
+
+# ---- bad input ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["subtract", "half", "minimum", "movingmin", "edwards"])
+def test_method_that_needs_a_background_says_so(method: str) -> None:
+    with pytest.raises(OptionError, match=f"'{method}' needs background intensities.*Use none, or normexp"):
+        bg.correct(np.ones((1, 3)), None, method, position=POSITION)
+
+
+def test_wrong_options_say_what_was_expected() -> None:
+    e = np.ones((1, 3))
+    with pytest.raises(OptionError, match=r"found 'Half', expected one of none, subtract, half"):
+        bg.correct(e, e, "Half")
+    with pytest.raises(OptionError, match="needs the positions"):
+        bg.correct(e, e, "movingmin")
+    with pytest.raises(OptionError, match=r"not one position a spot; found \(2,\), \(3,\), expected \(3,\)"):
+        bg.correct(e, e, "movingmin", position=(np.arange(2), np.arange(3)))
+    with pytest.raises(OptionError, match=r"differ in shape; found \(1, 2\), expected \(1, 3\)"):
+        bg.correct(e, np.ones((1, 2)), "subtract")
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("minimum", "R: minimum cannot be used: .*found 20 values, all of them zero or less"),
+        ("edwards", r"R: edwards cannot be used: .*found 20 of 20 values zero or less, expected at most 10/11"),
+        ("normexp", "R: normexp cannot be fitted: .*1 of them distinct"),
+    ],
+)
+def test_dark_row_is_an_error_that_names_row_method_and_way_out(method: str, says: str) -> None:
+    e = np.full((2, 20), 5.0)
+    e[0] = np.arange(20) + 30  # G is fine
+    with pytest.raises(FitError, match=says) as caught:
+        bg.correct(e, np.full((2, 20), 9.0), method, names=("G", "R"))
+    assert caught.value.hint is not None
+
+
+def test_edwards_at_its_limit() -> None:
+    e = np.arange(1.0, 12.0)[None]  # 10 of 11 are zero or less: the threshold is the largest difference
+    got = bg.correct(e, np.full((1, 11), 10.0), "edwards").values[0]
+    # printed by limma's backgroundCorrect.matrix
+    np.testing.assert_allclose(got[[0, 1, 9, 10]], [4.539993e-05, 1.110900e-02, 9.048374e-01, 1], rtol=1e-6)
+    for k in (1, 2, 3, 7, 30):  # 1.1 * (10k / 11k) may round to just above 1
+        many = np.tile(e, k)
+        np.testing.assert_array_equal(
+            bg.correct(many, np.full(many.shape, 10.0), "edwards").values, np.tile(got, k)[None]
+        )
+
+
+@pytest.mark.parametrize("method", LOCAL)
+def test_no_spots_give_no_values(method: str) -> None:
+    assert bg.correct(np.empty((2, 0)), np.empty((2, 0)), method).values.shape == (2, 0)
+
+
+def test_movingmin_of_no_spots() -> None:
+    none = np.empty(0, dtype=np.int64)
+    assert bg.correct(np.empty((2, 0)), np.empty((2, 0)), "movingmin", position=(none, none)).values.shape == (2, 0)
+
+
+# ---- logarithms and defaults -------------------------------------------------------------------------------------
+
+
+def test_auto_stands_for_normexp_only_with_a_background() -> None:
+    assert (bg.default_method(True), bg.default_method(False)) == ("normexp", "none")
+
+
+def test_log_ratio_counts_what_has_no_logarithm() -> None:
+    m, a, dark = bg.to_log_ratio(np.array([8.0, 0.0, -1.0, np.nan, 4.0]), np.array([2.0, 1.0, -2.0, 3.0, np.nan]))
+    np.testing.assert_array_equal(m, [2, np.nan, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(a, [2, np.nan, np.nan, np.nan, np.nan])
+    assert dark == 3
+    e, dark = bg.to_log(np.array([[1.0, 0.0], [np.nan, 0.5]]))
+    np.testing.assert_array_equal(e, [[0, np.nan], [np.nan, -1]])
+    assert dark == 1

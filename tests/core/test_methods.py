@@ -1,0 +1,175 @@
+"""Methods, small groups, and ``normalize_groups`` on plain tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gridnorm.core.fit import fit
+from gridnorm.core.groups import normalize_groups
+from gridnorm.core.methods import METHODS, normalize_within
+from gridnorm.core.segments import Segments
+from gridnorm.errors import FitError, GridnormWarning, OptionError
+
+RNG = np.random.default_rng(11)
+LABELS = np.repeat([1, 2, 3], [200, 150, 6])
+SHIFT = np.repeat([0.5, -1.0, 4.0], [200, 150, 6])
+A = RNG.uniform(6, 15, LABELS.size)
+M = RNG.normal(0, 0.2, LABELS.size) + SHIFT + 0.1 * (A - 10)
+SEGMENTS = Segments.from_labels(LABELS)
+
+
+def run(method: str = "loess", **options):
+    return normalize_within(M, SEGMENTS, method, covariate=A, **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_group_is_the_global_method(method: str) -> None:
+    whole = normalize_within(M, Segments.single(M.size), method, covariate=A)
+    same = normalize_within(M, Segments.from_labels(np.full(M.size, "x")), method, covariate=A)
+    np.testing.assert_array_equal(whole.values, same.values)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_permuting_items_permutes_the_result(method: str) -> None:
+    order = RNG.permutation(M.size)
+    one = normalize_within(M, SEGMENTS, method, covariate=A, minimum=0).values[0, order]
+    two = normalize_within(M[order], Segments.from_labels(LABELS[order]), method, covariate=A[order], minimum=0).values[0]
+    np.testing.assert_allclose(two, one, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_constant_per_group_is_removed(method: str) -> None:
+    moved = M + np.repeat([3.0, -7.0, 11.0], [200, 150, 6])
+    one = normalize_within(M, SEGMENTS, method, covariate=A, minimum=0).values
+    two = normalize_within(moved, SEGMENTS, method, covariate=A, minimum=0).values
+    np.testing.assert_allclose(two, one, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("method", ["median", "mean", "loess"])
+def test_scaling_values_scales_the_result(method: str) -> None:
+    one = normalize_within(M, SEGMENTS, method, covariate=A, minimum=0).values
+    two = normalize_within(8 * M, SEGMENTS, method, covariate=A, minimum=0).values
+    np.testing.assert_allclose(two, 8 * one, rtol=0, atol=1e-12)
+
+
+def test_zscore_is_unchanged_by_scale_and_has_unit_deviation() -> None:
+    done = run("zscore", minimum=0).values
+    np.testing.assert_allclose(run("zscore", minimum=0).values, normalize_within(5 * M + 2, SEGMENTS, "zscore", minimum=0).values, atol=1e-12)
+    np.testing.assert_allclose(fit(done, SEGMENTS, "moments", ddof=1).scale, 1, rtol=1e-12)
+
+
+def test_mad_makes_spreads_equal_and_keeps_their_geometric_mean() -> None:
+    x = np.concatenate([RNG.normal(0, s, 400) for s in (0.5, 1, 2)])
+    segments = Segments.from_labels(np.repeat([0, 1, 2], 400))
+    before, after = fit(x, segments, "mad").scale, fit(normalize_within(x, segments, "mad").values, segments, "mad").scale
+    np.testing.assert_allclose(after, np.exp(np.log(before).mean()), rtol=1e-12)
+
+
+def test_keep_level_adds_the_location_of_all_items() -> None:
+    done = normalize_within(M, SEGMENTS, "median", minimum=0, keep_level=True).values
+    np.testing.assert_allclose(fit(done, SEGMENTS, "median").location, np.median(M), rtol=1e-14)
+
+
+def test_small_group_takes_the_curve_of_the_whole() -> None:
+    done = run()
+    whole = normalize_within(M, Segments.single(M.size), "loess", covariate=A).values[0]
+    assert done.fit.source.tolist() == [[0, 0, 1]]
+    assert done.fit.n.tolist() == [[200, 150, 6]]
+    np.testing.assert_allclose(done.values[0, 350:], whole[350:], atol=1e-12)
+    np.testing.assert_array_equal(done.values[0, :350], run(minimum=0).values[0, :350])
+
+
+def test_small_group_shrinks_by_its_share_of_the_minimum() -> None:
+    whole, half = run().values[0, 350:], run(small_groups="shrink").values[0, 350:]
+    own_shift = np.median(whole)
+    np.testing.assert_allclose(half, whole - 6 / 30 * own_shift, atol=1e-12)
+    centred = normalize_within(M, SEGMENTS, "median", minimum=10, small_groups="shrink").fit.location[0, 2]
+    expected = np.median(M) + 0.6 * (np.median(M[350:]) - np.median(M))
+    assert centred == pytest.approx(expected, rel=1e-12)
+
+
+def test_small_group_merges_with_the_nearest_large_one() -> None:
+    position = np.stack([np.repeat([0.0, 10.0, 9.0], [200, 150, 6]), np.zeros(M.size)], axis=1)
+    done = run(small_groups="merge", position=position)
+    pooled = normalize_within(M, Segments.from_labels(np.minimum(LABELS, 2)), "loess", covariate=A)
+    np.testing.assert_array_equal(done.values, pooled.values)
+    assert done.fit.source.tolist() == [[0, 2, 2]]
+    assert done.fit.n.tolist() == [[200, 150, 6]]
+
+
+def test_small_groups_can_be_refused_by_name() -> None:
+    with pytest.raises(FitError, match=r"fewer than 30 usable values; found 3 \(6\)"):
+        run(small_groups="error")
+
+
+def test_too_few_values_in_all_is_an_error_not_a_guess() -> None:
+    with pytest.raises(FitError, match="found 6 in all groups together, expected at least 30"):
+        normalize_within(M[350:], Segments.single(6), "loess", covariate=A[350:])
+    with pytest.raises(FitError, match="no usable value"):
+        normalize_within(np.full(5, np.nan), Segments.single(5), "median")
+
+
+def test_rules_work_entry_by_entry() -> None:
+    two = np.stack([M, np.where(LABELS == 1, np.nan, M)])
+    done = normalize_within(two, SEGMENTS, "loess", covariate=np.stack([A, A]))
+    assert done.fit.source.tolist() == [[0, 0, 1], [1, 0, 1]]
+    np.testing.assert_array_equal(done.values[0], run().values[0])
+
+
+def test_excluded_items_get_the_curve_of_the_others() -> None:
+    use = np.ones(M.size, bool)
+    use[:20] = False
+    spoiled = np.where(use, M, 100.0)
+    done = normalize_within(spoiled, SEGMENTS, "loess", covariate=A, use=use, minimum=0).values[0]
+    clean = normalize_within(M[20:], Segments.from_labels(LABELS[20:]), "loess", covariate=A[20:], minimum=0).values[0]
+    np.testing.assert_allclose(done[20:], clean, atol=1e-12)
+    assert np.isfinite(done[:20]).all()
+    assert (done[:20] > 90).all()
+
+
+def test_frames_series_and_lists_keep_their_kind() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2, 3, 10, 20, 30], "b": [5.0, 5, 8, 1, 1, np.nan]}, index=list("uvwxyz"))
+    groups = ["g", "g", "g", "h", "h", "h"]
+    done = normalize_groups(frame, groups)
+    assert done.index.tolist() == list("uvwxyz")
+    np.testing.assert_array_equal(done["a"], [-1, 0, 1, -10, 0, 10])
+    np.testing.assert_array_equal(done["b"], [0, 0, 3, 0, 0, np.nan])
+    series = normalize_groups(frame["a"], pd.Series(groups))
+    assert series.name == "a"
+    np.testing.assert_array_equal(series, done["a"])
+    np.testing.assert_array_equal(normalize_groups([1.0, 2, 3, 10, 20, 30], groups), done["a"])
+
+
+def test_axis_one_is_the_transpose_of_axis_zero() -> None:
+    x = RNG.normal(size=(40, 7))
+    labels = RNG.integers(0, 3, 40)
+    z = RNG.uniform(size=(40, 7))
+    for method in METHODS:
+        options = {"covariate": z} if method == "loess" else {}
+        flipped = {"covariate": z.T} if method == "loess" else {}
+        one = normalize_groups(x, labels, method, span=0.9, **options)
+        np.testing.assert_array_equal(normalize_groups(x.T, labels, method, axis=1, span=0.9, **flipped).T, one)
+
+
+def test_crossed_groups_in_one_call() -> None:
+    x = RNG.normal(size=12)
+    tip, plate = np.tile([0, 1], 6), np.repeat([0, 1], 6)
+    np.testing.assert_array_equal(normalize_groups(x, [tip, plate], "mean"), normalize_groups(x, tip * 10 + plate, "mean"))
+
+
+def test_groups_too_small_for_loess_are_told() -> None:
+    with pytest.warns(GridnormWarning, match=r"fewer than 14 values: 3"):
+        normalize_groups(M, LABELS, "loess", covariate=A)
+
+
+def test_bad_calls_say_what_is_wrong() -> None:
+    with pytest.raises(OptionError, match="found 3 labels, expected 2 along axis 0"):
+        normalize_groups([1.0, 2.0], ["a", "b", "c"])
+    with pytest.raises(OptionError, match="unknown method"):
+        normalize_groups([1.0, 2.0], ["a", "b"], "mode")
+    with pytest.raises(OptionError, match="loess needs a covariate"):
+        normalize_groups([1.0, 2.0], ["a", "b"], "loess")
+    with pytest.raises(OptionError, match="merged only where"):
+        normalize_within(M, SEGMENTS, "loess", covariate=A, small_groups="merge")
