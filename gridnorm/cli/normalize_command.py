@@ -13,7 +13,7 @@ from gridnorm.cli.options import say, settings_options
 
 @click.command("normalize", short_help="Normalize array files into one table.")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@settings_options
+@settings_options()
 @click.option(
     "-o",
     "--output",

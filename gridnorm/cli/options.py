@@ -34,11 +34,16 @@ _SETTINGS: list[tuple[str, Any, str]] = [
 ]
 
 
-def settings_options(function: F) -> F:
-    """Options of ``Settings``, in the order of the help page."""
-    for flag, metavar, text in reversed(_SETTINGS):
-        function = click.option(flag, metavar=metavar, default=None, help=text)(function)
-    return function
+def settings_options(*only: str) -> Callable[[F], F]:
+    """Options of ``Settings``, in the order of the help page; all of them, or only those named."""
+
+    def add(function: F) -> F:
+        for flag, metavar, text in reversed(_SETTINGS):
+            if not only or flag in only:
+                function = click.option(flag, metavar=metavar, default=None, help=text)(function)
+        return function
+
+    return add
 
 
 def say(lines: Iterable[str]) -> None:

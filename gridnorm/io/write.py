@@ -20,7 +20,9 @@ Column = NDArray[Any]
 Precision = int | Literal["full"]
 
 FORMS = ("tsv", "csv", "tsv.gz", "csv.gz", "parquet")
-_BLOCK_WORDS = 32768  # four-byte words of one block of rows; larger blocks fall out of the cache
+# Rows are formatted in blocks. Larger ones fall out of the cache, and from 128 KiB an array is mapped anew each time.
+_BLOCK_WORDS = 65536  # of four bytes
+_BLOCK_NUMBERS = 12000  # of eight bytes
 
 
 def write_table(
@@ -120,7 +122,7 @@ def table_blocks(
     trailing = list(numbers.values())
     rows = len(next(iter([*leading, *trailing]), ()))
     words = sum(1 + (column.dtype.itemsize + 4) // 4 for column in leading) + len(trailing) * 3 + 1
-    step = max(64, _BLOCK_WORDS // words)
+    step = max(16, min(_BLOCK_WORDS // words, _BLOCK_NUMBERS // max(1, len(trailing))))
     for start in range(0, rows, step):
         part = slice(start, start + step)
         cells = [_prefix_words(column[part], delimiter if k else b"") for k, column in enumerate(leading)]

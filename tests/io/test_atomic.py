@@ -58,7 +58,7 @@ def test_a_missing_folder_and_a_folder_as_target_are_named(tmp_path: Path) -> No
         check_target(tmp_path, force=True)
 
 
-@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
 def test_a_closed_folder_is_an_output_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     try:

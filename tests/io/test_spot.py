@@ -14,23 +14,8 @@ from gridnorm.errors import FormatError, OptionError
 from gridnorm.io import spot
 from gridnorm.io.text import Text, load, load_head
 
-TITLES = [
-    "indexs",
-    "grid.r",
-    "grid.c",
-    "spot.r",
-    "spot.c",
-    "area",
-    "Gmean",
-    "Gmedian",
-    "Rmean",
-    "Rmedian",
-    "bgGmed",
-    "bgRmed",
-    "morphG",
-    "morphR",
-    "badspot",
-]
+TITLES = ["indexs", "grid.r", "grid.c", "spot.r", "spot.c", "area", "Gmean", "Gmedian", "Rmean", "Rmedian"]
+TITLES += ["bgGmed", "bgRmed", "morphG", "morphR", "badspot"]
 ROWS = [
     "1 1 1 1 1 97 200.5 201 100.25 101 21 11 20 10 0",
     "2 1 2 1 1 27 300.5 301 150.25 151 22 12 NA Inf 1",

@@ -8,8 +8,9 @@ a window changes no bit: the curve of a segment never depends on its neighbours 
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,6 @@ _CELLS = 96_000
 LONG_WINDOW = 1_500
 # Tricube weights of a large segment are kept between passes up to this many cells, beyond that recomputed.
 KEPT_CELLS = 2_000_000
-# Sum of products down the first axis; for matrices NumPy adds row after row.
-DOT = "k...,k...->..."
 _MIN_WEIGHT, _MAX_WEIGHT = 1e-5, 1e5
 
 
@@ -185,14 +184,14 @@ def first_true(test: Callable[[Ints, Ints], Bools], low: Ints, high: Ints, guess
 
 def follow(following: Ints, offsets: Ints) -> tuple[Ints, Ints]:
     """Items reached from the first of each segment by ``i -> following[i]`` while inside it, and their counts."""
-    item = following.item
+    after = following.tolist()
     reached: list[int] = []
     counts: list[int] = []
     for i, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         before = len(reached)
         while i < end:
             reached.append(i)
-            i = item(i)
+            i = after[i]
         counts.append(len(reached) - before)
     return np.array(reached, np.int64), np.array(counts, np.int64)
 
@@ -234,7 +233,7 @@ _local = threading.local()
 
 def scratch(name: str, *shape: int) -> Floats:
     """Array of any content, kept per thread and name so that its memory is not faulted in for every chunk."""
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     store: dict[str, Floats] = _local.__dict__.setdefault("store", {})
     held = store.get(name)
     if held is None or held.size < size:
@@ -242,6 +241,16 @@ def scratch(name: str, *shape: int) -> Floats:
         if size <= KEPT_CELLS:
             store[name] = held
     return held[:size].reshape(shape)
+
+
+def dot(a: Floats, b: Floats) -> Floats:
+    """Sum of products down the first axis: row after row for matrices, pairwise for vectors; never threaded."""
+    result: Floats
+    if a.ndim == 1:
+        result = np.add.reduce(np.multiply(a, b, out=scratch("dot", a.size)))
+    else:
+        result = np.einsum("ka,ka->a", a, b)
+    return result
 
 
 def window_index(left: Ints, end: Ints, width: int) -> Ints:
@@ -415,9 +424,11 @@ def _between(x: Floats, item: Ints) -> tuple[Ints, Ints, Floats]:
 
 def _spread(residual: Floats, sizes: Ints) -> tuple[Floats, Floats]:
     """Six times the median, and the mean, of the absolute residuals of each segment."""
-    ordered = np.sort(rows(residual, sizes, np.inf), axis=1)
+    values = rows(residual, sizes, np.inf)
     segment = np.arange(sizes.size)
     middle = sizes // 2
+    needed = np.unique(np.concatenate([middle, sizes - middle - 1]))
+    ordered = np.partition(values, needed, axis=1) if needed.size <= 2 else np.sort(values, axis=1)
     upper = ordered[segment, middle]
     lower = ordered[segment, sizes - middle - 1]
     scale = np.where(sizes % 2 == 0, 3 * (upper + lower), 6 * upper)
@@ -453,7 +464,6 @@ def _tricube(distance: Floats, far: Floats | float, out: Floats) -> None:
     inside = distance <= 0.999 * far
     near = np.flatnonzero(distance <= 0.001 * far)
     distance /= far
-    np.minimum(distance, 1.0, out=distance)
     np.multiply(distance, distance, out=out)
     out *= distance
     np.subtract(1.0, out, out=out)
@@ -480,7 +490,8 @@ def _short_fits(
     np.take(y, index, out=wy, mode="clip")
     np.subtract(wx, centre, out=product)
     np.abs(product, out=product)
-    _tricube(product, np.where(far > 0, far, 1.0), base)
+    with np.errstate(over="ignore", invalid="ignore"):  # in the padding
+        _tricube(product, np.where(far > 0, far, 1.0), base)
     clear_padding(base, windows.length)
 
     def fits(robust: Floats | None) -> Floats:
@@ -489,9 +500,8 @@ def _short_fits(
         else:
             np.take(robust, index, out=weight, mode="clip")
             np.multiply(weight, base, out=weight)
-        result = _local_lines(wx, wy, weight, product, centre, tolerance, y[windows.item])
-        fit: Floats = result[: centre.size]
-        return fit
+        found = [moment[: centre.size] for moment in _moments(wx, wy, weight, product)]
+        return _lines(found, centre, tolerance, y[windows.item])
 
     return fits
 
@@ -518,33 +528,39 @@ def _long_fits(
             base(i)
 
     def fits(robust: Floats | None) -> Floats:
-        fit = np.empty(centre.size)
-        for i in range(centre.size):
-            own = slice(left[i], left[i] + width)
+        found = np.empty((5, centre.size))
+        for i, start in enumerate(left):
+            own = slice(start, start + width)
             row = kept[i] if keep else base(i)
             np.multiply(row, 1.0 if robust is None else robust[own], out=weight)
-            fit[i] = _local_lines(x[own], y[own], weight, product, centre[i], tolerance[i], y[windows.item[i]])
-        return fit
+            found[:, i] = _moments(x[own], y[own], weight, product)
+        return _lines(found, centre, tolerance, y[windows.item])
 
     return fits
 
 
-def _local_lines(
-    x: Floats, y: Floats, weight: Floats, product: Floats, centre: Floats, tolerance: Floats, fallback: Floats
-) -> Floats:
-    """Weighted lines of windows (first axis) at their centres; `weight` and `product` are overwritten.
+def _moments(x: Floats, y: Floats, weight: Floats, product: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Sum of weights, means of x and y, and sums for variance and covariance of windows (first axis).
+
+    `weight` and `product` are overwritten.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total: Floats = np.add.reduce(weight, axis=0)
+        mean_x = dot(weight, x) / total
+        mean_y = dot(weight, y) / total
+        np.subtract(x, mean_x, out=product)
+        np.multiply(weight, product, out=weight)
+        return total, mean_x, mean_y, dot(weight, product), dot(weight, y)
+
+
+def _lines(found: Sequence[Floats] | Floats, centre: Floats, tolerance: Floats, fallback: Floats) -> Floats:
+    """Weighted lines at the centres of windows from their `_moments`.
 
     The mean where x varies too little, the item itself where no weight is left.
     """
+    total, mean_x, mean_y, squares, products = found
     with np.errstate(divide="ignore", invalid="ignore"):
-        sum_w = np.add.reduce(weight, axis=0)
-        mean_x = np.einsum(DOT, weight, x) / sum_w
-        mean_y = np.einsum(DOT, weight, y) / sum_w
-        np.subtract(x, mean_x, out=product)
-        np.multiply(weight, product, out=weight)
-        variance = np.einsum(DOT, weight, product) / sum_w
-        covariance = np.einsum(DOT, weight, y) / sum_w
-        sloped = mean_y + (centre - mean_x) * (covariance / variance)
-        fit = np.where(np.sqrt(variance) > tolerance, sloped, mean_y)
-    result: Floats = np.where(sum_w > 0, fit, fallback)
+        sloped = mean_y + (centre - mean_x) * (products / squares)
+        fit = np.where(np.sqrt(squares / total) > tolerance, sloped, mean_y)
+    result: Floats = np.where(total > 0, fit, fallback)
     return result

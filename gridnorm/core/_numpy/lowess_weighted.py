@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.core._numpy.lowess import (
-    DOT,
     KEPT_CELLS,
     LONG_WINDOW,
     Bools,
@@ -22,6 +21,7 @@ from gridnorm.core._numpy.lowess import (
     Part,
     chunks,
     clear_padding,
+    dot,
     first_true,
     follow,
     packed,
@@ -472,13 +472,13 @@ def _local_lines(
     """Weighted lines of windows (first axis) at their seeds, NaN where no weight is left; parenthesised as in limma."""
     with np.errstate(divide="ignore", invalid="ignore"):
         sum_w = np.add.reduce(weight, axis=0)
-        mean_x = np.einsum(DOT, weight, x) / sum_w
-        mean_y = np.einsum(DOT, weight, y) / sum_w
+        mean_x = dot(weight, x) / sum_w
+        mean_y = dot(weight, y) / sum_w
         np.subtract(x, mean_x, out=spare)
-        variance = np.einsum(DOT, weight, np.multiply(spare, spare, out=product))
+        variance = dot(weight, np.multiply(spare, spare, out=product))
         np.subtract(y, mean_y, out=product)
         product *= spare
-        slope = np.einsum(DOT, weight, product) / variance
+        slope = dot(weight, product) / variance
         line = slope * centre + (mean_y - slope * mean_x)
     result: Floats = np.where((reach < 1e-7) | (variance < 1e-7), mean_y, line)
     return result

@@ -1,0 +1,63 @@
+"""``gridnorm doctor``."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import Any
+
+import click
+
+NEEDED = ("numpy", "click", "pandas", "scipy", "statsmodels", "scikit-learn")
+OPTIONAL = {"pyarrow": "parquet", "matplotlib": "report", "jinja2": "report", "anndata": "anndata", "xarray": "xarray", "torch": "torch", "onnx": "onnx"}
+
+
+@click.command("doctor", short_help="Show versions and the device, and why.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(as_json: bool) -> int:
+    """Show versions, optional parts and the device, and why the GPU is or is not used."""
+    found = examine()
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found, indent=1))
+    else:
+        click.echo("\n".join(_lines(found)))
+    return 0 if not found["missing"] else 1
+
+
+def examine() -> dict[str, Any]:
+    """Versions of gridnorm, Python and packages, what is missing, and the device."""
+    from gridnorm import __version__
+
+    needed = {name: _version(name) for name in NEEDED}
+    return {
+        "gridnorm": __version__,
+        "python": sys.version.split()[0],
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": needed,
+        "optional": {name: {"version": _version(name), "extra": extra} for name, extra in OPTIONAL.items()},
+        "missing": [name for name, version in needed.items() if version is None],
+        "device": {"used": "cpu", "gpu": False, "reason": _gpu_reason()},
+    }
+
+
+def _version(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _gpu_reason() -> str:
+    return "this version of gridnorm computes arrays on the CPU; it has no GPU backend yet"
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = [f"gridnorm {found['gridnorm']} on Python {found['python']}, {found['system']}"]
+    lines += [f"  {name:<14} {version or 'MISSING: pip install ' + name}" for name, version in found["packages"].items()]
+    for name, part in found["optional"].items():
+        lines.append(f"  {name:<14} {part['version'] or 'not installed (optional: pip install gridnorm[' + part['extra'] + '])'}")
+    return [*lines, f"device: {found['device']['used']}; {found['device']['reason']}"]

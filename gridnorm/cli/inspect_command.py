@@ -1,0 +1,80 @@
+"""``gridnorm inspect``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gridnorm.cli.options import say, settings_options
+
+NOT_READ, CHECK_FAILED = 3, 7
+
+
+@click.command("inspect", short_help="Say what a file is.")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@settings_options("--by", "--foreground", "--channels", "--columns", "--layout", "--gal")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--check", is_flag=True, help="Exit with 7 if a quality rule fails: flagged > 30 %, saturated > 5 %, …")
+def command(inputs: tuple[str, ...], **given: Any) -> int:
+    """Say what array files are: format, channels, layout and its evidence, flags, groups, quality.
+
+    \b
+    gridnorm inspect slide1.gpr
+    gridnorm inspect arrays/ --json
+    """
+    from gridnorm.workflow.inspect import failed_rules, inspect
+
+    as_json, check = given.pop("as_json"), given.pop("check")
+    found = inspect(inputs, **{name: value for name, value in given.items() if value is not None})
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        click.echo("\n\n".join("\n".join(_lines(record)) for record in found["inputs"]))
+    broken = [rule for record in found["inputs"] for rule in failed_rules(record)] if check else []
+    say(f"check failed: {rule}" for rule in broken)
+    errors = [record for record in found["inputs"] if record["status"] == "error"]
+    if as_json:
+        say(f"failed: {record['error']}" for record in errors)
+    if errors:
+        return NOT_READ if len(errors) == len(found["inputs"]) else 1
+    return CHECK_FAILED if broken else 0
+
+
+def _lines(record: dict[str, Any]) -> list[str]:
+    """One file for people."""
+    if record["status"] == "error":
+        return [record["file"], f"  cannot be read: {record['error']}"]
+    lines = [record["file"], f"  format     {' '.join(filter(None, (record['format'], record['version'])))}"]
+    for channel in record["channels"]:
+        nm = f" ({channel['wavelength']} nm)" if channel["wavelength"] else ""
+        back = f", background {channel['background']}" if channel["background"] else ", no background"
+        lines.append(f"  channel    {channel['channel']}{nm}: foreground {channel['foreground']}{back}")
+    lines.append(f"  spots      {record['spots']}")
+    layout = record["layout"]
+    if layout is None:
+        lines.append("  layout     unknown: the file has no Block, Row and Column")
+    else:
+        lines.append(f"  layout     {layout['summary']}")
+        lines += [f"             because {sentence}" for sentence in layout["evidence"]]
+    if record["flags"]:
+        lines.append("  flags      " + ", ".join(f"{n} × {code}" for code, n in record["flags"].items()))
+    lines += _groups(record["groups"])
+    if record["quality"]:
+        shares = {k: v for k, v in record["quality"].items() if not k.startswith("median_")}
+        lines.append("  quality    " + ", ".join(f"{100 * v:.1f} % {k.replace('_', ' ')}" for k, v in shares.items()))
+    if record["explained"]:
+        shown = ", ".join(f"{row['by']} {100 * (row['share'] or 0):.1f} %" for row in record["explained"])
+        lines.append(f"  variance   explained by {shown}")
+    return lines + [f"  warning    {text}" for text in record["warnings"]]
+
+
+def _groups(groups: list[dict[str, Any]]) -> list[str]:
+    if not groups:
+        return []
+    sizes = sorted(group["usable"] for group in groups)
+    if len(groups) == 1:
+        return [f"  groups     1 of {sizes[0]} usable spots"]
+    return [f"  groups     {len(groups)} of {sizes[0]} to {sizes[-1]} usable spots"]

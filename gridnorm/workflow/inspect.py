@@ -1,0 +1,200 @@
+"""What a file is: format, channels, layout and its evidence, flags, groups, quality."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gridnorm import io
+from gridnorm.arrays import background as bg
+from gridnorm.arrays.grouping import GROUPINGS, group_spots
+from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.weights import SATURATED, flagged
+from gridnorm.core.segments import Segments
+from gridnorm.core.spread import share_explained
+from gridnorm.errors import FormatError, GridnormError, OptionError
+from gridnorm.io.text import load, load_head
+from gridnorm.provenance import SCHEMA_VERSION
+from gridnorm.workflow.inputs import InputFile, expand, is_targets, read_targets
+from gridnorm.workflow.one import layout_of, prepared, read_options
+from gridnorm.workflow.settings import Settings, make_settings
+
+# Shares above which --check fails; measured on each array alone.
+QUALITY_LIMITS = {"flagged": 0.3, "saturated": 0.05, "not_above_background": 0.5, "missing": 0.1}
+
+
+def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **options: Any) -> dict[str, Any]:
+    """Look at array files, GALs and targets tables without normalizing them.
+
+    Parameters
+    ----------
+    paths
+        A file, folder, glob or targets table, or several.
+    **options
+        ``by``, ``channels``, ``columns``, ``foreground``, ``layout``, ``gal`` as for ``normalize``.
+
+    Returns
+    -------
+    dict
+        ``{"schema": 1, "inputs": [...]}``; per file ``file status format version channels spots blocks layout flags
+        groups quality explained warnings``. A file that cannot be read has ``status`` ``"error"`` and ``error``.
+
+    Raises
+    ------
+    OptionError
+        A path that does not exist, or a wrong option.
+
+    Examples
+    --------
+    >>> import gridnorm as gn
+    >>> gn.inspect("example_data/slide1.gpr")["inputs"][0]["layout"]["source"]  # doctest: +SKIP
+    'positions'
+    """
+    listed = [os.fspath(paths)] if isinstance(paths, str | os.PathLike) else [os.fspath(p) for p in paths]
+    settings = make_settings(options)
+    files: list[InputFile] = []
+    for given in expand(listed):
+        files.extend(read_targets(given.path) if _is_targets(given) else [given])
+    return {"schema": SCHEMA_VERSION, "inputs": [_inspected(given, settings) for given in files]}
+
+
+def _is_targets(given: InputFile) -> bool:
+    try:
+        return is_targets(load_head(given.path, 4096).data)
+    except FormatError:
+        return False
+
+
+def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
+    try:
+        head = load_head(given.path)
+        from gridnorm.io import gal
+
+        if gal.sniff(head.data):
+            return _gal_record(given, settings)
+        known = io.read_head(head, settings.columns)
+        options = read_options(settings, known.columns, given.file, keys_only=False)
+        raw = prepared(io.read_text(load(given.path), known.format, options), settings)
+        layout, warnings = layout_of(raw, settings)
+        return _record(raw.with_warnings(*warnings), layout, settings)
+    except GridnormError as error:
+        if isinstance(error, OptionError):
+            raise
+        return {"file": given.file, "status": "error", "error": str(error), "exit_code": error.exit_code}
+
+
+def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[str, Any]:
+    segments = group_spots(settings.by, raw.spots, layout, raw.n_spots, raw.name)
+    level = _level(raw)
+    usable = np.isfinite(level) & ~flagged(raw.flags, raw.n_spots)
+    counted = np.bincount(segments.codes[usable], minlength=segments.n_segments)
+    codes, counts = (np.unique(raw.flags, return_counts=True)) if raw.flags is not None else ([], [])
+    return {
+        "file": raw.name,
+        "status": "ok",
+        "format": raw.format,
+        "version": raw.version,
+        "channels": [_channel(raw, k) for k in range(len(raw.channels))],
+        "spots": raw.n_spots,
+        "blocks": int(layout.blocks.size) if layout else None,
+        "layout": None if layout is None else {**layout.to_dict(), "summary": layout.describe()},
+        "flags": {str(int(code)): int(n) for code, n in zip(codes, counts, strict=True)},
+        "groups": [
+            {"group": list(label) if isinstance(label, tuple) else label, "spots": int(n), "usable": int(m)}
+            for label, n, m in zip(segments.labels, segments.sizes, counted, strict=True)
+        ],
+        "quality": quality_of(raw),
+        "explained": explained_by(level, raw, layout, settings.by),
+        "warnings": list(raw.warnings),
+    }
+
+
+def _channel(raw: RawArray, k: int) -> dict[str, Any]:
+    taken = dict(raw.taken)
+    name = raw.channels[k]
+    return {
+        "channel": name,
+        "wavelength": raw.wavelengths[k] or None,
+        "foreground": taken.get(name),
+        "background": taken.get(f"{name}b"),
+    }
+
+
+def _level(raw: RawArray) -> FloatArray:
+    """M (two channels) or log2 intensity (one), background subtracted where measured; for looking only."""
+    corrected = bg.correct(raw.foreground, raw.background, "subtract" if raw.background is not None else "none").values
+    if raw.channels == ("R", "G"):
+        return bg.to_log_ratio(corrected[0], corrected[1])[0]
+    return bg.to_log(corrected)[0][0]
+
+
+def quality_of(raw: RawArray) -> dict[str, float]:
+    """Shares of spots: flagged, saturated, not above background, missing; and the median levels of every channel."""
+    n = max(raw.n_spots, 1)
+    fore, back = raw.foreground, raw.background
+    out = {
+        "flagged": float(np.count_nonzero(flagged(raw.flags, raw.n_spots))) / n,
+        "saturated": float(np.count_nonzero((fore >= SATURATED).any(axis=0))) / n,
+        "missing": float(np.count_nonzero(np.isnan(fore).any(axis=0))) / n,
+    }
+    if back is not None:
+        out["not_above_background"] = float(np.count_nonzero((fore <= back).any(axis=0))) / n
+    for k, channel in enumerate(raw.channels):
+        for title, rows in (("foreground", fore), ("background", back)):
+            if rows is not None and np.isfinite(rows[k]).any():
+                out[f"median_{title}_{channel}"] = float(np.nanmedian(rows[k]))
+    return {name: round(value, 6) for name, value in out.items()}
+
+
+def explained_by(level: FloatArray, raw: RawArray, layout: Layout | None, by: str) -> list[dict[str, Any]]:
+    """Share of the variance that each possible grouping explains, largest first; flagged spots left out."""
+    use = ~flagged(raw.flags, raw.n_spots)
+    words = dict.fromkeys([by, *(name for name in GROUPINGS if name != "array")])
+    out = []
+    for word in words:
+        if layout is None and word not in ("print-tip", by):
+            continue
+        segments: Segments = group_spots(word, raw.spots, layout, raw.n_spots, raw.name)
+        if segments.n_segments > 1:
+            share = float(share_explained(level, segments, use=use)[0])
+            out.append({"by": word, "groups": segments.n_segments, "share": None if np.isnan(share) else round(share, 6)})
+    return sorted(out, key=lambda row: -(row["share"] or 0.0))
+
+
+def failed_rules(record: dict[str, Any]) -> list[str]:
+    """Quality rules that an inspected file breaks, as sentences."""
+    out = []
+    for name, limit in QUALITY_LIMITS.items():
+        share = record.get("quality", {}).get(name, 0.0)
+        if share > limit:
+            out.append(f"{record['file']}: {share:.0%} of the spots are {name.replace('_', ' ')}, more than {limit:.0%}")
+    return out
+
+
+def _gal_record(given: InputFile, settings: Settings) -> dict[str, Any]:
+    from gridnorm.arrays.layout import infer_layout
+    from gridnorm.io.gal import read_file
+
+    gal = read_file(given.path)
+    spots = gal.spots
+    layout = infer_layout(spots["Block"], spots["Row"], spots["Column"], gal_blocks=gal.blocks or None, override=settings.layout, file=gal.name)
+    blocks, counts = np.unique(spots["Block"], return_counts=True)
+    return {
+        "file": gal.name,
+        "status": "ok",
+        "format": "GAL",
+        "version": gal.header.get("Type", ""),
+        "channels": [],
+        "spots": gal.n_spots,
+        "blocks": int(layout.blocks.size),
+        "layout": {**layout.to_dict(), "summary": layout.describe()},
+        "flags": {},
+        "groups": [{"group": int(b), "spots": int(n), "usable": int(n)} for b, n in zip(blocks, counts, strict=True)],
+        "quality": {},
+        "explained": [],
+        "warnings": [*gal.warnings, *layout.warnings],
+    }

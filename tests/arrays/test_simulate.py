@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridnorm.arrays.raw import ReadOptions
+from gridnorm.arrays.simulate import simulate
+from gridnorm.errors import OptionError
+from gridnorm.io import gpr
+from gridnorm.io.gpr_write import gpr_columns, simulated_columns, write_gpr
+from gridnorm.io.text import load
+from gridnorm.io.write import write_table
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_written_file_reads_back_exactly(tmp_path: Path, channels: int) -> None:
+    simulated = simulate(2, blocks=(2, 3), spots=(6, 5), channels=channels, flagged=0.2, seed=4)
+    path = tmp_path / "array2.gpr"
+    write_gpr(path, simulated_columns(simulated, 1), simulated.wavelengths)
+    expected, read = simulated.raw(1), gpr.read(load(path), ReadOptions(foreground="mean"))
+    assert (read.name, read.channels, read.wavelengths, read.warnings) == (
+        expected.name, expected.channels, expected.wavelengths, (),
+    )  # fmt: skip
+    np.testing.assert_array_equal(read.foreground, expected.foreground)
+    np.testing.assert_array_equal(read.background, expected.background)
+    np.testing.assert_array_equal(read.flags, expected.flags)
+    assert list(read.spots) == list(expected.spots)
+    for title, column in expected.spots.items():
+        np.testing.assert_array_equal(read.spots[title], column)
+    assert read.version == expected.version and read.taken == expected.taken
+
+
+def test_the_file_is_what_genepix_writes(tmp_path: Path) -> None:
+    one, measured = np.array([1, 2, 3, 4]), np.array([[300, 100, 50, 100], [200, 100, 100, 300]])
+    columns = gpr_columns(
+        block=one, row=one, column=one, name=np.array([b"a", b'2" x', b"c", b"d"]), id=one.astype("S"),
+        x=one * 10.0, y=one * 10.0, wavelengths=("635", "532"), flags=np.array([0, -50, 0, -100]),
+        mean=measured, median=measured, background=np.array([[100, 100, 100, 90], [100, 90, 90, 300]]),
+    )  # fmt: skip
+    write_gpr(tmp_path / "a.gpr", columns, ("635", "532"))
+    data = (tmp_path / "a.gpr").read_bytes()
+    assert data.count(b"\n") == data.count(b"\r\n")
+    lines = data.decode().split("\r\n")
+    assert lines[0] == "ATF\t1.0" and lines[2] == '"Type=GenePix Results 3"'
+    header, width = map(int, lines[1].split("\t"))
+    table = list(csv.DictReader(lines[2 + header :], delimiter="\t"))
+    assert len(lines) == header + 3 + 4 + 1 and all(len(row) == width for row in table)
+    assert [row["Name"] for row in table] == ["a", '2" x', "c", "d"]
+    # As in real files: nothing above gives 0 and Error, nothing below 100000 and 16.610, a negative ratio Error.
+    assert [row["Ratio of Medians (635/532)"] for row in table] == ["2.000", "0.000", "-5.000", "100000.000"]
+    assert [row["Log Ratio (635/532)"] for row in table] == ["1.000", "Error", "Error", "16.610"]
+    assert [row["F635 Median - B635"] for row in table] == ["200", "0", "-50", "10"]
+
+
+def test_a_seed_gives_the_same_arrays_and_each_array_depends_on_its_number_only() -> None:
+    one, two = (simulate(3, blocks=(2, 2), spots=(8, 8), seed=7) for _ in range(2))
+    alone = simulate(1, blocks=(2, 2), spots=(8, 8), seed=7)
+    for name in ("mean", "median", "background", "flags", "bias", "x", "outlier"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+        np.testing.assert_array_equal(getattr(one, name)[0], getattr(alone, name)[0])
+    other = simulate(1, blocks=(2, 2), spots=(8, 8), seed=8)
+    assert not np.array_equal(other.true_a, one.true_a) and not np.array_equal(one.mean[0], one.mean[1])
+
+
+def test_a_seed_means_the_same_numbers_on_every_machine() -> None:
+    counts = simulate(2, blocks=(2, 2), spots=(8, 8), seed=7).mean
+    assert hashlib.sha256(counts.astype("<i8").tobytes()).hexdigest()[:16] == "c642e99121557800"
+
+
+def test_intensities_are_truth_plus_bias_plus_noise() -> None:
+    s = simulate(3, noise_sd=0.1, outliers=0.0, flagged=0.0, background=50.0, seed=2)
+    net = s.mean - s.background
+    bright = (net > 500).all(axis=(0, 1)) & (s.mean < 65535).all(axis=(0, 1))
+    assert bright.sum() > 5000
+    m = np.log2(net[:, 0][:, bright] / net[:, 1][:, bright])
+    error = m - s.true_m[bright] - s.bias[:, bright]
+    # Noise of 0.1, and a little from counting: rounding and a background reading that is off by about 2 of > 500.
+    assert np.std(error) == pytest.approx(0.1, abs=0.01)
+    assert abs(np.mean(error)) < 0.005  # standard error below 0.001
+    raw = np.std(m - s.true_m[bright])
+    assert raw > 0.3  # the bias is there to be removed
+
+
+def test_every_source_of_bias_can_be_switched_off_and_leaves_what_it_says() -> None:
+    none: dict[str, Any] = {"tip_offset_sd": 0.0, "tip_slope_sd": 0.0, "dye_bias": 0.0, "spatial": 0.0}
+    assert np.all(simulate(2, blocks=(2, 2), **none).bias == 0.0)
+    tips = simulate(1, blocks=(4, 4), **{**none, "tip_offset_sd": 0.5})
+    per_tip = tips.bias[0].reshape(16, -1)
+    assert np.ptp(per_tip, axis=1).max() == 0.0 and np.std(per_tip[:, 0]) > 0.2
+    assert np.abs(simulate(1, **{**none, "spatial": 0.2}).bias).max() <= 0.2 + 1e-12
+
+
+def test_shares_and_masks_are_what_was_asked_for() -> None:
+    s = simulate(2, blocks=(4, 4), changed=0.25, effect=2.0, outliers=0.05, flagged=0.1, seed=3)
+    n = s.block.size
+    assert s.changed.sum() == round(0.25 * n) and set(np.abs(s.true_m[s.changed])) == {2.0}
+    assert np.all(s.true_m[~s.changed] == 0.0)
+    # Binomial, n = 13440: three standard deviations are 0.006 and 0.008.
+    assert s.outlier.mean() == pytest.approx(0.05, abs=0.006)
+    assert (s.flags != 0).mean() == pytest.approx(0.1, abs=0.008)
+    assert set(np.unique(s.flags)) == {-100, -50, 0}
+
+
+def test_the_layout_of_simulated_arrays_is_found() -> None:
+    arrays = simulate(2, blocks=(12, 4), spots=(5, 6), seed=5).arrays
+    assert arrays.names == ("array1", "array2") and arrays.layout is not None
+    assert arrays.layout.describe() == "12 x 4 blocks of 5 x 6 spots (from X/Y positions)"
+    assert arrays.layout.complete
+
+
+def test_the_truth_is_a_table(tmp_path: Path) -> None:
+    s = simulate(2, blocks=(1, 2), spots=(3, 3), seed=1)
+    write_table(tmp_path / "truth.tsv", *s.truth_columns())
+    with (tmp_path / "truth.tsv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t"))
+    assert list(rows[0]) == [
+        "Block", "Row", "Column", "ID", "changed", "outlier.array1", "outlier.array2",
+        "true.M", "true.A", "bias.array1", "bias.array2",
+    ]  # fmt: skip
+    assert len(rows) == 18 and sum(int(row["changed"]) for row in rows) == 2
+    assert float(rows[4]["bias.array2"]) == pytest.approx(s.bias[1, 4], abs=5.1e-7)  # six decimals
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"changed": 1.5}, "changed is a share"), ({"channels": 3}, "channels"), ({"noise_sd": -1.0}, "noise_sd"),
+     ({"blocks": (0, 4)}, "blocks"), ({"seed": -1}, "seed"), ({"n_arrays": 0}, "n_arrays")],
+)  # fmt: skip
+def test_impossible_parameters_are_usage_errors(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        simulate(**{"n_arrays": 1, "blocks": (1, 1), **wrong})  # type: ignore[arg-type]
