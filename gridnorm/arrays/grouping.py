@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -80,6 +79,8 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "--by"
         return same[0]
     if same:
         raise OptionError(f"{option} is ambiguous", file=file or None, found=repr(word), expected="one of " + ", ".join(same))
+    import difflib
+
     groupings = list(GROUPINGS) if option == "--by" else []
     near = difflib.get_close_matches(word, [*groupings, *titles], n=1, cutoff=0.6)
     hint = f"Did you mean {near[0]!r}?" if near else "Spot columns here: " + (", ".join(titles) or "none")

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gridnorm.arrays.positions import Grid, Origins, block_origins, find_pads, grid_of, same_arrangement
+from gridnorm.core.fit import median_of
+from gridnorm.core.segments import distinct
 from gridnorm.errors import LayoutError, OptionError
 
 IntArray = NDArray[np.int64]
@@ -183,7 +185,7 @@ def infer_layout(
     rows, columns = np.asarray(row, np.int64), np.asarray(column, np.int64)
     numbers = np.ones(rows.size, np.int64) if block is None else np.asarray(block, np.int64)
     _check_numbers(numbers, rows, columns, file)
-    blocks, index = np.unique(numbers, return_inverse=True)
+    blocks, index = distinct(numbers)
     sizes = np.ones((2, blocks.size), np.int64)
     np.maximum.at(sizes[0], index, rows)
     np.maximum.at(sizes[1], index, columns)
@@ -219,9 +221,7 @@ def infer_layout(
     if measured is not None and same_arrangement(measured[1], chosen):
         pad, gaps = find_pads(measured[0], chosen, int(sizes[0].max()), int(sizes[1].max()))
         evidence += [gaps] if gaps else []
-    missing, repeated = _occupancy(index, rows, columns, sizes)
-    if repeated:
-        notes.append(repeated)
+    missing = _absent(index, rows, columns, sizes)
     if missing:
         evidence.append(f"{missing} spots of the full blocks are not in the file")
     alike = bool((sizes == sizes.max(axis=1, keepdims=True)).all())
@@ -295,8 +295,8 @@ def _from_gal(
         return None
     origin_x = np.array([float(record.x) for record in records])
     origin_y = np.array([float(record.y) for record in records])
-    pitch_x = float(np.median([record.x_spacing for record in records]))
-    pitch_y = float(np.median([record.y_spacing for record in records]))
+    pitch_x = median_of([record.x_spacing for record in records])
+    pitch_y = median_of([record.y_spacing for record in records])
     whole = Origins(origin_x, origin_y, pitch_x, pitch_y, int(size[0].max()), int(size[1].max()))
     grid = grid_of(whole, numbers)
     if grid is None:
@@ -339,20 +339,11 @@ def _contradictions(found: dict[str, Grid]) -> list[str]:
     ]
 
 
-def _occupancy(index: IntArray, row: IntArray, column: IntArray, sizes: IntArray) -> tuple[int, str]:
-    """Number of absent spots, and a sentence about positions that occur twice."""
+def _absent(index: IntArray, row: IntArray, column: IntArray, sizes: IntArray) -> int:
+    """Number of spots that the blocks, taken as full rectangles, lack."""
     spot_rows, spot_columns = int(sizes[0].max()), int(sizes[1].max())
-    code = (index * spot_rows + row - 1) * spot_columns + column - 1
-    distinct, first, count = np.unique(code, return_index=True, return_counts=True)
-    missing = int((sizes[0] * sizes[1]).sum()) - distinct.size
-    if distinct.size == code.size:
-        return missing, ""
-    where = int(first[np.flatnonzero(count > 1)[0]])
-    many = int((count > 1).sum())
-    return missing, (
-        f"{many} position{'s' if many > 1 else ''} (Block, Row, Column) occur{'' if many > 1 else 's'} more than once, "
-        f"first in spot {where + 1} (Row {row[where]}, Column {column[where]}); all rows are kept"
-    )
+    present, _ = distinct((index * spot_rows + row - 1) * spot_columns + column - 1)
+    return int((sizes[0] * sizes[1]).sum()) - present.size
 
 
 def _size(grid: Grid) -> str:

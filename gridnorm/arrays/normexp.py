@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gridnorm.core.segments import distinct
 from gridnorm.errors import FitError, OptionError
 
 FloatArray = NDArray[np.float64]
@@ -163,7 +164,8 @@ def _distinct(x: FloatArray) -> tuple[FloatArray, FloatArray | None]:
             found=f"{int(np.isinf(x).sum())} of {x.size}",
             expected="finite values, or NaN for missing ones",
         )
-    values, counts = np.unique(x, return_counts=True)
+    values, place = distinct(x)
+    counts = np.bincount(place)
     if x.size < _MIN_VALUES or values.size < _MIN_DISTINCT:
         raise FitError(
             "normexp cannot be fitted: too few different values",

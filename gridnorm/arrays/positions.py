@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnorm.core.fit import group_medians, median_of
+from gridnorm.core.segments import Segments, distinct
+
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
@@ -87,8 +90,9 @@ def block_origins(
     rows, columns = int(row.max()), int(column.max())
     if turned:
         rows, columns = columns, rows
-    origin_x = _medians(index, n_blocks, x - (column - 1) * x_column - (row - 1) * x_row)
-    origin_y = _medians(index, n_blocks, y - (column - 1) * y_column - (row - 1) * y_row)
+    blocks = Segments.from_codes(index, range(n_blocks))
+    origin_x = group_medians(x - (column - 1) * x_column - (row - 1) * x_row, blocks)
+    origin_y = group_medians(y - (column - 1) * y_column - (row - 1) * y_row, blocks)
     slope = (0.0, 0.0) if turned else (x_row / down, y_column / across)
     # A mirrored scan: let the slide run the way the spots do.
     return Origins(
@@ -149,7 +153,7 @@ def find_pads(origins: Origins, grid: Grid, spot_rows: int, spot_columns: int) -
     row_breaks = _breaks(down, across, origins.pitch_y)
     pad_row = np.searchsorted(row_breaks, grid.row, side="left")
     pad_column = np.searchsorted(column_breaks, grid.column, side="left")
-    _, pad = np.unique(pad_row * (column_breaks.size + 1) + pad_column, return_inverse=True)
+    _, pad = distinct(pad_row * (column_breaks.size + 1) + pad_column)
     count = int(pad.max()) + 1
     if count == 1:
         return one, ""
@@ -167,23 +171,15 @@ def _slopes(index: IntArray, n: int, place: IntArray, x: FloatArray, y: FloatArr
     slopes = []
     for values in (x, y):
         middle = (np.bincount(index, values, n) / count)[index]
-        slopes.append(float(np.median(np.bincount(index, centred * (values - middle), n)[usable] / spread[usable])))
+        slopes.append(median_of(np.bincount(index, centred * (values - middle), n)[usable] / spread[usable]))
     return slopes[0], slopes[1]
-
-
-def _medians(index: IntArray, n: int, values: FloatArray) -> FloatArray:
-    ordered = values[np.lexsort((values, index))]
-    count = np.bincount(index, minlength=n)
-    start = np.cumsum(count) - count
-    middle: FloatArray = (ordered[start + (count - 1) // 2] + ordered[start + count // 2]) / 2
-    return middle
 
 
 def _lines(x: FloatArray, y: FloatArray, origins: Origins) -> tuple[IntArray, IntArray, IntArray, IntArray] | None:
     """Row and column of every block, by rank and by distance; None if two blocks share a place."""
     column, wide_column = _line_up(x, origins.columns * origins.pitch_x)
     row, wide_row = _line_up(y, origins.rows * origins.pitch_y)
-    if np.unique(row * (column.max() + 1) + column).size < x.size:
+    if distinct(row * (column.max() + 1) + column)[0].size < x.size:
         return None
     return row, column, wide_row, wide_column
 
@@ -219,7 +215,7 @@ def _by_numbers(row: IntArray, column: IntArray, blocks: IntArray) -> Grid | Non
 
 
 def _ranks(values: IntArray) -> IntArray:
-    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+    return distinct(values)[1]
 
 
 def _steps(place: FloatArray, line: IntArray, other: IntArray, extent: float) -> Steps:
@@ -231,9 +227,9 @@ def _steps(place: FloatArray, line: IntArray, other: IntArray, extent: float) ->
     pair = (np.diff(other[order]) == 0) & (np.diff(line[order]) == 1)
     before = line[order][:-1][pair]
     distance = np.diff(place[order])[pair]
-    lines = np.unique(before)
-    middle = np.array([np.median(distance[before == k]) for k in lines])
-    return lines, middle, middle - extent
+    pairs = Segments.from_labels(before)
+    middle = group_medians(distance, pairs)
+    return np.array(pairs.labels, np.int64), middle, middle - extent
 
 
 def _breaks(mine: Steps, other: Steps, pitch: float) -> IntArray:

@@ -26,6 +26,8 @@ class WithinResult:
     ----------
     values
         float64 (row, spot): normalized M, or log2 intensities of each channel.
+    start
+        float64 (row, spot): the same before normalization.
     fit
         What was removed; None for method ``none``.
     n
@@ -35,6 +37,7 @@ class WithinResult:
     """
 
     values: FloatArray
+    start: FloatArray
     fit: Fit | None
     n: NDArray[np.int64]
     before: FloatArray
@@ -101,7 +104,7 @@ def within_array(
     values = np.where(spot_use.dropped, np.nan, values)
     start = fit(values, segments, "median", use=spot_use.use)
     if method == "none":
-        return WithinResult(values, None, start.n, start.location, start.location)
+        return WithinResult(values, values, None, start.n, start.location, start.location)
     options: dict[str, Any] = {}
     if METHODS[method].needs_covariate:
         options = {"covariate": covariate, "span": span, "iterations": iterations, "zero_weights": spot_use.zero_weights}
@@ -118,4 +121,4 @@ def within_array(
         **options,
     )
     end = fit(done.values, segments, "median", use=spot_use.use)
-    return WithinResult(done.values, done.fit, done.fit.n, start.location, end.location)
+    return WithinResult(done.values, values, done.fit, done.fit.n, start.location, end.location)

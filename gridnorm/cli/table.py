@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gridnorm.core.fit import median_of
 from gridnorm.workflow.one import ArrayResult
 
 TITLES = ("array", "spots", "flagged", "missing", "groups", "fit", "group shift before", "after")
@@ -27,7 +28,7 @@ def summary(results: Sequence[ArrayResult]) -> list[str]:
 
 def _row(result: ArrayResult) -> tuple[str, ...]:
     within = result.within
-    level = 0.0 if "M" in result.values else float(np.nanmedian(within.before[0])) if np.isfinite(within.before[0]).any() else 0.0
+    level = 0.0 if "M" in result.values else median_of(within.before[0])
     name = result.name if len(result.name) <= WIDEST_NAME else "…" + result.name[-WIDEST_NAME + 1 :]
     return (
         name,
@@ -55,4 +56,4 @@ def _spread(shifts: np.ndarray) -> str:
         return "none"
     if known.size == 1:
         return f"{known[0] + 0.0:.3f}"
-    return f"{np.median(known) + 0.0:.3f} ± {known.std(ddof=1):.3f}"
+    return f"{median_of(known) + 0.0:.3f} ± {known.std(ddof=1):.3f}"

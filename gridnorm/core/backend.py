@@ -28,10 +28,18 @@ def backend_for(*values: Any) -> ModuleType:
     OptionError
         If a value is an array of a library that has no backend here.
     """
-    names = {type(value).__module__.partition(".")[0] for value in values if hasattr(value, "__array_priority__") or hasattr(value, "dtype")}
+    names = {
+        type(value).__module__.partition(".")[0]
+        for value in values
+        if hasattr(value, "__array_priority__") or hasattr(value, "dtype")
+    }
     chosen = names & _BACKENDS.keys()
     if len(chosen) > 1:
-        raise OptionError("arrays of different libraries cannot be mixed", found=" and ".join(sorted(chosen)), expected="one kind of array")
+        raise OptionError(
+            "arrays of different libraries cannot be mixed",
+            found=" and ".join(sorted(chosen)),
+            expected="one kind of array",
+        )
     unknown = names - _BACKENDS.keys()
     if unknown:
         raise OptionError(

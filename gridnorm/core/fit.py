@@ -110,12 +110,25 @@ def fit(
         raise OptionError(f"{statistic} takes one value per item", found=f"width {view.shape[2]}", expected="width 1")
     if weights is not None and not row.takes_weights:
         raise OptionError(f"{statistic} takes no weights")
-    arguments: dict[str, Any] = {"weights": as_items(weights, shape, "weights", backend), "use": as_items(use, shape, "use", backend, dtype=bool)}
+    arguments: dict[str, Any] = {
+        "weights": as_items(weights, shape, "weights", backend),
+        "use": as_items(use, shape, "use", backend, dtype=bool),
+    }
     if arguments["weights"] is not None and bool((arguments["weights"] < 0).any()):
         raise OptionError("weights must not be negative", found=str(float(backend.xp.nanmin(arguments["weights"]))))
     if row.needs_covariate:
         arguments["covariate"] = as_items(covariate, shape, "covariate", backend)
     return row.fit(backend, view, segments, arguments, options)
+
+
+def group_medians(values: Any, segments: Segments) -> Any:
+    """Median of each group of one vector, float64 (segment,); NaN where a group has no value."""
+    return fit(values, segments, "median").location[0]
+
+
+def median_of(values: Any) -> float:
+    """Median of the finite values of one vector; NaN where there are none."""
+    return float(group_medians(values, Segments.single(len(values)))[0])
 
 
 def as_view(values: Any, segments: Segments, backend: Any) -> Any:
@@ -124,10 +137,18 @@ def as_view(values: Any, segments: Segments, backend: Any) -> Any:
     if array.dtype.kind not in "fiub":
         raise OptionError("values must be numbers", found=f"dtype {array.dtype}")
     if array.ndim not in (1, 2, 3):
-        raise OptionError("values have too many axes", found=f"shape {array.shape}", expected="(item,), (batch, item) or (batch, item, width)")
+        raise OptionError(
+            "values have too many axes",
+            found=f"shape {array.shape}",
+            expected="(item,), (batch, item) or (batch, item, width)",
+        )
     view = array[None, :, None] if array.ndim == 1 else array[:, :, None] if array.ndim == 2 else array
     if view.shape[1] != segments.n_items:
-        raise OptionError("values and groups differ in length", found=f"{view.shape[1]} items", expected=f"{segments.n_items}, one per label")
+        raise OptionError(
+            "values and groups differ in length",
+            found=f"{view.shape[1]} items",
+            expected=f"{segments.n_items}, one per label",
+        )
     return view.astype(backend.xp.float64, copy=False)
 
 
@@ -141,7 +162,9 @@ def as_items(given: Any, shape: tuple[int, int], name: str, backend: Any, dtype:
     if array.ndim == 1:
         array = array[None, :]
     if array.ndim != 2 or array.shape[1] != shape[1] or array.shape[0] not in (1, shape[0]):
-        raise OptionError(f"{name} do not fit the values", found=f"shape {array.shape}", expected=f"({shape[1]},) or {shape}")
+        raise OptionError(
+            f"{name} do not fit the values", found=f"shape {array.shape}", expected=f"({shape[1]},) or {shape}"
+        )
     return backend.xp.broadcast_to(array, shape)
 
 

@@ -78,12 +78,18 @@ def normalize_groups(
     xp = backend_for(array).xp
     array = xp.asarray(array)
     if array.ndim not in (1, 2) or axis not in range(-array.ndim, array.ndim):
-        raise OptionError("values need one or two axes, and axis must be one of them", found=f"shape {array.shape}, axis {axis}")
+        raise OptionError(
+            "values need one or two axes, and axis must be one of them", found=f"shape {array.shape}, axis {axis}"
+        )
     axis %= array.ndim
     vectors = groups if isinstance(groups, tuple | list) and groups and _is_vector(groups[0]) else [groups]
     segments = Segments.from_labels(*vectors)
     if segments.n_items != array.shape[axis]:
-        raise OptionError("labels and values differ in length", found=f"{segments.n_items} labels", expected=f"{array.shape[axis]} along axis {axis}")
+        raise OptionError(
+            "labels and values differ in length",
+            found=f"{segments.n_items} labels",
+            expected=f"{array.shape[axis]} along axis {axis}",
+        )
 
     def batch(given: Any) -> Any:
         if given is None:
@@ -114,7 +120,11 @@ def _is_vector(value: Any) -> bool:
 
 
 def _warn_tiny(n: Any, segments: Segments, span: float) -> None:
-    tiny = [str(label) for label, few in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True) if few]
+    tiny = [
+        str(label)
+        for label, few in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True)
+        if few
+    ]
     if tiny:
         shown = ", ".join(tiny[:5]) + (f" and {len(tiny) - 5} more" if len(tiny) > 5 else "")
         text = f"loess with span {span} reproduces groups with fewer than {int(4 / span) + 1} values: {shown}; consider min_group=30"

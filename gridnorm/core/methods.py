@@ -30,9 +30,20 @@ class Method:
 METHODS: dict[str, Method] = {
     "median": Method("median", "centre", 5, "subtract the group's median", keeps_level=True),
     "mean": Method("moments", "centre", 5, "subtract the group's mean", keeps_level=True),
-    "mad": Method("mad", "standardize", 5, "subtract the median, divide by the MAD over the groups' geometric mean", relative=True, keeps_level=True),
-    "zscore": Method("moments", "standardize", 5, "subtract the mean, divide by the standard deviation (n − 1)", options={"ddof": 1}),
-    "loess": Method("lowess", "subtract_curve", 30, "subtract a robust lowess curve over the covariate", needs_covariate=True),
+    "mad": Method(
+        "mad",
+        "standardize",
+        5,
+        "subtract the median, divide by the MAD over the groups' geometric mean",
+        relative=True,
+        keeps_level=True,
+    ),
+    "zscore": Method(
+        "moments", "standardize", 5, "subtract the mean, divide by the standard deviation (n − 1)", options={"ddof": 1}
+    ),
+    "loess": Method(
+        "lowess", "subtract_curve", 30, "subtract a robust lowess curve over the covariate", needs_covariate=True
+    ),
 }
 
 
@@ -94,11 +105,17 @@ def normalize_within(
     given = {"weights": weights, "use": use} | ({"covariate": covariate} if row.needs_covariate else {})
     if row.needs_covariate and covariate is None:
         raise OptionError(f"{method} needs a covariate", hint="Give covariate=, one number per value")
-    items = {name: as_items(value, view.shape, name, backend, dtype=bool if name == "use" else None) for name, value in given.items()}
+    items = {
+        name: as_items(value, view.shape, name, backend, dtype=bool if name == "use" else None)
+        for name, value in given.items()
+    }
     arguments = {**items, **row.options, **(options if row.statistic == "lowess" else {})}
     found = fit(view, segments, row.statistic, **arguments)
     if bool((found.n.sum(axis=1) == 0).any()):
-        raise FitError("no usable value: every one is missing or left out of the fit", hint="Check flags, weights and the background method")
+        raise FitError(
+            "no usable value: every one is missing or left out of the fit",
+            hint="Check flags, weights and the background method",
+        )
     limit = row.minimum if minimum is None else minimum
     if bool((found.n < limit).any()):
         found = replace_small(found, view, segments, limit, small_groups, position=position, arguments=arguments)

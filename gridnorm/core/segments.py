@@ -94,7 +94,9 @@ class Segments:
         codes = np.asarray(codes)
         n = len(labels)
         if codes.size and (codes.min() < 0 or codes.max() >= n):
-            raise OptionError("a group code lies outside the labels", found=f"{codes.min()}…{codes.max()}", expected=f"0…{n - 1}")
+            raise OptionError(
+                "a group code lies outside the labels", found=f"{codes.min()}…{codes.max()}", expected=f"0…{n - 1}"
+            )
         offsets = np.zeros(n + 1, np.int64)
         np.cumsum(np.bincount(codes, minlength=n), out=offsets[1:])
         # The smallest integer type makes the stable sort a radix sort.
@@ -140,7 +142,9 @@ class Segments:
 
 def _nearest_divisors(n: int, k: int) -> tuple[int, int]:
     divisors = [d for d in range(1, n + 1) if n % d == 0] or [1]
-    return max((d for d in divisors if d <= max(k, 1)), default=1), min((d for d in divisors if d >= k), default=divisors[-1])
+    return max((d for d in divisors if d <= max(k, 1)), default=1), min(
+        (d for d in divisors if d >= k), default=divisors[-1]
+    )
 
 
 def _encode(values: Any) -> tuple[IntArray, list[Any]]:
@@ -152,31 +156,45 @@ def _encode(values: Any) -> tuple[IntArray, list[Any]]:
     if array.dtype.kind == "O":
         return _encode_objects(array, missing)
     present = array[~missing] if missing.any() else array
-    unique, inverse = _unique(present)
+    unique, inverse = distinct(present)
     names = [_plain(v) for v in unique.tolist()]
     codes = np.full(array.size, len(names), np.int64)
     codes[~missing] = inverse
     return (codes, [*names, NONE_LABEL]) if missing.any() else (codes, names)
 
 
-def _unique(present: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
-    """``np.unique`` with inverse, without a sort where integers span a small range (block numbers do)."""
-    if present.dtype.kind in "iu" and present.size:
-        low, high = int(present.min()), int(present.max())
-        if high - low <= 4 * present.size:
-            seen = np.bincount(present - low, minlength=high - low + 1) > 0
-            return np.flatnonzero(seen) + low, (np.cumsum(seen) - 1)[present - low]
-    unique, inverse = np.unique(present, return_inverse=True)
-    return unique, inverse.astype(np.int64, copy=False)
+def distinct(values: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
+    """Sorted distinct values, and for every value its position among them.
+
+    Integers that span a small range (block numbers do) need no sort. Plain ``np.unique`` would do the same, but loads
+    ``numpy.ma`` at its first call, which a short run would feel.
+    """
+    if values.dtype.kind in "iu" and values.size:
+        low, high = int(values.min()), int(values.max())
+        if high - low <= 4 * values.size + 1024:
+            seen = np.bincount(values - low, minlength=high - low + 1) > 0
+            return np.flatnonzero(seen) + low, (np.cumsum(seen) - 1)[values - low]
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    first = np.ones(values.size, bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    place = np.empty(values.size, np.int64)
+    place[order] = np.cumsum(first) - 1
+    return ordered[first], place
 
 
 def _encode_objects(array: NDArray[Any], missing: NDArray[np.bool_]) -> tuple[IntArray, list[Any]]:
-    plain = [NONE_LABEL if absent else _plain(value) for value, absent in zip(array.tolist(), missing.tolist(), strict=True)]
+    plain = [
+        NONE_LABEL if absent else _plain(value) for value, absent in zip(array.tolist(), missing.tolist(), strict=True)
+    ]
     present = {value for value, absent in zip(plain, missing.tolist(), strict=True) if not absent}
     # Numbers sort before text, each by value, so that mixed columns have one defined order.
     names = sorted(present, key=lambda v: (isinstance(v, str), v if not isinstance(v, str) else 0, str(v)))
     position = {name: code for code, name in enumerate(names)}
-    codes = np.array([len(names) if absent else position[value] for value, absent in zip(plain, missing.tolist(), strict=True)], np.int64)
+    codes = np.array(
+        [len(names) if absent else position[value] for value, absent in zip(plain, missing.tolist(), strict=True)],
+        np.int64,
+    )
     return (codes, [*names, NONE_LABEL]) if missing.any() else (codes, names)
 
 
@@ -222,7 +240,6 @@ def _cross(coded: list[tuple[IntArray, list[Any]]]) -> tuple[IntArray, list[Any]
     codes, first = coded[0]
     names: list[Any] = [(name,) for name in first]
     for more, extra in coded[1:]:
-        unique, inverse = np.unique(codes * len(extra) + more, return_inverse=True)
+        unique, codes = distinct(codes * len(extra) + more)
         names = [(*names[u // len(extra)], extra[u % len(extra)]) for u in unique.tolist()]
-        codes = inverse.astype(np.int64, copy=False)
     return codes, names

@@ -59,7 +59,9 @@ def replace_small(
         return _merge(own, values, segments, small, position, arguments)
     whole = fit(values, Segments.single(segments.n_items), own.statistic, **arguments)
     replaced = _with_whole(own, whole, small, backend)
-    return _shrink(own, replaced, values, segments, small, minimum, arguments, backend) if rule == "shrink" else replaced
+    return (
+        _shrink(own, replaced, values, segments, small, minimum, arguments, backend) if rule == "shrink" else replaced
+    )
 
 
 def _refuse_tiny(own: Fit, small: Any, minimum: int) -> None:
@@ -74,7 +76,10 @@ def _refuse_tiny(own: Fit, small: Any, minimum: int) -> None:
 
 
 def _refuse(own: Fit, segments: Segments, small: Any, minimum: int) -> None:
-    named = [f"{segments.labels[g]} ({int(own.n[b, g])})" for b, g in zip(*(i.tolist() for i in small.nonzero()), strict=True)]
+    named = [
+        f"{segments.labels[g]} ({int(own.n[b, g])})"
+        for b, g in zip(*(i.tolist() for i in small.nonzero()), strict=True)
+    ]
     shown = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
     raise FitError(f"{len(named)} groups have fewer than {minimum} usable values", found=shown)
 
@@ -89,7 +94,16 @@ def _with_whole(own: Fit, whole: Fit, small: Any, backend: Any) -> Fit:
     return replace(pick([own, whole], small.astype(int), index, source), n=own.n)
 
 
-def _shrink(own: Fit, replaced: Fit, values: Any, segments: Segments, small: Any, minimum: int, arguments: dict[str, Any], backend: Any) -> Fit:
+def _shrink(
+    own: Fit,
+    replaced: Fit,
+    values: Any,
+    segments: Segments,
+    small: Any,
+    minimum: int,
+    arguments: dict[str, Any],
+    backend: Any,
+) -> Fit:
     xp = backend.xp
     share = xp.where(small, own.n / max(minimum, 1), 0.0)
     source = xp.where(small, SHRUNK, replaced.source).astype(replaced.source.dtype)
@@ -111,7 +125,10 @@ def _shrink(own: Fit, replaced: Fit, values: Any, segments: Segments, small: Any
 
 def _merge(own: Fit, values: Any, segments: Segments, small: Any, position: Any, arguments: dict[str, Any]) -> Fit:
     if position is None:
-        raise OptionError("groups can be merged only where their positions are known", hint="Use whole, shrink or error for small groups")
+        raise OptionError(
+            "groups can be merged only where their positions are known",
+            hint="Use whole, shrink or error for small groups",
+        )
     backend = backend_for(values)
     xp = backend.xp
     centre = fit(xp.asarray(position, dtype=xp.float64).T, segments, "moments").location
@@ -122,8 +139,13 @@ def _merge(own: Fit, values: Any, segments: Segments, small: Any, position: Any,
             continue
         target = _nearest(centre, small[b], own, segments, xp)
         used = xp.unique(target)
-        merged = Segments.from_codes(xp.searchsorted(used, target)[segments.codes], [segments.labels[g] for g in used.tolist()])
-        one = {key: value[b : b + 1] if key in ("covariate", "weights", "use") and value is not None else value for key, value in arguments.items()}
+        merged = Segments.from_codes(
+            xp.searchsorted(used, target)[segments.codes], [segments.labels[g] for g in used.tolist()]
+        )
+        one = {
+            key: value[b : b + 1] if key in ("covariate", "weights", "use") and value is not None else value
+            for key, value in arguments.items()
+        }
         pooled = fit(values[b : b + 1], merged, own.statistic, **one)
         index = xp.searchsorted(used, target)[None, :]
         joined = xp.bincount(target, minlength=segments.n_segments) > 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnorm.core.segments import Segments
 from gridnorm.errors import FormatError
 from gridnorm.io.table import Table, split
 from gridnorm.io.text import Text
@@ -197,8 +198,7 @@ def repeated(block: IntArray, row: IntArray, column: IntArray, table: Table, fil
     low = [int(key.min()) for key in keys]
     span = [int(key.max()) - least + 1 for key, least in zip(keys, low, strict=True)]
     if span[0] * span[1] * span[2] >= 2**62:
-        _, code = np.unique(np.stack(keys), axis=1, return_inverse=True)
-        code = code.reshape(-1).astype(np.int64)
+        code = Segments.from_labels(*keys).codes
     else:
         code = ((block - low[0]) * span[1] + (row - low[1])) * span[2] + (column - low[2])
     if code.size < 2 or bool((np.diff(code) > 0).all()):  # in order, the usual case

@@ -10,15 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
-import socket
 import stat
 import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
@@ -34,8 +31,8 @@ _NAME_BYTES = 180  # of the target's name kept in a temporary one; file systems 
 @dataclass(frozen=True)
 class _Pending:
     name: str
-    target: Path
-    temporary: Path
+    target: str
+    temporary: str
     handle: BinaryIO
 
 
@@ -43,7 +40,7 @@ class _Pending:
 class _Moved:
     file: _Pending
     existed: bool
-    backup: Path | None
+    backup: str | None
 
 
 class Output:
@@ -66,8 +63,8 @@ class Output:
 
     Examples
     --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> with Output() as output:
     ...     _ = output.open(folder / "a.tsv").write(b"x\n")
     >>> (folder / "a.tsv").read_bytes()
@@ -84,15 +81,15 @@ class Output:
 
     def open(self, path: str | os.PathLike[str]) -> BinaryIO:
         """A binary file to write to; it appears as ``path`` when the block ends."""
-        name = Path(path).name
+        name = os.path.basename(path)
         # The file behind a link is replaced, not the link.
-        target = Path(path).resolve()
+        target = os.path.realpath(path)
         check_target(path, self._force)
-        if target.exists() and not target.is_file():  # /dev/null, a pipe: nothing to replace
+        if os.path.exists(target) and not os.path.isfile(target):  # /dev/null, a pipe: nothing to replace
             handle = guard(name, _open_direct, target)
             self._direct.append((name, handle))
             return handle
-        temporary = target.with_name(_temporary_name(target.name))
+        temporary = _beside(target)
         handle = guard(name, _open_new, temporary)
         self._pending.append(_Pending(name, target, temporary, handle))
         return handle
@@ -100,7 +97,7 @@ class Output:
     def write(self, path: str | os.PathLike[str], data: bytes) -> None:
         """Write one whole file, for instance a sidecar."""
         handle = self.open(path)
-        guard(Path(path).name, handle.write, data)
+        guard(os.path.basename(path), handle.write, data)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,8 +120,8 @@ class Output:
         done: list[_Moved] = []
         try:
             for file in self._pending:
-                done.append(_Moved(file, file.target.exists(), _keep_old(file.target)))
-                guard(file.name, file.temporary.replace, file.target)
+                done.append(_Moved(file, os.path.exists(file.target), _keep_old(file.target)))
+                guard(file.name, os.replace, file.temporary, file.target)
         except BaseException:
             for moved in reversed(done):
                 _restore(moved)
@@ -132,8 +129,8 @@ class Output:
         for moved in done:
             if moved.backup is not None:
                 with suppress(OSError):
-                    moved.backup.unlink()
-        for folder in {file.target.parent for file in self._pending}:
+                    os.unlink(moved.backup)
+        for folder in {os.path.dirname(file.target) for file in self._pending}:
             _sync_folder(folder)
 
     def _discard(self) -> None:
@@ -144,26 +141,26 @@ class Output:
             with suppress(OSError):
                 file.handle.close()
             with suppress(OSError):
-                file.temporary.unlink()
+                os.unlink(file.temporary)
 
 
 def check_target(path: str | os.PathLike[str], force: bool) -> None:
     """Refuse early what could not be written at the end: an existing file, a missing or closed folder."""
-    name = Path(path).name
-    target = Path(path).resolve()
-    if target.is_dir():
+    name = os.path.basename(path)
+    target = os.path.realpath(path)
+    if os.path.isdir(target):
         raise OutputError("the output is a folder", file=name, hint="Name a file in it")
-    if target.exists():
-        if target.is_file() and not force:
+    if os.path.exists(target):
+        if os.path.isfile(target) and not force:
             raise OptionError("the output exists already", file=name, hint="--force overwrites it")
-        if not target.is_file():
+        if not os.path.isfile(target):
             return
-    folder = target.parent
-    if not folder.is_dir():
-        what = f"the folder {folder.name!r} does not exist"
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        what = f"the folder {os.path.basename(folder)!r} does not exist"
         raise OutputError(what, file=name, hint="Create it, or choose another output")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"the folder {folder.name!r} cannot be written to", file=name, hint="Choose another output")
+        raise OutputError(f"the folder {os.path.basename(folder)!r} cannot be written to", file=name, hint="Choose another output")
 
 
 def sweep(folder: str | os.PathLike[str]) -> list[str]:
@@ -183,7 +180,7 @@ def sweep(folder: str | os.PathLike[str]) -> list[str]:
                 age = time.time() - entry.stat(follow_symlinks=False).st_mtime
                 gone = match[1] == _host() and not _is_running(int(match[2]))
                 if gone or age > STALE_AFTER:
-                    Path(entry.path).unlink()
+                    os.unlink(entry.path)
                     removed.append(entry.name)
     return sorted(removed)
 
@@ -211,12 +208,13 @@ def _explain(name: str, error: OSError) -> OutputError:
 
 def _temporary_name(name: str) -> str:
     short = name.encode("utf-8", "surrogateescape")[:_NAME_BYTES].decode("utf-8", "ignore")
-    return f".{short}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    return f".{short}.{_host()}-{os.getpid()}-{os.urandom(4).hex()}.tmp"
 
 
 def _host() -> str:
     # Process numbers mean nothing on another machine that shares the folder.
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+    return f"{zlib.crc32(name.encode()):08x}"
 
 
 def _is_running(pid: int) -> bool:
@@ -231,11 +229,15 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def _open_direct(target: Path) -> BinaryIO:
-    return target.open("wb")
+def _beside(target: str) -> str:
+    return os.path.join(os.path.dirname(target), _temporary_name(os.path.basename(target)))
 
 
-def _open_new(temporary: Path) -> BinaryIO:
+def _open_direct(target: str) -> BinaryIO:
+    return open(target, "wb")
+
+
+def _open_new(temporary: str) -> BinaryIO:
     # Not tempfile: its files are private to the user, and the result would be too.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(temporary, flags, 0o666), "wb")
@@ -246,12 +248,12 @@ def _finish(file: _Pending) -> None:
     os.fsync(file.handle.fileno())
     file.handle.close()
     with suppress(FileNotFoundError, PermissionError):
-        file.temporary.chmod(stat.S_IMODE(file.target.stat().st_mode))
+        os.chmod(file.temporary, stat.S_IMODE(os.stat(file.target).st_mode))
 
 
-def _keep_old(target: Path) -> Path | None:
+def _keep_old(target: str) -> str | None:
     """A second name for what the target holds now, so that it can be put back."""
-    backup = target.with_name(_temporary_name(target.name))
+    backup = _beside(target)
     try:
         os.link(target, backup)
     except OSError:  # nothing there, or a file system without links
@@ -262,14 +264,15 @@ def _keep_old(target: Path) -> Path | None:
 def _restore(moved: _Moved) -> None:
     with suppress(OSError):
         if moved.backup is not None:
-            moved.backup.replace(moved.file.target)
+            os.replace(moved.backup, moved.file.target)
             # Renaming one of two names of the same file does nothing, and both names stay.
-            moved.backup.unlink(missing_ok=True)
-        elif not moved.existed and not moved.file.temporary.exists():
-            moved.file.target.unlink()
+            with suppress(FileNotFoundError):
+                os.unlink(moved.backup)
+        elif not moved.existed and not os.path.exists(moved.file.temporary):
+            os.unlink(moved.file.target)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: str) -> None:
     if os.name == "nt":
         return
     with suppress(OSError):

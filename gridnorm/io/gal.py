@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -127,10 +126,10 @@ def read_file(path: str | os.PathLike[str]) -> Gal:
         As ``read``, or the file cannot be opened.
     """
     try:
-        seen = Path(path).stat()
+        seen = os.stat(path)
     except OSError as error:
-        raise FormatError("the file cannot be read", Path(path).name, found=error.strerror or str(error)) from None
-    return _read_file(str(Path(path).resolve()), seen.st_mtime_ns, seen.st_size)
+        raise FormatError("the file cannot be read", os.path.basename(path), found=error.strerror or str(error)) from None
+    return _read_file(os.path.realpath(path), seen.st_mtime_ns, seen.st_size)
 
 
 @lru_cache(maxsize=4)

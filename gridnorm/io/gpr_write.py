@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +134,7 @@ def write_gpr(
     OutputError
         The file cannot be written.
     """
-    name = Path(path).name
+    name = os.path.basename(path)
     if output is None:
         with Output(force) as own:
             write_gpr(path, columns, wavelengths, header=header, output=own)

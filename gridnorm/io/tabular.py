@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.raw import Column, RawArray, ReadOptions
 from gridnorm.errors import FormatError, OptionError
-from gridnorm.io import cells, table
+from gridnorm.io import atf, cells, table
 from gridnorm.io.text import Text
 
 SEPARATORS = (b"\t", b",", b";")
@@ -141,6 +141,7 @@ def read(text: Text, options: ReadOptions) -> RawArray:
     for title, column in zip(options.extra, found.texts[len(words) :], strict=True):
         values = cells.as_numbers(column)
         spots[title] = column if values is None else values
+    repeat = atf.repeated(*(spots[role] for role in WHOLE), found, text.name) if all(role in spots for role in WHOLE) else None
     at = [numeric.index(role) for role in levels]
     return RawArray(
         name=text.name,
@@ -154,7 +155,7 @@ def read(text: Text, options: ReadOptions) -> RawArray:
         flags=_whole(number["Flags"], roles["Flags"], found, text.name) if "Flags" in number else None,
         columns=head.columns,
         taken=tuple((role, roles[role]) for role in levels),
-        warnings=(*text.warnings, *_half_background(roles, channels, text.name), *found.warnings),
+        warnings=(*text.warnings, *_half_background(roles, channels, text.name), *found.warnings, *([repeat] if repeat else [])),
         missing=sum(found.missing[i] for i in at),
         infinite=sum(found.infinite[i] for i in at),
     )

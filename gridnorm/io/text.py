@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -76,8 +75,8 @@ def load(path: str | os.PathLike[str]) -> Text:
     """
     from hashlib import sha256
 
-    name = Path(path).name
-    raw = _read(Path(path), name, -1)
+    name = os.path.basename(path)
+    raw = _read(path, name, -1)
     digest = sha256(raw).hexdigest()
     warnings: list[str] = []
     data = _gunzip(raw, name, warnings) if raw.startswith(_GZIP) else raw
@@ -95,9 +94,9 @@ def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
     FormatError
         The file cannot be opened, is empty, or its beginning is no text.
     """
-    name = Path(path).name
-    raw = _read(Path(path), name, n)
-    size = Path(path).stat().st_size
+    name = os.path.basename(path)
+    raw = _read(path, name, n)
+    size = os.stat(path).st_size
     whole = size <= n
     data = raw
     if raw.startswith(_GZIP):
@@ -114,9 +113,9 @@ def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
     return Text(name, text, encoding, tuple(warnings), size, "")
 
 
-def _read(path: Path, name: str, n: int) -> bytes:
+def _read(path: str | os.PathLike[str], name: str, n: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             return file.read(n)
     except OSError as error:
         raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None

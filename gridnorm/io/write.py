@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -80,7 +78,7 @@ def write_table(
         _write_stream(sys.stdout.buffer, "standard output", chosen, prefix, numbers, precision)
         guard("standard output", sys.stdout.buffer.flush)
         return
-    name = Path(path).name
+    name = os.path.basename(path)
     if output is not None:
         _write_stream(output.open(path), name, chosen, prefix, numbers, precision)
         return
@@ -94,7 +92,7 @@ def form_of(path: str | os.PathLike[str], form: str | None = None) -> str:
         if form not in FORMS:
             raise OptionError("unknown table format", found=repr(form), expected=", ".join(FORMS))
         return form
-    name = Path(path).name
+    name = os.path.basename(path)
     if name == "-":
         return "tsv"
     for known in FORMS:
@@ -175,6 +173,8 @@ def _write_stream(
         for block in blocks:
             guard(name, handle.write, block)
         return
+    import gzip
+
     # Neither name nor time in the gzip header: same table, same bytes.
     with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=handle, mtime=0) as packed:
         for block in blocks:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import glob
-import io as stdio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gridnorm.errors import FormatError, OptionError
 from gridnorm.io.text import Text, load
@@ -31,7 +28,7 @@ class InputFile:
 
     @property
     def file(self) -> str:
-        return Path(self.path).name
+        return os.path.basename(self.path)
 
 
 def expand(inputs: Sequence[str]) -> list[InputFile]:
@@ -46,19 +43,21 @@ def expand(inputs: Sequence[str]) -> list[InputFile]:
         raise OptionError("no input", expected="array files, folders, globs or a targets table")
     out: list[InputFile] = []
     for given in inputs:
-        path = Path(given)
-        if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        if os.path.isdir(given):
+            paths = [os.path.join(given, name) for name in sorted(os.listdir(given)) if not name.startswith(".")]
+            found = [path for path in paths if os.path.isfile(path)]
             if not found:
                 raise OptionError("the folder holds no files", file=given, hint="Folders are not searched below the first level")
-            out.extend(InputFile(str(p), stem(p.name), named=False) for p in found if not p.name.endswith(".gridnorm.json"))
-        elif path.exists():
-            out.append(InputFile(given, stem(path.name)))
+            out.extend(InputFile(p, stem(os.path.basename(p)), named=False) for p in found if not p.endswith(".gridnorm.json"))
+        elif os.path.exists(given):
+            out.append(InputFile(given, stem(os.path.basename(given))))
         elif any(c in given for c in "*?["):
-            matches = sorted(p for p in glob.glob(given) if Path(p).is_file())  # noqa: PTH207  keeps the path as typed
+            from glob import glob
+
+            matches = sorted(p for p in glob(given) if os.path.isfile(p))
             if not matches:
                 raise OptionError("no file matches", file=given)
-            out.extend(InputFile(p, stem(Path(p).name), named=False) for p in matches)
+            out.extend(InputFile(p, stem(os.path.basename(p)), named=False) for p in matches)
         else:
             raise OptionError("no such file or folder", file=given)
     return out
@@ -75,7 +74,7 @@ def unique_names(files: Sequence[InputFile]) -> list[str]:
     """Array names; equal ones get their folder in front, and a number where that does not help."""
     names = [f.name for f in files]
     doubled = {name for name in names if names.count(name) > 1}
-    names = [f"{Path(f.path).resolve().parent.name}/{n}" if n in doubled else n for f, n in zip(files, names, strict=True)]
+    names = [f"{os.path.basename(os.path.dirname(os.path.realpath(f.path)))}/{n}" if n in doubled else n for f, n in zip(files, names, strict=True)]
     seen: dict[str, int] = {}
     out = []
     for name in names:
@@ -101,10 +100,13 @@ def read_targets(path: str) -> list[InputFile]:
     FormatError
         No ``FileName`` column, a row with too many cells, a row without a file name, no row at all.
     """
+    import csv
+    from io import StringIO
+
     text: Text = load(path)
     content = text.data.decode("utf-8")
     separator = max("\t,;", key=content.split("\n", 1)[0].count)
-    rows = list(csv.reader(stdio.StringIO(content), delimiter=separator))
+    rows = list(csv.reader(StringIO(content), delimiter=separator))
     titles = [cell.strip() for cell in rows[0]]
     if FILE_COLUMN not in titles:
         hint = "Two-file arrays (FileNameCy3, FileNameCy5) are not of a format that can be read here" if "FileNameCy3" in titles else None
@@ -116,20 +118,21 @@ def read_targets(path: str) -> list[InputFile]:
         if len(row) > len(titles) and any(cell.strip() for cell in row[len(titles) :]):
             raise FormatError("more cells than titles", file=text.name, line=number, found=str(len(row)), expected=str(len(titles)))
         record = dict(zip(titles, (cell.strip() for cell in row), strict=False))
-        out.append(_target(record, text.name, number, Path(path).parent))
+        out.append(_target(record, text.name, number, os.path.dirname(path)))
     if not out:
         raise FormatError("the targets table names no files", file=text.name)
     return out
 
 
-def _target(record: dict[str, str], table: str, number: int, folder: Path) -> InputFile:
+def _target(record: dict[str, str], table: str, number: int, folder: str) -> InputFile:
     wanted = record.get(FILE_COLUMN, "")
     if not wanted:
         raise FormatError("no file name in this row", file=table, line=number)
-    for candidate in (folder / wanted, Path(wanted), folder / f"{wanted}.gz", Path(f"{wanted}.gz")):
-        if candidate.is_file():
+    beside = os.path.join(folder, wanted)
+    for candidate in (beside, wanted, f"{beside}.gz", f"{wanted}.gz"):
+        if os.path.isfile(candidate):
             break
     else:
         # One missing file must not cost the others: it fails when its turn comes, with the row that names it.
-        candidate = folder / wanted
-    return InputFile(str(candidate), record.get("Name") or stem(Path(wanted).name), origin=f"{table}:{number}", targets=record)
+        candidate = beside
+    return InputFile(candidate, record.get("Name") or stem(os.path.basename(wanted)), origin=f"{table}:{number}", targets=record)

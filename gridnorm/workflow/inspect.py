@@ -14,6 +14,7 @@ from gridnorm.arrays.grouping import GROUPINGS, group_spots
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.weights import SATURATED, flagged
+from gridnorm.core.fit import median_of
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread import share_explained
 from gridnorm.errors import FormatError, GridnormError, OptionError
@@ -146,7 +147,7 @@ def quality_of(raw: RawArray) -> dict[str, float]:
     for k, channel in enumerate(raw.channels):
         for title, rows in (("foreground", fore), ("background", back)):
             if rows is not None and np.isfinite(rows[k]).any():
-                out[f"median_{title}_{channel}"] = float(np.nanmedian(rows[k]))
+                out[f"median_{title}_{channel}"] = median_of(rows[k])
     return {name: round(value, 6) for name, value in out.items()}
 
 

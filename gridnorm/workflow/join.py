@@ -100,10 +100,15 @@ def join_spots(results: Sequence[ArrayResult], plan: Plan) -> tuple[dict[str, Co
         if at is None:
             moved.append(result)
             continue
-        weights = result.weights
+        weights, within = result.weights, result.within
         moved.append(
             replace(
                 result,
+                within=replace(
+                    within,
+                    values=np.stack([_placed(row, at) for row in within.values]),
+                    start=np.stack([_placed(row, at) for row in within.start]),
+                ),
                 values={name: _placed(values, at) for name, values in result.values.items()},
                 weights=None if weights is None else _placed(weights, at),
                 flags=None if result.flags is None else np.where(at >= 0, result.flags[at], 0),

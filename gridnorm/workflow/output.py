@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gridnorm.errors import DeviceError, FitError, FormatError, OptionError, OutputError
@@ -70,10 +70,10 @@ def target_of(inputs: Sequence[str], request: Request) -> Target:
     """Where the result goes: given, or ``<stem>.normalized.tsv`` here (``normalized.tsv`` for several inputs)."""
     form = request.form or "tsv"
     if request.output is None:
-        one = len(inputs) == 1 and Path(inputs[0]).is_file() and not is_targets(load_head(inputs[0], 4096).data)
-        name = f"{stem(Path(inputs[0]).name)}.normalized" if one else "normalized"
+        one = len(inputs) == 1 and os.path.isfile(inputs[0]) and not is_targets(load_head(inputs[0], 4096).data)
+        name = f"{stem(os.path.basename(inputs[0]))}.normalized" if one else "normalized"
         return Target(f"{name}.{form}", folder=False, form=form)
-    if request.output != "-" and (request.output.endswith(("/", "\\")) or Path(request.output).is_dir()):
+    if request.output != "-" and (request.output.endswith(("/", "\\")) or os.path.isdir(request.output)):
         return Target(request.output, folder=True, form=form)
     return Target(request.output, folder=False, form=form_of(request.output, request.form))
 
@@ -131,16 +131,16 @@ def _check_places(target: Target, request: Request) -> None:
     if target.path == "-":
         return
     if target.folder:
-        folder = Path(target.path)
-        if not folder.is_dir() and not folder.parent.is_dir():
+        folder = target.path
+        if not os.path.isdir(os.path.dirname(os.path.abspath(folder.rstrip("/\\")))):
             raise OutputError("the folder above the output does not exist", file=target.path, hint="Make it first")
-        if folder.is_dir():
-            check_target(folder / FOLDER_SIDECAR, request.force)
+        if os.path.isdir(folder):
+            check_target(os.path.join(folder, FOLDER_SIDECAR), request.force)
             sweep(folder)
         return
     for path in (target.path, request.sidecar or target.path + SUFFIX):
         check_target(path, request.force)
-    sweep(Path(target.path).parent)
+    sweep(os.path.dirname(target.path) or os.curdir)
 
 
 def _digest(path: str) -> InputDigest:
@@ -189,7 +189,7 @@ def _write_table(
     table = join_results(outcome.results, plan)
     outcome.warnings.extend(table.warnings)
     started = time.perf_counter()
-    name = Path(target.path).name
+    name = os.path.basename(target.path)
     outcome.sidecar = run_sidecar(plan, outcome.results, outcome.failures, extra, outcome.warnings, _described(table, name, precision))
     if target.path == "-":
         write_table("-", table.prefix, table.numbers, precision=precision, form=target.form)
@@ -213,8 +213,8 @@ def _described(table: ResultTable, name: str, precision: Precision) -> dict[str,
 def _write_folder(
     plan: Plan, outcome: Outcome, target: Target, request: Request, precision: Precision, extra: list[InputDigest], map: Callable[..., Iterable[Any]]  # noqa: A002
 ) -> None:
-    folder = Path(target.path)
-    made = not folder.is_dir()
+    folder = target.path
+    made = not os.path.isdir(folder)
     if made:
         _make(folder)
     for item in run_plan(plan, map):
@@ -225,24 +225,25 @@ def _write_folder(
         file = f"{item.name.replace('/', '_')}.{target.form}"
         record = run_sidecar(plan, [item], [], extra, item.warnings, _described(table, file, precision))
         with Output(request.force) as files:
-            write_table(folder / file, table.prefix, table.numbers, precision=precision, form=target.form, output=files)
-            files.write(folder / (file + SUFFIX), to_bytes(record))
+            write_table(os.path.join(folder, file), table.prefix, table.numbers, precision=precision, form=target.form, output=files)
+            files.write(os.path.join(folder, file + SUFFIX), to_bytes(record))
     if not outcome.results:
         if made:
-            folder.rmdir()
+            os.rmdir(folder)
         return
     outcome.sidecar = run_sidecar(plan, outcome.results, outcome.failures, extra, outcome.warnings, None)
+    sidecar = request.sidecar or os.path.join(folder, FOLDER_SIDECAR)
     with Output(request.force) as files:
-        files.write(request.sidecar or folder / FOLDER_SIDECAR, to_bytes(outcome.sidecar))
+        files.write(sidecar, to_bytes(outcome.sidecar))
     count = len(outcome.results)
-    outcome.written.append(f"wrote {count} array{'s' if count != 1 else ''} to {target.path}; record of the run in {request.sidecar or folder / FOLDER_SIDECAR}")
+    outcome.written.append(f"wrote {count} array{'s' if count != 1 else ''} to {target.path}; record of the run in {sidecar}")
 
 
-def _make(folder: Path) -> None:
+def _make(folder: str) -> None:
     try:
-        folder.mkdir()
+        os.mkdir(folder)
     except OSError as error:
-        raise OutputError("the output folder cannot be made", file=str(folder), found=error.strerror or str(error)) from None
+        raise OutputError("the output folder cannot be made", file=folder, found=error.strerror or str(error)) from None
 
 
 def first_error(failures: Sequence[Failure]) -> Exception:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -103,13 +102,19 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
     known = {f.name for f in fields(Settings)}
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise OptionError("unknown option", found=name, hint=f"Did you mean {near[0]}?" if near else "Known: " + ", ".join(sorted(known)))
+            near = _nearest(name, known)
+            raise OptionError("unknown option", found=name, hint=f"Did you mean {near}?" if near else "Known: " + ", ".join(sorted(known)))
     preset = str(options.get("preset", "recommended"))
     _check_choice("preset", preset)
     settings = replace(Settings(), **{**PRESETS[preset], **{name: _parsed(name, value) for name, value in options.items()}})
     _check(settings)
     return settings
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, list(known), n=1)), None)
 
 
 def _parsed(name: str, value: Any) -> Any:
@@ -181,8 +186,8 @@ def _check(settings: Settings) -> None:
 
 def _check_choice(name: str, value: str) -> None:
     if value not in CHOICES[name]:
-        near = difflib.get_close_matches(value, CHOICES[name], n=1)
-        hint = f"Did you mean {near[0]}?" if near else None
+        near = _nearest(value, CHOICES[name])
+        hint = f"Did you mean {near}?" if near else None
         raise OptionError(f"unknown value of {_option(name)}", found=repr(value), expected=", ".join(CHOICES[name]), hint=hint)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gridnorm.core._numpy import lowess as module
-from gridnorm.core._numpy import lowess_weighted
+from gridnorm.core._numpy import lowess_seeds, lowess_weighted
+from gridnorm.core._numpy import lowess_windows as module
 from gridnorm.core._numpy.lowess import Knots, lowess
 from gridnorm.errors import OptionError
 
@@ -270,7 +270,7 @@ def test_windows_equal_the_oracle_where_distances_and_sums_tie():
         w = rng.choice(((0.1, 1.0), (1e-5, 1.0), (0.25, 0.5), (0.3, 0.7))[k % 4], n)
         span = (0.1, 0.25, 0.3, 0.5, 1.0)[k % 5]
         every = np.arange(n)
-        left, right, reach = lowess_weighted._windows(x, w, np.array([0, n]), every, np.array([n]), span)
+        left, right, reach = lowess_seeds.windows_of(x, w, np.array([0, n]), every, np.array([n]), span)
         expected = [reference._window(x, w, c, span * np.cumsum(w)[-1]) for c in range(n)]
         np.testing.assert_array_equal(np.stack([left, right, reach], axis=1), expected)
 
@@ -292,7 +292,7 @@ def test_running_sums_are_rounded_from_a_longer_type():
     x = np.sort(np.round(np.random.default_rng(17).normal(10, 2, 1500), 2))
     gaps = np.sort(np.diff(x))
     exact = np.array([float(s) for s in itertools.accumulate(Fraction(v) for v in gaps.tolist())])
-    wrong = np.count_nonzero(lowess_weighted._running_sums(gaps) != exact)
+    wrong = np.count_nonzero(lowess_seeds._running_sums(gaps) != exact)
     assert wrong < 0.1 * np.count_nonzero(np.cumsum(gaps) != exact)
 
 
@@ -300,7 +300,7 @@ def test_running_sums_without_an_extended_type_are_exact_after_rounding(monkeypa
     values = np.sort(np.random.default_rng(9).gamma(0.3, 1, 1500))
     exact = [float(s) for s in itertools.accumulate(Fraction(v) for v in values.tolist())]
     monkeypatch.setattr(np, "longdouble", np.float64)
-    np.testing.assert_array_equal(lowess_weighted._running_sums(values), exact)
+    np.testing.assert_array_equal(lowess_seeds._running_sums(values), exact)
 
 
 def test_sums_down_the_first_axis_are_taken_in_order():

@@ -113,17 +113,17 @@ def test_if_the_second_file_cannot_be_moved_the_first_is_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     (tmp_path / "a.tsv").write_bytes(b"old")
-    real = Path.replace
+    real = os.replace
 
-    def replace(self: Path, target: Path) -> Path:
+    def replace(source: str, target: str) -> None:
         if Path(target).name == "b.json":
             raise OSError(errno.EACCES, "Permission denied")
-        return real(self, target)
+        real(source, target)
 
     def no_link(source: Path, target: Path) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     if not links:
         monkeypatch.setattr(os, "link", no_link)
     with pytest.raises(OutputError, match=r"b\.json"), Output(force=True) as output:

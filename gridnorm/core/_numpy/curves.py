@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gridnorm.core._numpy.lowess import Knots, lowess
+from gridnorm.core._numpy.lowess import lowess
+from gridnorm.core._numpy.lowess_windows import Knots
 from gridnorm.core._numpy.observed import Floats, Mask, compress, gather, observed
 from gridnorm.core.segments import IntArray, Segments
 
@@ -36,7 +37,9 @@ def lowess_fit(
         order = _order(xs, offsets)
         row = lambda v, b=b, order=order: np.ascontiguousarray(v[b][mask[b]][order])  # noqa: E731
         n[b] = np.diff(offsets)
-        parts.append(lowess(xs[order], row(y), offsets, None if w is None else row(w), span=span, iterations=iterations))
+        parts.append(
+            lowess(xs[order], row(y), offsets, None if w is None else row(w), span=span, iterations=iterations)
+        )
     return n, join(parts)
 
 

@@ -18,7 +18,9 @@ def median(values: Floats, segments: Segments, weights: Floats | None, use: Mask
     return _rows(flat, mask, w, segments.offsets * values.shape[2])
 
 
-def mad(values: Floats, segments: Segments, weights: Floats | None, use: Mask | None) -> tuple[IntArray, Floats, Floats]:
+def mad(
+    values: Floats, segments: Segments, weights: Floats | None, use: Mask | None
+) -> tuple[IntArray, Floats, Floats]:
     """Count, median and median absolute deviation (× 1.4826), each (batch, segment)."""
     mask = gather(observed(values, use, weights), segments)
     flat = gather(values, segments)

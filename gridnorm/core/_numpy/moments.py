@@ -9,7 +9,9 @@ from gridnorm.core._numpy.observed import Floats, Mask, gather, observed
 from gridnorm.core.segments import IntArray, Segments
 
 
-def moments(values: Floats, segments: Segments, weights: Floats | None, use: Mask | None, ddof: int = 0) -> tuple[IntArray, Floats, Floats]:
+def moments(
+    values: Floats, segments: Segments, weights: Floats | None, use: Mask | None, ddof: int = 0
+) -> tuple[IntArray, Floats, Floats]:
     """Count, mean and standard deviation, each (batch, segment), in two passes.
 
     ``ddof`` is subtracted from the number of values (unweighted) as in ``numpy.std``. With weights the

@@ -1,0 +1,291 @@
+"""MA plot by group, before and after: does normalization remove what the groups brought in?
+
+Groups keep one colour throughout, ordered by their shift before normalization: a fan of colours that closes into one
+line has been normalized; colours that stay apart have not.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.raw import FloatArray
+from gridnorm.core.apply import evaluate
+from gridnorm.core.fit import fit
+from gridnorm.errors import OptionError, OutputError
+from gridnorm.report.panels import Panel, panels_of
+from gridnorm.workflow.one import ArrayResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMS = ("png", "svg", "pdf")
+# No date and no version of a library goes into the file: same result, same picture.
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+MOST_CURVES = 64
+MOST_ARRAYS = 16
+FEWEST_SPOTS = 10  # a curve through fewer says nothing
+SPOT, PALE, INK, SOFT = "#c3c7cd", "#e6e8eb", "#22262b", "#6b7280"
+STYLE: dict[str, Any] = {
+    "font.size": 10.0,
+    "axes.titlesize": 11.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10.0,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "svg.hashsalt": "gridnorm",
+}
+
+
+def check_figure(path: str) -> str:
+    """The format of a figure, by its suffix; asked before anything is computed.
+
+    Raises
+    ------
+    OptionError
+        Another suffix than ``.png``, ``.svg`` or ``.pdf``.
+    OutputError
+        matplotlib is not installed.
+    """
+    form = Path(path).suffix.lower().lstrip(".")
+    if form not in FORMS:
+        raise OptionError("unknown format of a figure", file=Path(path).name, expected=", ".join(f".{name}" for name in FORMS))
+    if find_spec("matplotlib") is None:
+        raise OutputError("figures need matplotlib, which is not installed", file=Path(path).name, hint="pip install gridnorm[report]")
+    return form
+
+
+def figure_bytes(figure: Figure, form: str) -> bytes:
+    """A figure as the bytes of a ``png``, ``svg`` or ``pdf`` file; the same figure gives the same bytes."""
+    import matplotlib
+
+    handle = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(handle, format=form, dpi=144, metadata=_METADATA[form])
+    return handle.getvalue()
+
+
+def ma_by_group(results: ArraySet | Sequence[ArrayResult], *, by: str | None = None) -> Figure:
+    """MA plot by group, before and after normalization.
+
+    Two channels: the first array as M over A, a curve (lowess, span 0.3) through each group and each group's median at
+    the right edge. Several arrays, or one channel: below it the group medians of every array, before and after.
+
+    Parameters
+    ----------
+    results
+        A normalized set, or the arrays of one run.
+    by
+        What the groups are, for the titles; None: as the set's history tells, else ``print-tip``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Drawn with the Agg canvas; no window is opened and no global state of pyplot is touched.
+
+    Raises
+    ------
+    OptionError
+        The set has not been normalized within arrays.
+    OutputError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import gridnorm as gn
+    >>> result = gn.normalize(gn.simulate(2, blocks=(2, 2), spots=(15, 15), seed=1).arrays)
+    >>> figure = ma_by_group(result)  # doctest: +SKIP
+    >>> figure.savefig("ma.png")  # doctest: +SKIP
+    """
+    check_figure("figure.png")
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = panels_of(results, by)
+    first = panels[0]
+    strip = first.covariate is None or len(panels) > 1
+    # A style of the user's must not change what the titles promise.
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": matplotlib.rcParams["backend"], **STYLE}):
+        ma = first.covariate is not None
+        figure = Figure(figsize=(11.0, 4.6 * ma + 2.7 * strip + 0.3), layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+        parts = figure.subfigures(ma + strip, 1, height_ratios=[4.6] * ma + [2.7] * strip, squeeze=False)[:, 0]
+        if ma:
+            _ma(parts[0], first)
+        if strip:
+            _strip(parts[-1], panels[:MOST_ARRAYS], len(panels))
+    return figure
+
+
+def _ma(part: Any, panel: Panel) -> None:
+    """M over A of one array, before and after, on one M axis."""
+    assert panel.covariate is not None
+    part.suptitle(_heading(panel), x=0.012, ha="left", fontsize=12.5, fontweight="bold")
+    legend = f"one lowess curve a {panel.noun}, coloured by its shift before"
+    part.text(0.988, 0.985, legend, ha="right", va="top", fontsize=9, color=SOFT)
+    axes = part.subplots(1, 4, sharey=True, width_ratios=[1, 0.1, 1, 0.1])
+    colours = group_colours(panel.before)
+    low, high = _limits(panel)
+    sides = [("Before", panel.start, panel.before), ("After", panel.values, panel.after)]
+    for (title, values, medians), axis, edge in zip(sides, axes[::2], axes[1::2], strict=True):
+        _points(axis, panel, values, low, high)
+        _curves(axis, panel, values, colours)
+        _edge(edge, medians, colours)
+        axis.set_title(f"{title}: {_named(medians, panel.noun)}")
+        axis.set_xlabel("A, mean log₂ intensity")
+        axis.axhline(0, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), zorder=4)
+    axes[0].set_ylim(low, high)
+    axes[0].set_ylabel("M, log₂ R/G")
+    axes[1].set_xlabel("medians", color=SOFT, fontsize=8.5)
+    axes[3].set_xlabel("medians", color=SOFT, fontsize=8.5)
+
+
+def _points(axis: Axes, panel: Panel, m: FloatArray, low: float, high: float) -> None:
+    """The spots: grey those that the fit saw, paler those that it did not."""
+    for which, colour in ((~panel.use, PALE), (panel.use, SPOT)):
+        axis.plot(
+            panel.covariate[which], m[which], linestyle="none", marker="o", markersize=1.8, markeredgewidth=0, color=colour,
+            rasterized=True, zorder=1,
+        )  # fmt: skip
+    notes = []
+    if not panel.use.all():
+        notes.append(f"{int((~panel.use).sum())} spots outside the fit are paler")
+    beyond = int(np.count_nonzero((m < low) | (m > high)))
+    if beyond:
+        notes.append(f"{beyond} beyond the frame")
+    axis.text(0.995, 0.01, ", ".join(notes), transform=axis.transAxes, ha="right", va="bottom", fontsize=8, color=SOFT)
+
+
+def _curves(axis: Axes, panel: Panel, values: FloatArray, colours: NDArray[np.float64]) -> None:
+    """A lowess curve through each group, in the group's colour."""
+    a, segments = panel.covariate, panel.segments
+    fitted = fit(values, segments, "lowess", covariate=a, use=panel.use, span=0.3)
+    height = evaluate(fitted, a, segments)[0]
+    used = np.isfinite(values) & np.isfinite(a) & panel.use
+    for g in drawn_groups(panel.before, np.asarray(fitted.n[0])):
+        items = segments.order[segments.offsets[g] : segments.offsets[g + 1]]
+        items = items[used[items]]
+        x, first = np.unique(a[items], return_index=True)
+        axis.plot(x, height[items][first], color=colours[g], linewidth=1.5, solid_capstyle="round", zorder=3)
+
+
+def _edge(axis: Axes, medians: FloatArray, colours: NDArray[np.float64]) -> None:
+    """The groups' medians as ticks at the right edge, on the M axis of the picture beside them."""
+    known = np.flatnonzero(np.isfinite(medians))
+    axis.hlines(medians[known], 0.15, 0.85, colors=colours[known], linewidth=1.6)
+    axis.axhline(0, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), zorder=4)
+    axis.set_xlim(0, 1)
+    axis.set_xticks([])
+    axis.tick_params(left=False)
+    for side in ("left", "bottom"):
+        axis.spines[side].set_visible(False)
+
+
+def _strip(part: Any, panels: Sequence[Panel], total: int) -> None:
+    """Group medians of every array, before and after, as one point a group."""
+    noun = panels[0].noun
+    shown = f" (the first {len(panels)} of {total})" if len(panels) < total else ""
+    level = "" if panels[0].covariate is not None else ", relative to the array's"
+    title = f"{noun.capitalize()} medians of every array{shown}{level}, before (left) and after (right)"
+    part.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
+    axis = part.subplots()
+    for k, panel in enumerate(panels):
+        colours = group_colours(panel.before)
+        rank = np.argsort(np.argsort(np.where(np.isfinite(panel.before), panel.before, np.inf), kind="stable"), kind="stable")
+        place = 0.26 * (rank / max(rank.size - 1, 1) - 0.5)
+        for x, medians in ((k - 0.2, panel.before - panel.level), (k + 0.2, panel.after - panel.level)):
+            axis.scatter(x + place, medians, s=16, c=colours, linewidths=0, zorder=3)
+            top = np.nanmax(medians) if np.isfinite(medians).any() else 0.0
+            axis.annotate(f"sd {_spread(medians)}", (x, top), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8, color=SOFT)
+        if k:
+            axis.axvline(k - 0.5, color=SPOT, linewidth=0.8)
+    axis.axhline(0, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), zorder=2)
+    axis.set_xlim(-0.5, len(panels) - 0.5)
+    axis.margins(y=0.2)
+    axis.set_xticks(range(len(panels)), [_short(panel.name) for panel in panels])
+    if len(panels) > 6:
+        axis.tick_params(axis="x", labelrotation=30)
+    axis.set_ylabel("median of M" if panels[0].covariate is not None else "median of log₂ E")
+
+
+def group_colours(before: FloatArray) -> NDArray[np.float64]:
+    """RGBA (group, 4), ordered by the groups' shift before normalization: blue lowest, yellow highest.
+
+    From matplotlib's plasma, whose lightness rises evenly, so that the order shows without colour vision too; its palest
+    end is left out.
+    """
+    import matplotlib
+
+    rank = np.argsort(np.argsort(np.where(np.isfinite(before), before, np.inf), kind="stable"), kind="stable")
+    share = rank / max(rank.size - 1, 1)
+    return np.asarray(matplotlib.colormaps["plasma"](0.88 * share))
+
+
+def drawn_groups(before: FloatArray, n: NDArray[np.int64]) -> list[int]:
+    """Groups whose curve is drawn: at most ``MOST_CURVES``, evenly over the order of their shifts, ends included."""
+    good = np.flatnonzero(np.isfinite(before) & (n >= FEWEST_SPOTS))
+    good = good[np.argsort(before[good], kind="stable")]
+    if good.size <= MOST_CURVES:
+        return [int(g) for g in good]
+    at = np.round(np.linspace(0, good.size - 1, MOST_CURVES)).astype(int)
+    return [int(g) for g in good[at]]
+
+
+def _limits(panel: Panel) -> tuple[float, float]:
+    """M axis that holds 99 % of the spots before and after; single outliers must not flatten the picture."""
+    both = np.concatenate([panel.start, panel.values])
+    both = both[np.isfinite(both)]
+    if both.size == 0:
+        return -1.0, 1.0
+    low, high = np.quantile(both, [0.005, 0.995])
+    pad = 0.06 * max(high - low, 0.1)
+    return float(min(low - pad, -pad)), float(max(high + pad, pad))
+
+
+def _heading(panel: Panel) -> str:
+    groups = int(np.count_nonzero(np.isfinite(panel.before)))
+    spots = f"{panel.values.size:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{_short(panel.name)}: {spots} spots, {groups} {panel.noun}{'s' if groups != 1 else ''}, {panel.method}"
+
+
+def _named(medians: FloatArray, noun: str) -> str:
+    known = int(np.count_nonzero(np.isfinite(medians)))
+    if known < 2:
+        return f"median {_number(float(np.nanmedian(medians)))}" if known else "no usable spot"
+    return f"{noun} medians spread by {_spread(medians)} (sd)"
+
+
+def _spread(medians: FloatArray) -> str:
+    """Standard deviation between the groups' medians, as the table on stderr has it."""
+    known = medians[np.isfinite(medians)]
+    return _number(float(known.std(ddof=1))) if known.size > 1 else "–"
+
+
+def _number(value: float) -> str:
+    return f"{value + 0.0:.3f}".replace("-", "−")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 40 else name[:18] + "…" + name[-21:]
