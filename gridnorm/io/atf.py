@@ -76,7 +76,7 @@ def parse(text: Text, is_titles: Callable[[list[str]], bool], expected: str) -> 
     FormatError
         No line holds the titles.
     """
-    all_lines = list(lines(text.data))
+    all_lines = list(lines(text.data, 2))
     warnings: list[str] = []
     top = 0
     declared: int | None = None
@@ -88,9 +88,11 @@ def parse(text: Text, is_titles: Callable[[list[str]], bool], expected: str) -> 
         if counts and counts[0].isdigit():
             top, declared = 2, int(counts[0])
     found: tuple[int, list[str], bytes] | None = None
-    if declared is not None and top + declared < len(all_lines):
-        found = _titles(all_lines, range(top + declared, top + declared + 1), is_titles)
+    if declared is not None and declared < _HEADER_LINES:
+        all_lines = list(lines(text.data, top + declared + 1))
+        found = _titles(all_lines, range(top + declared, len(all_lines)), is_titles)
     if found is None:
+        all_lines = list(lines(text.data))
         found = _titles(all_lines, range(top, len(all_lines)), is_titles)
         if found is None:
             raise FormatError(

@@ -36,8 +36,9 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 MOST_CURVES = 64
 MOST_ARRAYS = 16
-FEWEST_SPOTS = 10  # a curve through fewer says nothing
+FEWEST_SPOTS = 30  # a curve through fewer shows noise
 SPOT, PALE, INK, SOFT = "#c3c7cd", "#e6e8eb", "#22262b", "#6b7280"
+BACK = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
 STYLE: dict[str, Any] = {
     "font.size": 10.0,
     "axes.titlesize": 11.0,
@@ -143,8 +144,7 @@ def _ma(part: Any, panel: Panel) -> None:
     """M over A of one array, before and after, on one M axis."""
     assert panel.covariate is not None
     part.suptitle(_heading(panel), x=0.012, ha="left", fontsize=12.5, fontweight="bold")
-    legend = f"one lowess curve a {panel.noun}, coloured by its shift before"
-    part.text(0.988, 0.985, legend, ha="right", va="top", fontsize=9, color=SOFT)
+    part.text(0.988, 0.985, _legend(panel), ha="right", va="top", fontsize=9, color=SOFT)
     axes = part.subplots(1, 4, sharey=True, width_ratios=[1, 0.1, 1, 0.1])
     colours = group_colours(panel.before)
     low, high = _limits(panel)
@@ -175,7 +175,7 @@ def _points(axis: Axes, panel: Panel, m: FloatArray, low: float, high: float) ->
     beyond = int(np.count_nonzero((m < low) | (m > high)))
     if beyond:
         notes.append(f"{beyond} beyond the frame")
-    axis.text(0.995, 0.01, ", ".join(notes), transform=axis.transAxes, ha="right", va="bottom", fontsize=8, color=SOFT)
+    axis.text(0.995, 0.01, ", ".join(notes), transform=axis.transAxes, ha="right", va="bottom", fontsize=8, color=SOFT, bbox=BACK)
 
 
 def _curves(axis: Axes, panel: Panel, values: FloatArray, colours: NDArray[np.float64]) -> None:
@@ -184,7 +184,7 @@ def _curves(axis: Axes, panel: Panel, values: FloatArray, colours: NDArray[np.fl
     fitted = fit(values, segments, "lowess", covariate=a, use=panel.use, span=0.3)
     height = evaluate(fitted, a, segments)[0]
     used = np.isfinite(values) & np.isfinite(a) & panel.use
-    for g in drawn_groups(panel.before, np.asarray(fitted.n[0])):
+    for g in drawn_groups(panel):
         items = segments.order[segments.offsets[g] : segments.offsets[g + 1]]
         items = items[used[items]]
         x, first = np.unique(a[items], return_index=True)
@@ -243,14 +243,15 @@ def group_colours(before: FloatArray) -> NDArray[np.float64]:
     return np.asarray(matplotlib.colormaps["plasma"](0.88 * share))
 
 
-def drawn_groups(before: FloatArray, n: NDArray[np.int64]) -> list[int]:
+def drawn_groups(panel: Panel) -> list[int]:
     """Groups whose curve is drawn: at most ``MOST_CURVES``, evenly over the order of their shifts, ends included."""
-    good = np.flatnonzero(np.isfinite(before) & (n >= FEWEST_SPOTS))
-    good = good[np.argsort(before[good], kind="stable")]
-    if good.size <= MOST_CURVES:
-        return [int(g) for g in good]
-    at = np.round(np.linspace(0, good.size - 1, MOST_CURVES)).astype(int)
-    return [int(g) for g in good[at]]
+    usable = np.isfinite(panel.start) & panel.use
+    n = np.bincount(panel.segments.codes[usable], minlength=panel.segments.n_segments)
+    good = np.flatnonzero(np.isfinite(panel.before) & (n >= FEWEST_SPOTS))
+    good = good[np.argsort(panel.before[good], kind="stable")]
+    if good.size > MOST_CURVES:
+        good = good[np.round(np.linspace(0, good.size - 1, MOST_CURVES)).astype(int)]
+    return [int(g) for g in good]
 
 
 def _limits(panel: Panel) -> tuple[float, float]:
@@ -268,6 +269,15 @@ def _heading(panel: Panel) -> str:
     groups = int(np.count_nonzero(np.isfinite(panel.before)))
     spots = f"{panel.values.size:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return f"{_short(panel.name)}: {spots} spots, {groups} {panel.noun}{'s' if groups != 1 else ''}, {panel.method}"
+
+
+def _legend(panel: Panel) -> str:
+    drawn, groups = len(drawn_groups(panel)), int(np.count_nonzero(np.isfinite(panel.before)))
+    if drawn == 0:
+        return f"no {panel.noun} has the {FEWEST_SPOTS} spots that a curve needs"
+    if drawn < groups:
+        return f"lowess curves of {drawn} of the {groups} {panel.noun}s, coloured by their shift before"
+    return f"one lowess curve a {panel.noun}, coloured by its shift before"
 
 
 def _named(medians: FloatArray, noun: str) -> str:

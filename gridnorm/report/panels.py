@@ -22,7 +22,7 @@ class Panel:
     """One array (of several channels: one channel) of a picture.
 
     ``start``, ``values``: float64 (spot,), before and after; ``covariate``: A, or None; ``before``, ``after``: float64
-    (group,), medians; ``level``: what medians are shown against; ``use``: bool (spot,), spots behind the curves.
+    (group,), medians; ``level``: the array's, which one-channel medians are shown against, else 0; ``use``: bool (spot,), spots behind the curves.
     """
 
     name: str
@@ -94,7 +94,7 @@ def _panel(
     name: str, by: str, method: str, start: FloatArray, values: FloatArray, covariate: FloatArray | None,
     segments: Segments, before: FloatArray, after: FloatArray, use: NDArray[np.bool_],
 ) -> Panel:  # fmt: skip
-    known = before[np.isfinite(before)]
+    known = start[np.isfinite(start) & use]
     level = float(np.median(known)) if covariate is None and known.size else 0.0
     noun = "group" if "," in by or " " in by else by
     return Panel(name, noun, method, start, values, covariate, segments, before, after, use, level)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,13 +183,11 @@ def prepared(raw: RawArray, settings: Settings) -> RawArray:
     return annotate(raw, read_gal(settings.gal))
 
 
-@lru_cache(maxsize=4)
 def read_gal(path: str) -> Gal:
-    """The GAL of ``--gal``; read once, although every array of a run asks for it."""
+    """The GAL of ``--gal``; decoded once, although every array of a run asks for it."""
     from gridnorm.io import gal
-    from gridnorm.io.text import load
 
-    return gal.read(load(path))
+    return gal.read_file(path)
 
 
 def layout_of(raw: RawArray, settings: Settings) -> tuple[Layout | None, tuple[str, ...]]:

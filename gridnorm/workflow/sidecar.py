@@ -86,5 +86,14 @@ def _number(value: Any) -> float | None:
 
 
 def to_bytes(record: dict[str, Any]) -> bytes:
-    """JSON text, indented, keys in their given order, one line end."""
-    return (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """JSON text with one top-level entry a line, and one array a line; keys in their given order."""
+
+    def one(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    entries = []
+    for key, value in record.items():
+        long = isinstance(value, list) and value and isinstance(value[0], dict)
+        shown = "[\n  " + ",\n  ".join(one(item) for item in value) + "\n ]" if long else one(value)
+        entries.append(f" {one(key)}: {shown}")
+    return ("{\n" + ",\n".join(entries) + "\n}\n").encode()

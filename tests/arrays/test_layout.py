@@ -94,8 +94,6 @@ def test_a_missing_block_and_missing_spots_keep_the_others_in_place(shared: Path
     assert not layout.complete and layout.missing == 30  # block 4 has one row of 16
 
 
-def test_a_repeated_position_is_named(shared: Path) -> None:
-
 def test_a_real_gal_agrees_with_the_positions_of_its_array(shared: Path) -> None:
     raw = read(shared, "doelan/Demo.gpr.gz")
     records = gal.read(load(shared / "data" / "arrays" / "doelan/Demo.gal.gz")).blocks

@@ -151,11 +151,14 @@ def export(given: Sheet) -> Sheet:
 
 
 def fractions(given: Sheet, mark: str) -> Sheet:
-    """Foreground means with one decimal behind ``mark``."""
-    out = given
-    for title in ("F635 Mean", "F532 Mean"):
-        out = with_cells(out, title, range(len(out.rows)), lambda cell: f"{cell}{mark}5")
-    return out
+    """Foreground means with one decimal, and ``mark`` as the decimal mark of every number of the file."""
+    words = {given.at(title) for title in ("ID", "Name")}
+    means = {given.at(title) for title in ("F635 Mean", "F532 Mean")}
+
+    def new(at: int, cell: str) -> str:
+        return cell if at in words else cell.replace(".", mark) + (f"{mark}5" if at in means else "")
+
+    return replace(given, rows=[[new(k, cell) for k, cell in enumerate(row)] for row in given.rows])
 
 
 # ---- damages below the cells ---------------------------------------------------------------------------------------

@@ -1,0 +1,83 @@
+"""The benchmarks run: their pieces on tiny files."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import gridnorm as gn
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    sys.path.insert(0, str(HERE))
+    try:
+        return importlib.import_module("bench_main_job")
+    finally:
+        sys.path.remove(str(HERE))
+
+
+@pytest.fixture(scope="module")
+def files(bench: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return bench.make(tmp_path_factory.mktemp("bench"), 2, spot_rows=7, spot_columns=8)
+
+
+def test_files_have_56_columns_and_the_quirks_of_real_ones(files: list[Path]) -> None:
+    lines = files[0].read_bytes().split(b"\r\n")
+    assert [len(line.split(b"\t")) for line in lines[32:34]] == [56, 56]
+    assert sum(b"\tError\t" in line for line in lines) > 5
+    arrays = gn.read(files)
+    assert arrays.n_spots == 48 * 56 and len(arrays) == 2
+    assert arrays.layout is not None and (arrays.layout.grid_rows, arrays.layout.grid_columns) == (12, 4)
+    assert 5 < (arrays.R <= arrays.Rb).sum() < 200
+
+
+def test_file_k_does_not_depend_on_how_many_are_made(bench: ModuleType, files: list[Path], tmp_path: Path) -> None:
+    assert bench.make(tmp_path, 1, spot_rows=7, spot_columns=8)[0].read_bytes() == files[0].read_bytes()
+
+
+def test_our_command_runs_and_is_measured(bench: ModuleType, files: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "ours.tsv"
+    used = bench.run(bench.our_command(out, "subtract", files))
+    assert 0.02 < used.cpu < 60 and used.wall > 0.02 and 10 < used.peak < 1000
+    titles, place, values = bench.read_table(out, "")
+    assert titles == ["M.bench_001", "A.bench_001", "M.bench_002", "A.bench_002"]
+    assert place.shape == (48 * 56, 3) and values.shape == (48 * 56, 4)
+    assert 0 < np.isnan(values).sum() < values.size / 5
+
+
+def test_a_failing_command_stops_the_benchmark_and_says_why(bench: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no such file"):
+        bench.run(bench.our_command(tmp_path / "ours.tsv", "subtract", [tmp_path / "none.gpr"]))
+
+
+def test_tables_that_differ_are_seen(bench: ModuleType, tmp_path: Path) -> None:
+    head = "Block\tRow\tColumn\tID\tName\t"
+    limma, ours = tmp_path / "limma.tsv", tmp_path / "ours.tsv"
+    limma.write_text(head + "dir/x\tdir/x\n1\t1\t1\ta\tb\t0.5\t9\n1\t1\t2\ta\tb\tNA\tNA\n")
+    ours.write_text(head + "M.x\tA.x\n1\t1\t1\ta\tb\t0.25\t9\n1\t1\t2\ta\tb\t\t\n")
+    assert bench.largest_difference(limma, ours) == 0.25
+    ours.write_text(head + "M.x\tA.x\n1\t1\t1\ta\tb\t0.5\t9\n1\t1\t2\ta\tb\t0\t\n")
+    assert bench.largest_difference(limma, ours) == np.inf
+
+
+def test_both_programs_agree_and_the_report_is_complete(bench: ModuleType, files: list[Path], tmp_path: Path) -> None:
+    if shutil.which("Rscript") is None:
+        pytest.skip("no Rscript on the path")
+    if subprocess.run(["Rscript", "--vanilla", "-e", 'quit(status = !requireNamespace("limma", quietly = TRUE))'], capture_output=True).returncode:
+        pytest.skip("R has no limma")
+    rows = [bench.measure(tmp_path, "subtract", files, 1)]
+    assert rows[0]["largest difference"]["full"] <= 1e-10
+    json.dumps(rows)
+    text = bench.markdown(rows, bench.ran_on(), 48 * 56)
+    assert "| 2 | subtract |" in text and "limma 3." in text and str(tmp_path) not in text
