@@ -1,21 +1,39 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share, and ``--require``: what must be there instead of being skipped."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require",
+        action="append",
+        default=os.environ.get("GRIDNORM_REQUIRE", "").split(","),
+        metavar="PART",
+        help="fail instead of skip where PART (shared) is absent; also GRIDNORM_REQUIRE",
+    )
+
+
+def skip_without(config: pytest.Config, part: str, reason: str) -> NoReturn:
+    """Skip the test with its reason; fail it where the run requires the part."""
+    if part in config.getoption("--require"):
+        pytest.fail(f"required, but {reason}")
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
-def shared() -> Path:
+def shared(pytestconfig: pytest.Config) -> Path:
     """Folder of real array files and limma's results, which are not part of the project."""
     folder = Path(os.environ.get("GRIDNORM_SHARED", CHECKOUT.parent / "shared"))
     if not (folder / "data" / "arrays" / "MANIFEST.tsv").is_file():
-        pytest.skip(f"no real array files at {folder} (set GRIDNORM_SHARED)")
+        skip_without(pytestconfig, "shared", f"no real array files at {folder} (set GRIDNORM_SHARED)")
     return folder
 
 

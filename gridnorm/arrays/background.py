@@ -230,12 +230,6 @@ def _normexp(row: _Row) -> _Done:
     notes = []
     if fit.evaluations > normexp.MAX_EVALUATIONS and row.normexp_method == "saddle":
         notes.append(f"normexp: the fit was stopped after {fit.evaluations} evaluations and may not be the optimum")
-    # far below any real noise: nothing lies below mu but by a hair, so sigma has no information
-    if fit.log_sigma - fit.log_alpha < np.log(1e-5):
-        notes.append(
-            f"normexp: the spread of the background is practically zero (sigma {np.exp(fit.log_sigma):.2g}, "
-            f"mean signal {np.exp(fit.log_alpha):.4g}); values below {fit.mu:.6g} come out as zero before the offset"
-        )
     return _Done(normexp.signal(fit, x), fit, tuple(notes))
 
 

@@ -11,7 +11,7 @@ from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.grouping import group_spots, slide_position
 from gridnorm.arrays.raw import FloatArray
-from gridnorm.arrays.weights import use_of
+from gridnorm.arrays.weights import use_of, weights_per_array
 from gridnorm.arrays.within import default_method, within_array
 from gridnorm.errors import FitError, GridnormError, GridnormWarning, OptionError
 
@@ -138,11 +138,11 @@ def normalize_within(
     spots = dict(arrays.columns)
     segments = group_spots(by, spots, arrays.layout, arrays.n_spots)
     position = slide_position(spots, arrays.layout) if small_groups == "merge" and arrays.layout is not None else None
-    given = _weights_per_array(weights, arrays)
+    given = weights_per_array(weights, arrays.n_spots, len(arrays))
     fits, values, reported = [], [], []
     for i, name in enumerate(arrays.names):
         codes = None if arrays.flag_codes is None else arrays.flag_codes[i]
-        use = use_of(codes, arrays.n_spots, flags, None if given is None else given[i], clamp=clamp_weights)
+        use = use_of(codes, arrays.n_spots, flags, given[i], clamp=clamp_weights)
         try:
             done = within_array(
                 levels[i][0],
@@ -181,23 +181,11 @@ def _levels(arrays: ArraySet, two: bool) -> list[tuple[FloatArray, FloatArray | 
         _warn(["a background was measured but not corrected; call background_correct first, or normalize(...) for the whole chain"])
     if not two:
         return [(bg.to_log(np.stack([values[c][i] for c in arrays.channels]))[0], None) for i in range(len(arrays))]
-    out = []
+    out: list[tuple[FloatArray, FloatArray | None]] = []
     for red, green in zip(values["R"], values["G"], strict=True):
         m, a, _ = bg.to_log_ratio(red, green)
         out.append((m[None, :], a[None, :]))
     return out
-
-
-def _weights_per_array(weights: FloatArray | None, arrays: ArraySet) -> FloatArray | None:
-    if weights is None:
-        return None
-    given = np.asarray(weights, np.float64)
-    if given.shape == (arrays.n_spots,):
-        return np.broadcast_to(given, (len(arrays), arrays.n_spots))
-    if given.shape == (arrays.n_spots, len(arrays)):
-        return np.ascontiguousarray(given.T)
-    expected = f"({arrays.n_spots},) or ({arrays.n_spots}, {len(arrays)})"
-    raise OptionError("weights do not fit the arrays", found=f"shape {given.shape}", expected=expected)
 
 
 def _named(error: GridnormError, name: str) -> GridnormError:

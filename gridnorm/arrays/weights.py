@@ -80,7 +80,7 @@ def use_of(
     return SpotUse(~marked, given, marked if policy == "drop" else nothing, reported, "clamp" if clamp else "exclude")
 
 
-def weight_columns(spec: str, raw_columns: tuple[str, ...]) -> tuple[str, ...]:
+def weight_columns(spec: str, raw_columns: tuple[str, ...], file: str = "") -> tuple[str, ...]:
     """Spot columns that ``--weights spec`` reads, among those of a file."""
     if spec == "none":
         return ()
@@ -88,7 +88,7 @@ def weight_columns(spec: str, raw_columns: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name for name in raw_columns if name.startswith("F") and name.endswith("% Sat."))
     if spec.startswith("area:"):
         return tuple(name for name in AREA_COLUMNS if name in raw_columns)[:1]
-    return (find_column(spec, raw_columns, "", "--weights"),) if raw_columns else (spec,)
+    return (find_column(spec, raw_columns, file, "--weights"),) if raw_columns else (spec,)
 
 
 def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
@@ -122,6 +122,25 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
     if (weights < 0).any():
         raise FormatError(f"negative weights in column {name!r}", file=raw.name, found=f"{np.nanmin(weights):g}", expected="0 or more")
     return weights
+
+
+def weights_per_array(weights: FloatArray | None, n_spots: int, n_arrays: int) -> list[FloatArray | None]:
+    """Weights given in Python, (spot,) or (spot, array), as one vector (or None) per array.
+
+    Raises
+    ------
+    OptionError
+        Another shape.
+    """
+    if weights is None:
+        return [None] * n_arrays
+    given = np.asarray(weights, np.float64)
+    if given.shape == (n_spots,):
+        return [given] * n_arrays
+    if given.shape == (n_spots, n_arrays):
+        return [np.ascontiguousarray(column) for column in given.T]
+    expected = f"({n_spots},) or ({n_spots}, {n_arrays})"
+    raise OptionError("weights do not fit the arrays", found=f"shape {given.shape}", expected=expected)
 
 
 def parse_area(spec: str) -> tuple[float, float]:

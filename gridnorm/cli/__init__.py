@@ -83,7 +83,7 @@ def run(args: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("gridnorm: interrupted; nothing was written", err=True)
+        click.echo("gridnorm: interrupted; no half-written file was left", err=True)
         return INTERRUPTED
     except GridnormError as error:
         click.echo(f"gridnorm: {error}", err=True)

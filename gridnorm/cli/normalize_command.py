@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ from gridnorm.cli.options import say, settings_options
 @click.option("--format", "form", type=click.Choice(["tsv", "csv", "tsv.gz", "csv.gz", "parquet"]), help="Format, where the name does not tell.")
 @click.option("--precision", metavar="N|full", default="6", show_default=True, help="Decimals, or full for the shortest exact text.")
 @click.option("--sidecar", metavar="FILE", help="Where the record of the run goes.  [default: OUT.gridnorm.json]")
+@click.option("--figure", metavar="FILE", help="MA plot by group, before and after: .png, .svg, .pdf.  Needs gridnorm[report].")
 @click.option("--force", is_flag=True, help="Overwrite an existing result.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar on stdout.")
@@ -44,7 +46,13 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
     from gridnorm.workflow.output import Request, normalize_to
     from gridnorm.workflow.settings import make_settings
 
-    own = {name: given.pop(name) for name in ("output", "form", "precision", "sidecar", "force", "dry_run", "as_json", "log_file", "quiet", "verbose")}
+    own = {
+        name: given.pop(name)
+        for name in (
+            "output", "form", "precision", "sidecar", "figure", "force",
+            "dry_run", "as_json", "log_file", "quiet", "verbose",
+        )
+    }  # fmt: skip
     settings = make_settings({name: value for name, value in given.items() if value is not None})
     request = Request(
         output=own["output"],
@@ -52,25 +60,38 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         precision=own["precision"],
         sidecar=own["sidecar"],
         force=own["force"],
+        figure=own["figure"],
+        draw=_draw(own["figure"], settings.by) if own["figure"] is not None else None,
+        log_file=own["log_file"],
     )
+    if own["as_json"] and own["output"] == "-":
+        raise click.UsageError("-o - and --json both print to stdout; --sidecar FILE keeps the record of the run elsewhere.")
     if own["dry_run"]:
         return _dry_run(inputs, settings, request)
     outcome = normalize_to(inputs, settings, request)
     _report(outcome, quiet=own["quiet"], verbose=own["verbose"], log_file=own["log_file"])
-    if own["as_json"]:
+    if own["as_json"] and outcome.results:
         from gridnorm.workflow.sidecar import to_bytes
 
         click.echo(to_bytes(outcome.sidecar).decode(), nl=False)
     return outcome.exit_code
 
 
+def _draw(path: str, by: str) -> Callable[[Sequence[Any]], bytes]:
+    """What draws the figure; fails now, before any computing, where it could not be drawn later."""
+    from gridnorm.report import check_figure, figure_bytes, ma_by_group
+
+    form = check_figure(path)
+    return lambda results: figure_bytes(ma_by_group(results, by=by), form)
+
+
 def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
     import json
 
-    from gridnorm.workflow.output import target_of
+    from gridnorm.workflow.output import check_request
     from gridnorm.workflow.plan import describe, make_plan
 
-    target = target_of(inputs, request)
+    target, _ = check_request(inputs, settings, request)
     plan = make_plan(inputs, settings, compare=not target.folder)
     click.echo(json.dumps({**describe(plan), "output": target.path}, indent=1, ensure_ascii=False))
     return 0 if plan.tasks and not plan.failures else 1 if plan.tasks else 3
@@ -82,18 +103,27 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -
     talk: list[str] = []
     if not quiet:
         if outcome.results:
-            talk += summary(outcome.results)
+            talk += [*summary(outcome.results), _background(outcome.results)]
         talk += _warnings(outcome.warnings, verbose)
         talk += [f"skipped {file}: {reason}" for file, reason in outcome.skipped]
     talk += [f"failed: {failure.error}" for failure in outcome.failures]
+    if not outcome.results and not outcome.failures:
+        talk.append("gridnorm: no array file was found, nothing was written")
     if not quiet:
         talk += outcome.written
     say(talk)
     if log_file is not None:
-        from pathlib import Path
+        from gridnorm.io.atomic import Output
 
         timings = [f"{name}: {seconds:.3f} s" for name, seconds in outcome.timings.items()]
-        Path(log_file).write_text("\n".join([*talk, *timings]) + "\n", encoding="utf-8")
+        with Output(force=True) as files:
+            files.write(log_file, ("\n".join([*talk, *timings]) + "\n").encode())
+
+
+def _background(results: Sequence[Any]) -> str:
+    """Which background method ran: ``auto`` decides by what was measured, and the user must see how."""
+    ran = dict.fromkeys(f"{result.used['background']}, offset {result.used['offset']:g}" for result in results)
+    return "background: " + "; ".join(ran)
 
 
 def _warnings(warnings: list[str], verbose: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -214,16 +215,23 @@ def _as_array(values: Iterable[Any]) -> NDArray[Any]:
 def _missing(array: NDArray[Any]) -> NDArray[np.bool_]:
     kind = array.dtype.kind
     if kind == "f":
-        return np.isnan(array)
+        return np.asarray(np.isnan(array))
     if kind == "M":
-        return np.isnat(array)
+        return np.asarray(np.isnat(array))
     if kind == "S":
         return np.asarray(array == b"")
     if kind in "UT":
         return np.asarray(array == "")
     if kind == "O":
-        return np.array([v is None or v != v or v == "" or v == b"" for v in array.tolist()], bool)  # noqa: PLR0124
+        return np.array([_is_missing(value) for value in array.tolist()], bool)
     return np.zeros(array.size, bool)
+
+
+def _is_missing(value: Any) -> bool:
+    """None, an empty text, NaN, or one of pandas' own marks, which refuse to be compared."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return not value if isinstance(value, str | bytes) else isinstance(value, float) and math.isnan(value)
 
 
 def _plain(value: Any) -> Any:

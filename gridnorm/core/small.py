@@ -71,7 +71,7 @@ def _refuse_tiny(own: Fit, small: Any, minimum: int) -> None:
             "too few usable values for this method",
             found=f"{int(total.min())} in all groups together",
             expected=f"at least {minimum}",
-            hint="Choose a simpler method such as median, or lower the limit with min-group",
+            hint="Choose a simpler method such as median, or lower the limit (min_group)",
         )
 
 
@@ -127,7 +127,7 @@ def _merge(own: Fit, values: Any, segments: Segments, small: Any, position: Any,
     if position is None:
         raise OptionError(
             "groups can be merged only where their positions are known",
-            hint="Use whole, shrink or error for small groups",
+            hint="Choose another rule for small groups (small_groups)",
         )
     backend = backend_for(values)
     xp = backend.xp
@@ -161,7 +161,7 @@ def _nearest(centre: Any, small: Any, own: Fit, segments: Segments, xp: Any) -> 
         raise FitError(
             "no group is large enough to merge the small ones with",
             found=f"largest group: {int(own.n.max())} usable values",
-            hint="Use whole for small groups, or lower the limit with min-group",
+            hint="Choose another rule for small groups (small_groups), or lower the limit (min_group)",
         )
     distance = xp.hypot(centre[0][:, None] - centre[0][large], centre[1][:, None] - centre[1][large])
     distance = xp.where(xp.isfinite(distance), distance, xp.inf)

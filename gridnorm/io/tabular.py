@@ -141,7 +141,9 @@ def read(text: Text, options: ReadOptions) -> RawArray:
     for title, column in zip(options.extra, found.texts[len(words) :], strict=True):
         values = cells.as_numbers(column)
         spots[title] = column if values is None else values
-    repeat = atf.repeated(*(spots[role] for role in WHOLE), found, text.name) if all(role in spots for role in WHOLE) else None
+    repeat = None
+    if all(role in spots for role in WHOLE):
+        repeat = atf.repeated(spots["Block"], spots["Row"], spots["Column"], found, text.name)
     at = [numeric.index(role) for role in levels]
     return RawArray(
         name=text.name,

@@ -68,20 +68,20 @@ def check_figure(path: str) -> str:
     OutputError
         matplotlib is not installed.
     """
+    name = Path(path).name
     form = Path(path).suffix.lower().lstrip(".")
     if form not in FORMS:
-        raise OptionError("unknown format of a figure", file=Path(path).name, expected=", ".join(f".{name}" for name in FORMS))
+        raise OptionError("unknown format of a figure", file=name, expected=", ".join(f".{known}" for known in FORMS))
     if find_spec("matplotlib") is None:
-        raise OutputError("figures need matplotlib, which is not installed", file=Path(path).name, hint="pip install gridnorm[report]")
+        what = "figures need matplotlib, which is not installed"
+        raise OutputError(what, file=name, hint="pip install gridnorm[report]")
     return form
 
 
 def figure_bytes(figure: Figure, form: str) -> bytes:
     """A figure as the bytes of a ``png``, ``svg`` or ``pdf`` file; the same figure gives the same bytes."""
-    import matplotlib
-
     handle = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with _style():
         figure.savefig(handle, format=form, dpi=144, metadata=_METADATA[form])
     return handle.getvalue()
 
@@ -119,30 +119,37 @@ def ma_by_group(results: ArraySet | Sequence[ArrayResult], *, by: str | None = N
     >>> figure.savefig("ma.png")  # doctest: +SKIP
     """
     check_figure("figure.png")
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     panels = panels_of(results, by)
     first = panels[0]
     strip = first.covariate is None or len(panels) > 1
-    # A style of the user's must not change what the titles promise.
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": matplotlib.rcParams["backend"], **STYLE}):
+    with _style():
         ma = first.covariate is not None
-        figure = Figure(figsize=(11.0, 4.6 * ma + 2.7 * strip + 0.3), layout="constrained")
+        engine = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
+        figure = Figure(figsize=(11.0, 4.6 * ma + 2.7 * strip + 0.3), layout=engine)
         FigureCanvasAgg(figure)
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
         parts = figure.subfigures(ma + strip, 1, height_ratios=[4.6] * ma + [2.7] * strip, squeeze=False)[:, 0]
-        if ma:
-            _ma(parts[0], first)
+        if first.covariate is not None:
+            _ma(parts[0], first, first.covariate)
         if strip:
             _strip(parts[-1], panels[:MOST_ARRAYS], len(panels))
     return figure
 
 
-def _ma(part: Any, panel: Panel) -> None:
+def _style() -> Any:
+    """Matplotlib's own defaults and ours: a style of the user's must not change the picture."""
+    import matplotlib as mpl
+
+    # Reading the default backend would import pyplot.
+    style: Any = {name: mpl.rcParamsDefault[name] for name in mpl.rcParamsDefault if name != "backend"}
+    return mpl.rc_context(style | STYLE)
+
+
+def _ma(part: Any, panel: Panel, a: FloatArray) -> None:
     """M over A of one array, before and after, on one M axis."""
-    assert panel.covariate is not None
     part.suptitle(_heading(panel), x=0.012, ha="left", fontsize=12.5, fontweight="bold")
     part.text(0.988, 0.985, _legend(panel), ha="right", va="top", fontsize=9, color=SOFT)
     axes = part.subplots(1, 4, sharey=True, width_ratios=[1, 0.1, 1, 0.1])
@@ -150,8 +157,8 @@ def _ma(part: Any, panel: Panel) -> None:
     low, high = _limits(panel)
     sides = [("Before", panel.start, panel.before), ("After", panel.values, panel.after)]
     for (title, values, medians), axis, edge in zip(sides, axes[::2], axes[1::2], strict=True):
-        _points(axis, panel, values, low, high)
-        _curves(axis, panel, values, colours)
+        _points(axis, panel, a, values, low, high)
+        _curves(axis, panel, a, values, colours)
         _edge(edge, medians, colours)
         axis.set_title(f"{title}: {_named(medians, panel.noun)}")
         axis.set_xlabel("A, mean log₂ intensity")
@@ -162,11 +169,11 @@ def _ma(part: Any, panel: Panel) -> None:
     axes[3].set_xlabel("medians", color=SOFT, fontsize=8.5)
 
 
-def _points(axis: Axes, panel: Panel, m: FloatArray, low: float, high: float) -> None:
+def _points(axis: Axes, panel: Panel, a: FloatArray, m: FloatArray, low: float, high: float) -> None:
     """The spots: grey those that the fit saw, paler those that it did not."""
     for which, colour in ((~panel.use, PALE), (panel.use, SPOT)):
         axis.plot(
-            panel.covariate[which], m[which], linestyle="none", marker="o", markersize=1.8, markeredgewidth=0, color=colour,
+            a[which], m[which], linestyle="none", marker="o", markersize=1.8, markeredgewidth=0, color=colour,
             rasterized=True, zorder=1,
         )  # fmt: skip
     notes = []
@@ -174,13 +181,14 @@ def _points(axis: Axes, panel: Panel, m: FloatArray, low: float, high: float) ->
         notes.append(f"{int((~panel.use).sum())} spots outside the fit are paler")
     beyond = int(np.count_nonzero((m < low) | (m > high)))
     if beyond:
-        notes.append(f"{beyond} beyond the frame")
-    axis.text(0.995, 0.01, ", ".join(notes), transform=axis.transAxes, ha="right", va="bottom", fontsize=8, color=SOFT, bbox=BACK)
+        notes.append(f"{beyond} spots lie beyond the frame")
+    place: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "va": "bottom"}
+    axis.text(0.995, 0.01, ", ".join(notes), fontsize=8, color=SOFT, bbox=BACK, **place)
 
 
-def _curves(axis: Axes, panel: Panel, values: FloatArray, colours: NDArray[np.float64]) -> None:
+def _curves(axis: Axes, panel: Panel, a: FloatArray, values: FloatArray, colours: NDArray[np.float64]) -> None:
     """A lowess curve through each group, in the group's colour."""
-    a, segments = panel.covariate, panel.segments
+    segments = panel.segments
     fitted = fit(values, segments, "lowess", covariate=a, use=panel.use, span=0.3)
     height = evaluate(fitted, a, segments)[0]
     used = np.isfinite(values) & np.isfinite(a) & panel.use
@@ -194,7 +202,7 @@ def _curves(axis: Axes, panel: Panel, values: FloatArray, colours: NDArray[np.fl
 def _edge(axis: Axes, medians: FloatArray, colours: NDArray[np.float64]) -> None:
     """The groups' medians as ticks at the right edge, on the M axis of the picture beside them."""
     known = np.flatnonzero(np.isfinite(medians))
-    axis.hlines(medians[known], 0.15, 0.85, colors=colours[known], linewidth=1.6)
+    axis.hlines(medians[known], 0.15, 0.85, colors=colours[known].tolist(), linewidth=1.6)
     axis.axhline(0, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), zorder=4)
     axis.set_xlim(0, 1)
     axis.set_xticks([])
@@ -213,12 +221,13 @@ def _strip(part: Any, panels: Sequence[Panel], total: int) -> None:
     axis = part.subplots()
     for k, panel in enumerate(panels):
         colours = group_colours(panel.before)
-        rank = np.argsort(np.argsort(np.where(np.isfinite(panel.before), panel.before, np.inf), kind="stable"), kind="stable")
+        rank = _rank(panel.before)
         place = 0.26 * (rank / max(rank.size - 1, 1) - 0.5)
         for x, medians in ((k - 0.2, panel.before - panel.level), (k + 0.2, panel.after - panel.level)):
             axis.scatter(x + place, medians, s=16, c=colours, linewidths=0, zorder=3)
             top = np.nanmax(medians) if np.isfinite(medians).any() else 0.0
-            axis.annotate(f"sd {_spread(medians)}", (x, top), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8, color=SOFT)
+            above: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center"}
+            axis.annotate(f"sd {_spread(medians)}", (x, top), fontsize=8, color=SOFT, **above)
         if k:
             axis.axvline(k - 0.5, color=SPOT, linewidth=0.8)
     axis.axhline(0, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), zorder=2)
@@ -233,14 +242,20 @@ def _strip(part: Any, panels: Sequence[Panel], total: int) -> None:
 def group_colours(before: FloatArray) -> NDArray[np.float64]:
     """RGBA (group, 4), ordered by the groups' shift before normalization: blue lowest, yellow highest.
 
-    From matplotlib's plasma, whose lightness rises evenly, so that the order shows without colour vision too; its palest
-    end is left out.
+    From matplotlib's plasma, whose lightness rises evenly, so that the order shows without colour vision too; its
+    palest end is left out.
     """
-    import matplotlib
+    import matplotlib as mpl
 
-    rank = np.argsort(np.argsort(np.where(np.isfinite(before), before, np.inf), kind="stable"), kind="stable")
+    rank = _rank(before)
     share = rank / max(rank.size - 1, 1)
-    return np.asarray(matplotlib.colormaps["plasma"](0.88 * share))
+    return np.asarray(mpl.colormaps["plasma"](0.88 * share))
+
+
+def _rank(before: FloatArray) -> NDArray[np.int64]:
+    """Place of each group in the order of their shifts; groups without one come last."""
+    order = np.argsort(np.where(np.isfinite(before), before, np.inf), kind="stable")
+    return np.argsort(order, kind="stable")
 
 
 def drawn_groups(panel: Panel) -> list[int]:

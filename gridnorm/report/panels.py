@@ -22,7 +22,8 @@ class Panel:
     """One array (of several channels: one channel) of a picture.
 
     ``start``, ``values``: float64 (spot,), before and after; ``covariate``: A, or None; ``before``, ``after``: float64
-    (group,), medians; ``level``: the array's, which one-channel medians are shown against, else 0; ``use``: bool (spot,), spots behind the curves.
+    (group,), medians; ``use``: bool (spot,), spots behind the curves; ``level``: the array's median, which one-channel
+    medians are shown against, else 0.
     """
 
     name: str
@@ -46,7 +47,10 @@ def panels_of(results: ArraySet | Sequence[ArrayResult], by: str | None) -> list
     OptionError
         The set has not been normalized within arrays, or there is no array.
     """
-    panels = _of_set(results, by) if isinstance(results, ArraySet) else [p for r in results for p in _of_result(r, by or "print-tip")]
+    if isinstance(results, ArraySet):
+        panels = _of_set(results, by)
+    else:
+        panels = [panel for result in results for panel in _of_result(result, by or "print-tip")]
     if not panels:
         raise OptionError("a figure needs at least one normalized array")
     return panels
@@ -83,8 +87,8 @@ def _of_set(arrays: ArraySet, by: str | None) -> list[Panel]:
                 before, after = (fit(v, segments, "median", use=use).location[0] for v in (within.start[row], values))
             panels.append(
                 _panel(
-                    _title(name, matrix), by or grouping, str(parameters["method"]), within.start[row], values, covariate,
-                    segments, before, after, use,
+                    _title(name, matrix), by or grouping, str(parameters["method"]), within.start[row], values,
+                    covariate, segments, before, after, use,
                 )
             )  # fmt: skip
     return panels

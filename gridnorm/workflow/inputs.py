@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -37,7 +38,7 @@ def expand(inputs: Sequence[str]) -> list[InputFile]:
     Raises
     ------
     OptionError
-        Nothing given, a path that does not exist, a folder or glob without files.
+        Nothing given, a folder or glob without files.
     """
     if not inputs:
         raise OptionError("no input", expected="array files, folders, globs or a targets table")
@@ -59,7 +60,8 @@ def expand(inputs: Sequence[str]) -> list[InputFile]:
                 raise OptionError("no file matches", file=given)
             out.extend(InputFile(p, stem(os.path.basename(p)), named=False) for p in matches)
         else:
-            raise OptionError("no such file or folder", file=given)
+            # A name that leads nowhere fails when its turn comes, so that it does not cost the other files.
+            out.append(InputFile(given, stem(os.path.basename(given))))
     return out
 
 
@@ -73,14 +75,16 @@ def stem(file: str) -> str:
 def unique_names(files: Sequence[InputFile]) -> list[str]:
     """Array names; equal ones get their folder in front, and a number where that does not help."""
     names = [f.name for f in files]
-    doubled = {name for name in names if names.count(name) > 1}
+    doubled = {name for name, times in Counter(names).items() if times > 1}
     names = [f"{os.path.basename(os.path.dirname(os.path.realpath(f.path)))}/{n}" if n in doubled else n for f, n in zip(files, names, strict=True)]
-    seen: dict[str, int] = {}
-    out = []
+    out: dict[str, None] = {}
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return out
+        unique, number = name, 1
+        while unique in out:
+            number += 1
+            unique = f"{name} ({number})"
+        out[unique] = None
+    return list(out)
 
 
 def is_targets(head: bytes) -> bool:

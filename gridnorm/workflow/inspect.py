@@ -93,7 +93,6 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
     level = _level(raw)
     usable = np.isfinite(level) & ~flagged(raw.flags, raw.n_spots)
     counted = np.bincount(segments.codes[usable], minlength=segments.n_segments)
-    codes, counts = (np.unique(raw.flags, return_counts=True)) if raw.flags is not None else ([], [])
     return {
         "file": raw.name,
         "status": "ok",
@@ -103,7 +102,7 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
         "spots": raw.n_spots,
         "blocks": int(layout.blocks.size) if layout else None,
         "layout": None if layout is None else {**layout.to_dict(), "summary": layout.describe()},
-        "flags": {str(int(code)): int(n) for code, n in zip(codes, counts, strict=True)},
+        "flags": _flag_counts(raw),
         "groups": [
             {"group": list(label) if isinstance(label, tuple) else label, "spots": int(n), "usable": int(m)}
             for label, n, m in zip(segments.labels, segments.sizes, counted, strict=True)
@@ -112,6 +111,13 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
         "explained": explained_by(level, raw, layout, settings.by),
         "warnings": list(raw.warnings),
     }
+
+
+def _flag_counts(raw: RawArray) -> dict[str, int]:
+    if raw.flags is None:
+        return {}
+    codes, counts = np.unique(raw.flags, return_counts=True)
+    return {str(int(code)): int(n) for code, n in zip(codes, counts, strict=True)}
 
 
 def _channel(raw: RawArray, k: int) -> dict[str, Any]:
@@ -129,8 +135,10 @@ def _level(raw: RawArray) -> FloatArray:
     """M (two channels) or log2 intensity (one), background subtracted where measured; for looking only."""
     corrected = bg.correct(raw.foreground, raw.background, "subtract" if raw.background is not None else "none").values
     if raw.channels == ("R", "G"):
-        return bg.to_log_ratio(corrected[0], corrected[1])[0]
-    return bg.to_log(corrected)[0][0]
+        level: FloatArray = bg.to_log_ratio(corrected[0], corrected[1])[0]
+    else:
+        level = bg.to_log(corrected)[0][0]
+    return level
 
 
 def quality_of(raw: RawArray) -> dict[str, float]:

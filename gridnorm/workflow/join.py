@@ -136,11 +136,15 @@ def align_raw(raws: Sequence[RawArray], plan: Plan) -> list[RawArray]:
     spots = _merged([raw.spots for raw in raws], places)
     out = []
     for raw, at, alignment in zip(raws, places, alignments, strict=True):
-        level = lambda rows, at=at: None if rows is None else np.stack([_placed(row, at) for row in rows])  # noqa: E731
         flags = None if raw.flags is None else np.where(at >= 0, raw.flags[at], 0)
-        moved = replace(raw, foreground=level(raw.foreground), background=level(raw.background), spots=spots, flags=flags)
+        background = None if raw.background is None else _moved(raw.background, at)
+        moved = replace(raw, foreground=_moved(raw.foreground, at), background=background, spots=spots, flags=flags)
         out.append(moved.with_warnings(*alignment.notes))
     return out
+
+
+def _moved(rows: FloatArray, at: NDArray[np.int64]) -> FloatArray:
+    return np.stack([_placed(row, at) for row in rows])
 
 
 def _in_layout_order(reference: Reference) -> bool:

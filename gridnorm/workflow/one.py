@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,9 @@ from gridnorm.arrays.raw import Column, FloatArray, RawArray, ReadOptions
 from gridnorm.arrays.weights import spot_weights, use_of, weight_columns
 from gridnorm.arrays.within import WithinResult, default_method, within_array
 from gridnorm.core.segments import Segments
-from gridnorm.errors import FormatError, GridnormError, OptionError
+from gridnorm.errors import GridnormError, OptionError
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.settings import Settings
-
 
 if TYPE_CHECKING:
     from gridnorm.io.gal import Gal
@@ -90,9 +90,7 @@ def normalize_array(task: ArrayTask, settings: Settings, reference: Reference | 
     try:
         raw, digest = read_task(task, settings)
         return normalize_raw(raw, settings, reference, task=task, digest=digest)
-    except (FormatError, GridnormError) as error:
-        if isinstance(error, OptionError):
-            raise
+    except GridnormError as error:
         return Failure(task.file, error)
 
 
@@ -267,7 +265,13 @@ def _normalized(
         within=within,
         segments=segments,
         digest=digest,
-        used={"method": method, "background": background, "offset": offset, "columns": dict(raw.taken)},
+        used={
+            "method": method,
+            "background": background,
+            "offset": offset,
+            "normexp": _normexp(raw.channels, corrected),
+            "columns": dict(raw.taken),
+        },
         n_spots=raw.n_spots,
         n_flagged=count_flagged(raw),
         n_missing=int(np.count_nonzero(np.isnan(next(iter(named.values()))))),
@@ -275,6 +279,17 @@ def _normalized(
         warnings=(*raw.warnings, *(f"{raw.name}: {note}" for note in corrected.notes), *_counted(raw, n_bad, background)),
         notes={"format": raw.format, "version": raw.version, "channels": list(raw.channels), "wavelengths": list(raw.wavelengths)},
     )
+
+
+def _normexp(channels: tuple[str, ...], corrected: bg.Corrected) -> dict[str, dict[str, float]] | None:
+    """Parameters of the normexp model of each channel, to nine digits, in the unit of the intensities."""
+    if corrected.fits is None:
+        return None
+    shown = {}
+    for channel, fit in zip(channels, corrected.fits, strict=True):
+        numbers = {"mu": fit.mu, "sigma": math.exp(fit.log_sigma), "alpha": math.exp(fit.log_alpha)}
+        shown[channel] = {name: float(f"{number:.9g}") for name, number in numbers.items()}
+    return shown
 
 
 def _position(raw: RawArray, layout: Layout | None) -> tuple[Any, Any, Any] | None:
@@ -297,12 +312,19 @@ def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, key
     Raises
     ------
     OptionError
-        ``--keep`` or ``--weights`` names a column that the file lacks. A wrong ``--by`` is told when groups are made.
+        ``--by``, ``--keep`` or ``--weights`` names a column that the file lacks.
     """
-    lower = {title.lower(): title for title in columns}
-    wanted = [lower[word.lower()] if word not in columns else word for word in needed_columns(settings.by) if word.lower() in lower]
-    wanted += weight_columns(settings.weights, columns)
+    wanted = [find_column(word, columns, file) for word in needed_columns(settings.by) if not _comes_otherwise(word, columns, settings)]
+    wanted += weight_columns(settings.weights, columns, file)
     if not keys_only:
         wanted += [find_column(word, columns, file, "--keep") for word in settings.keep]
     extra = tuple(title for title in dict.fromkeys(wanted) if title not in STANDARD_COLUMNS)
     return ReadOptions(settings.foreground, settings.channels, settings.columns, extra, keys_only)
+
+
+def _comes_otherwise(word: str, columns: tuple[str, ...], settings: Settings) -> bool:
+    """Whether a word of ``--by`` need not be a title of the file: a role, or what the GAL may add."""
+    if word.lower() in {title.lower() for title in columns}:
+        return False
+    roles = {title.lower() for title in (*STANDARD_COLUMNS, *(role for role, _ in settings.columns))}
+    return settings.gal is not None or word.lower() in roles

@@ -6,11 +6,12 @@ import builtins
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from gridnorm.errors import DeviceError, FitError, FormatError, OptionError, OutputError
+from gridnorm.errors import DeviceError, FitError, FormatError, GridnormError, OptionError, OutputError
 from gridnorm.io.atomic import Output, check_target, sweep
 from gridnorm.io.text import load, load_head
 from gridnorm.io.write import Precision, form_of, write_table
@@ -23,18 +24,26 @@ from gridnorm.workflow.settings import Settings
 from gridnorm.workflow.sidecar import SUFFIX, run_sidecar, to_bytes
 
 FOLDER_SIDECAR = "gridnorm.json"
-SOME_FAILED, NONE_READ, NONE_FITTED = 1, 3, 4
+SOME_FAILED, WRONG_OPTION, NONE_READ, NONE_FITTED = 1, 2, 3, 4
+_NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 
 
 @dataclass(frozen=True)
 class Request:
-    """Where the result goes, and how it is written."""
+    """Where the result goes, and how it is written.
+
+    ``draw`` makes the bytes of ``figure`` from the arrays; whoever asks for a figure brings it, for pictures stand above
+    the workflow. ``log_file`` is checked here with the others and written by whoever asks for it.
+    """
 
     output: str | None = None
     form: str | None = None
     precision: str | int = 6
     sidecar: str | None = None
     force: bool = False
+    figure: str | None = None
+    draw: Callable[[Sequence[ArrayResult]], bytes] | None = None
+    log_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,10 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 all good, 1 some arrays failed, 3 none could be read, 4 none could be fitted."""
+        """0 all good, 1 some arrays failed, 2 an option fits none, 3 none could be read, 4 none could be fitted."""
         if not self.results:
+            if any(isinstance(f.error, OptionError) for f in self.failures):
+                return WRONG_OPTION
             return NONE_FITTED if any(isinstance(f.error, FitError) for f in self.failures) else NONE_READ
         return SOME_FAILED if self.failures else 0
 
@@ -105,11 +116,10 @@ def normalize_to(inputs: Sequence[str], settings: Settings, request: Request, ma
         For what concerns the whole run; errors about one array are in ``Outcome.failures``.
     """
     started = time.perf_counter()
-    check_device(settings)
-    precision = parse_precision(request.precision)
-    target = target_of(inputs, request)
-    _check_places(target, request)
+    target, precision = check_request(inputs, settings, request)
+    sweep(target.path if target.folder else os.path.dirname(target.path) or os.curdir)
     plan = make_plan(inputs, settings, compare=not target.folder)
+    _keep_inputs([*inputs, *(task.path for task in plan.tasks)], settings, target, request)
     outcome = Outcome(failures=list(plan.failures), skipped=list(plan.skipped), warnings=list(plan.warnings))
     outcome.timings["plan"] = time.perf_counter() - started
     extra = [_digest(settings.gal)] if settings.gal else []
@@ -118,7 +128,29 @@ def normalize_to(inputs: Sequence[str], settings: Settings, request: Request, ma
     else:
         _write_table(plan, outcome, target, request, precision, extra, map)
     outcome.timings["total"] = time.perf_counter() - started
+    errors = [failure.error for failure in outcome.failures]
+    if errors and not outcome.results and all(isinstance(error, OptionError) for error in errors):
+        raise errors[0]  # not the files are wrong but what was asked of them
     return outcome
+
+
+def check_request(inputs: Sequence[str], settings: Settings, request: Request) -> tuple[Target, Precision]:
+    """Refuse at once what could not be done at the end; where the result goes, and its precision.
+
+    Raises
+    ------
+    OptionError
+        An output exists, two outputs are one file, or the precision is out of range.
+    OutputError
+        A folder is missing or closed.
+    DeviceError
+        The device asked for cannot be used.
+    """
+    check_device(settings)
+    precision = parse_precision(request.precision)
+    target = target_of(inputs, request)
+    _check_places(target, request)
+    return target, precision
 
 
 def check_device(settings: Settings) -> None:
@@ -128,19 +160,36 @@ def check_device(settings: Settings) -> None:
 
 
 def _check_places(target: Target, request: Request) -> None:
-    if target.path == "-":
-        return
+    new_folder = os.path.abspath(target.path) if target.folder and not os.path.isdir(target.path) else None
+    if new_folder is not None and not os.path.isdir(os.path.dirname(new_folder)):
+        raise OutputError("the folder above the output does not exist", file=target.path, hint="Make it first")
+    seen = set()
+    for path in _places(target, request):
+        if os.path.dirname(os.path.abspath(path)) != new_folder:
+            check_target(path, request.force or path == request.log_file)
+        real = os.path.realpath(path)
+        if real in seen and (os.path.isfile(real) or not os.path.exists(real)):
+            raise OptionError("two outputs are one file", file=os.path.basename(path), hint="Give them different names")
+        seen.add(real)
+
+
+def _places(target: Target, request: Request) -> list[str]:
+    """Every file that a run writes; of a folder those that belong to no array."""
     if target.folder:
-        folder = target.path
-        if not os.path.isdir(os.path.dirname(os.path.abspath(folder.rstrip("/\\")))):
-            raise OutputError("the folder above the output does not exist", file=target.path, hint="Make it first")
-        if os.path.isdir(folder):
-            check_target(os.path.join(folder, FOLDER_SIDECAR), request.force)
-            sweep(folder)
-        return
-    for path in (target.path, request.sidecar or target.path + SUFFIX):
-        check_target(path, request.force)
-    sweep(os.path.dirname(target.path) or os.curdir)
+        named = [request.sidecar or os.path.join(target.path, FOLDER_SIDECAR)]
+    elif target.path == "-":
+        named = [request.sidecar] if request.sidecar else []
+    else:
+        named = [target.path, request.sidecar or target.path + SUFFIX]
+    return [*named, *filter(None, (request.figure, request.log_file))]
+
+
+def _keep_inputs(read: Sequence[str], settings: Settings, target: Target, request: Request) -> None:
+    """No output may take the place of an input, not even with ``--force``."""
+    inputs = {os.path.realpath(path) for path in (*read, *filter(None, [settings.gal]))}
+    for path in _places(target, request):
+        if os.path.realpath(path) in inputs:
+            raise OptionError("an input would be overwritten", file=os.path.basename(path), hint="Choose another output")
 
 
 def _digest(path: str) -> InputDigest:
@@ -159,13 +208,9 @@ def run_plan(plan: Plan, map: Callable[..., Iterable[Any]] = builtins.map) -> It
 
 
 def _guarded(call: Callable[[], ArrayResult], file: str) -> ArrayResult | Failure:
-    from gridnorm.errors import GridnormError
-
     try:
         return call()
     except GridnormError as error:
-        if isinstance(error, OptionError):
-            raise
         return Failure(file, error)
 
 
@@ -193,17 +238,26 @@ def _write_table(
     outcome.sidecar = run_sidecar(plan, outcome.results, outcome.failures, extra, outcome.warnings, _described(table, name, precision))
     if target.path == "-":
         write_table("-", table.prefix, table.numbers, precision=precision, form=target.form)
-        if request.sidecar:
-            with Output(request.force) as files:
+        with Output(request.force) as files:
+            _write_figure(files, request, outcome)
+            if request.sidecar:
                 files.write(request.sidecar, to_bytes(outcome.sidecar))
         return
     sidecar = request.sidecar or target.path + SUFFIX
     with Output(request.force) as files:
         write_table(target.path, table.prefix, table.numbers, precision=precision, form=target.form, output=files)
+        _write_figure(files, request, outcome)
         files.write(sidecar, to_bytes(outcome.sidecar))
     outcome.timings["write"] = time.perf_counter() - started
     count = len(outcome.results)
     outcome.written.append(f"wrote {target.path} ({table.rows} spots, {count} array{'s' if count != 1 else ''}); record of the run in {sidecar}")
+
+
+def _write_figure(files: Output, request: Request, outcome: Outcome) -> None:
+    if request.figure is None or request.draw is None:
+        return
+    files.write(request.figure, request.draw(outcome.results))
+    outcome.written.append(f"drew {request.figure}")
 
 
 def _described(table: ResultTable, name: str, precision: Precision) -> dict[str, Any]:
@@ -215,28 +269,64 @@ def _write_folder(
 ) -> None:
     folder = target.path
     made = not os.path.isdir(folder)
+    names = _file_names(plan, target.form)
     if made:
         _make(folder)
-    for item in run_plan(plan, map):
-        _collect(outcome, [item])
-        if isinstance(item, Failure):
-            continue
-        table = join_results([item], plan)
-        file = f"{item.name.replace('/', '_')}.{target.form}"
-        record = run_sidecar(plan, [item], [], extra, item.warnings, _described(table, file, precision))
-        with Output(request.force) as files:
-            write_table(os.path.join(folder, file), table.prefix, table.numbers, precision=precision, form=target.form, output=files)
-            files.write(os.path.join(folder, file + SUFFIX), to_bytes(record))
-    if not outcome.results:
+    for name in () if made else names:
+        for path in (name, name + SUFFIX):
+            check_target(os.path.join(folder, path), request.force)
+    try:
+        _write_arrays(plan, outcome, target, request, precision, extra, zip(run_plan(plan, map), names, strict=True))
+    finally:
         if made:
-            os.rmdir(folder)
+            with suppress(OSError):  # not empty: something was written
+                os.rmdir(folder)
+    if not outcome.results:
         return
     outcome.sidecar = run_sidecar(plan, outcome.results, outcome.failures, extra, outcome.warnings, None)
     sidecar = request.sidecar or os.path.join(folder, FOLDER_SIDECAR)
     with Output(request.force) as files:
+        _write_figure(files, request, outcome)
         files.write(sidecar, to_bytes(outcome.sidecar))
     count = len(outcome.results)
     outcome.written.append(f"wrote {count} array{'s' if count != 1 else ''} to {target.path}; record of the run in {sidecar}")
+
+
+def _file_names(plan: Plan, form: str) -> list[str]:
+    """One file per array: its name without what file systems refuse or hide, numbered where two are alike."""
+    out: list[str] = []
+    taken: set[str] = set()
+    for task in plan.tasks:
+        safe = "".join("_" if c in _NOT_IN_NAMES or ord(c) < 32 else c for c in task.name)
+        safe = "_" + safe[1:] if safe.startswith(".") else safe
+        name, number = safe, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{safe} ({number})"
+        taken.add(name.casefold())
+        out.append(f"{name}.{form}")
+    return out
+
+
+def _write_arrays(
+    plan: Plan,
+    outcome: Outcome,
+    target: Target,
+    request: Request,
+    precision: Precision,
+    extra: list[InputDigest],
+    items: Iterable[tuple[ArrayResult | Failure, str]],
+) -> None:
+    for item, file in items:
+        _collect(outcome, [item])
+        if isinstance(item, Failure):
+            continue
+        table = join_results([item], plan)
+        record = run_sidecar(plan, [item], [], extra, item.warnings, _described(table, file, precision))
+        path = os.path.join(target.path, file)
+        with Output(request.force) as files:
+            write_table(path, table.prefix, table.numbers, precision=precision, form=target.form, output=files)
+            files.write(path + SUFFIX, to_bytes(record))
 
 
 def _make(folder: str) -> None:

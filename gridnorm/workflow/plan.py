@@ -55,7 +55,8 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     Returns
     -------
     Plan
-        Files that cannot be read are in ``failures`` (named by the user) or ``skipped`` (found in a folder).
+        Files that cannot be read are in ``failures`` (named by the user, or known as arrays) or ``skipped`` (others
+        found in a folder).
 
     Raises
     ------
@@ -71,11 +72,15 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
     for given in files:
+        known = False
         try:
-            head = io.read_head(load_head(given.path), settings.columns)
+            text = load_head(given.path)
+            format = io.recognise(text, settings.columns)  # noqa: A001
+            known = True
+            head = io.READERS[format].head(text, settings.columns)
             options = read_options(settings, head.columns, given.file, keys_only=compare and bool(tasks))
-        except FormatError as error:
-            if given.named:
+        except (FormatError, OptionError) as error:
+            if given.named or known:
                 failures.append(Failure(given.file, _with_origin(error, given)))
             else:
                 skipped.append((given.file, error.what))
@@ -93,7 +98,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         None,
         tuple(failures),
         tuple(skipped),
-        _doubts(tasks, heads),
+        _doubts(tasks, heads, settings),
         _columns_of(chosen),
     )
     _one_kind(plan)
@@ -111,10 +116,10 @@ def _with_targets(files: list[InputFile]) -> list[InputFile]:
     return out
 
 
-def _with_origin(error: FormatError, given: InputFile) -> FormatError:
+def _with_origin(error: FormatError | OptionError, given: InputFile) -> FormatError | OptionError:
     if not given.origin:
         return error
-    return FormatError(error.what, error.file, error.line, error.found, error.expected, error.hint or f"Named in {given.origin}")
+    return type(error)(error.what, error.file, error.line, error.found, error.expected, error.hint or f"Named in {given.origin}")
 
 
 def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:
@@ -136,13 +141,11 @@ def _with_reference(plan: Plan) -> Plan:
     """Read arrays until one can serve as the reference; the others become failures."""
     failures = list(plan.failures)
     for index, task in enumerate(plan.tasks):
-        full = replace(task, options=read_options(plan.settings, plan.heads[index].columns, task.file, keys_only=False))
         try:
+            full = replace(task, options=read_options(plan.settings, plan.heads[index].columns, task.file, keys_only=False))
             raw, digest = read_task(full, plan.settings)
             layout, warnings = layout_of(raw, plan.settings)
         except GridnormError as error:
-            if isinstance(error, OptionError):
-                raise
             failures.append(Failure(task.file, error))
             continue
         raw = raw.with_warnings(*warnings)
@@ -154,9 +157,12 @@ def _with_reference(plan: Plan) -> Plan:
     return replace(plan, tasks=(), heads=(), failures=tuple(failures), targets={})
 
 
-def _doubts(tasks: list[ArrayTask], heads: list[io.Head]) -> tuple[str, ...]:
+def _doubts(tasks: list[ArrayTask], heads: list[io.Head], settings: Settings) -> tuple[str, ...]:
     """Things about the set of files that a person should look at."""
     out = []
+    fixed = [task for task in tasks if task.format != "table"] if settings.columns else []
+    if fixed:
+        out.append(f"{fixed[0].file}: --columns names columns of plain tables; this {fixed[0].format} file is read by its own titles")
     barcodes: dict[str, str] = {}
     for task, head in zip(tasks, heads, strict=True):
         code = head.header.get("Barcode", "").strip()

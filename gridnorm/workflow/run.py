@@ -14,6 +14,7 @@ import numpy as np
 from gridnorm.arrays.align import SpotKeys, keys_of
 from gridnorm.arrays.arrayset import ArraySet, column_title, from_raw, result_names
 from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.provenance import History
 from gridnorm.workflow.join import align_raw, join_spots
@@ -191,7 +192,7 @@ def _warn(texts: Sequence[str]) -> None:
 
 
 def _normalize_set(arrays: ArraySet, settings: Settings, weights: FloatArray | None, map: Callable[..., Iterable[Any]]) -> ArraySet:  # noqa: A002
-    given = _per_array(weights, arrays)
+    given = weights_per_array(weights, arrays.n_spots, len(arrays))
     raws = list(arrays)
     keys: SpotKeys = keys_of(raws[0])
     reference = Reference(arrays.names[0], keys, arrays.layout, dict(arrays.columns))
@@ -211,18 +212,6 @@ class _SetWork:
 
     def __call__(self, raw: RawArray, weights: FloatArray | None) -> ArrayResult:
         return normalize_raw(raw, self.settings, self.reference, weights=weights)
-
-
-def _per_array(weights: FloatArray | None, arrays: ArraySet) -> list[FloatArray | None]:
-    if weights is None:
-        return [None] * len(arrays)
-    array = np.asarray(weights, np.float64)
-    if array.shape == (arrays.n_spots,):
-        return [array] * len(arrays)
-    if array.shape == (arrays.n_spots, len(arrays)):
-        return [np.ascontiguousarray(column) for column in array.T]
-    expected = f"({arrays.n_spots},) or ({arrays.n_spots}, {len(arrays)})"
-    raise OptionError("weights do not fit the arrays", found=f"shape {array.shape}", expected=expected)
 
 
 def _stacked(results: list[ArrayResult], plan: Plan) -> ArraySet:

@@ -23,6 +23,7 @@ class LimmaSet:
     options: dict[str, Any] = field(default_factory=dict)
     area_weights: bool = False
     print_tips: bool = True
+    channels: int = 2
     first: int = 1
 
     @property
@@ -60,7 +61,7 @@ SETS = {
             ),
         ),
         LimmaSet("geworkbench_ras7_cut", ("geworkbench/21162_ras7-4000markers.gpr.gz",), print_tips=False),
-        LimmaSet("pepdat", tuple(f"bioc_pepDat/{f}.gpr.gz" for f in ("f1_1", "f1_2", "f4_2")), {"foreground": "median"}),
+        LimmaSet("pepdat", tuple(f"bioc_pepDat/{f}.gpr.gz" for f in ("f1_1", "f1_2", "f4_2")), {"foreground": "median"}, channels=1),
     )
 }
 

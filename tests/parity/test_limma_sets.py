@@ -19,7 +19,19 @@ AFTER_NORMEXP = 1e-6
 MLE_M = 2e-4  # where sigma is not identified limma's mle stops early (numerics: −2 log L flat)
 
 
-@pytest.fixture(scope="module", params=SETS, ids=str)
+ALL = list(SETS)
+TWO_CHANNELS = [label for label, one in SETS.items() if one.channels == 2]
+WITHIN = [
+    (label, method, weighted)
+    for label in TWO_CHANNELS
+    for method in ("none", "median", "loess", "printtiploess")
+    for weighted in (False, True)
+    # Weights mean nothing without a fit, and limma refuses print-tips in a cut file.
+    if not (weighted and method == "none") and (method != "printtiploess" or SETS[label].print_tips)
+]
+
+
+@pytest.fixture(scope="module")
 def one(request: pytest.FixtureRequest) -> LimmaSet:
     return SETS[request.param]
 
@@ -57,6 +69,7 @@ def quiet(function, *args, **kwargs):
         return function(*args, **kwargs)
 
 
+@pytest.mark.parametrize("one", ALL, indirect=True)
 def test_raw_intensities_are_limmas(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray) -> None:
     raw = golden(shared, one, "raw")
     names = ["E", "Eb"] if "E" in arrays.values else ["R", "G", "Rb", "Gb"]
@@ -68,6 +81,7 @@ def test_raw_intensities_are_limmas(one: LimmaSet, arrays: gn.ArraySet, shared: 
             np.testing.assert_allclose(getattr(arrays, name)[:, j], theirs, rtol=3e-16)
 
 
+@pytest.mark.parametrize("one", ALL, indirect=True)
 @pytest.mark.parametrize("method", ["none", "subtract", "half", "minimum", "edwards", "normexp", "normexp_mle"])
 def test_background(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray, method: str) -> None:
     table = golden(shared, one, "bc")
@@ -90,15 +104,8 @@ def test_background(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.
     assert compared == len(arrays) * (1 if "E" in arrays.values else 2)
 
 
-@pytest.mark.parametrize("method", ["none", "median", "loess", "printtiploess"])
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize(("one", "method", "weighted"), WITHIN, indirect=["one"])
 def test_within(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray, method: str, weighted: bool) -> None:
-    if "E" in arrays.values:
-        pytest.skip("limma normalizes two-channel arrays only")
-    if weighted and method == "none":
-        pytest.skip("weights mean nothing without a fit")
-    if method == "printtiploess" and not one.print_tips:
-        pytest.skip("limma refuses a cut file")
     table = golden(shared, one, "within")
     by, name = ("print-tip", "loess") if method == "printtiploess" else ("array", method)
     options = {"preset": "limma", "by": by, "method": name}
@@ -113,9 +120,8 @@ def test_within(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndar
         assert difference(done.A[:, j], table[f"a{j + one.first}.A"][order]) <= EXACT
 
 
+@pytest.mark.parametrize("one", TWO_CHANNELS, indirect=True)
 def test_normexp_then_loess(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray) -> None:
-    if "E" in arrays.values:
-        pytest.skip("limma normalizes two-channel arrays only")
     table = golden(shared, one, "within")
     last = "printtiploess" if one.print_tips else "loess"
     by = "print-tip" if one.print_tips else "array"
@@ -126,14 +132,12 @@ def test_normexp_then_loess(one: LimmaSet, arrays: gn.ArraySet, shared: Path, or
             assert difference(ours, theirs) <= AFTER_NORMEXP, (j, key)
 
 
+@pytest.mark.parametrize("one", [label for label in ALL if SETS[label].area_weights], indirect=True)
 def test_area_weights_are_those_of_wtarea(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray) -> None:
-    if not one.area_weights:
-        pytest.skip("weights of this set come from flags")
     done = quiet(gn.normalize, files(shared, one), preset="limma", method="none", weights="area:100,100")
     np.testing.assert_array_equal(done.weights, weights_of(one, arrays, shared, order))
 
 
+@pytest.mark.parametrize("one", [label for label in ALL if not SETS[label].area_weights], indirect=True)
 def test_flagged_spots_are_limmas_weight_zero(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray) -> None:
-    if one.area_weights:
-        pytest.skip("SPOT files have no flags")
     np.testing.assert_array_equal(arrays.flagged, weights_of(one, arrays, shared, order) == 0)

@@ -35,11 +35,10 @@ def lowess_fit(
     for b in range(y.shape[0]):
         xs, offsets = compress(x[b], mask[b], segments.offsets)
         order = _order(xs, offsets)
-        row = lambda v, b=b, order=order: np.ascontiguousarray(v[b][mask[b]][order])  # noqa: E731
+        ys = y[b][mask[b]][order]
+        ws = None if w is None else w[b][mask[b]][order]
         n[b] = np.diff(offsets)
-        parts.append(
-            lowess(xs[order], row(y), offsets, None if w is None else row(w), span=span, iterations=iterations)
-        )
+        parts.append(lowess(xs[order], ys, offsets, ws, span=span, iterations=iterations))
     return n, join(parts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ def moments(
     return n, mean, deviation
 
 
-def _sums(flat: NDArray[np.generic], starts: IntArray, filled: NDArray[np.bool_]) -> NDArray[np.generic]:
+def _sums(flat: NDArray[Any], starts: IntArray, filled: Mask) -> NDArray[Any]:
     """Sum of each segment along the contiguous axis; empty segments give 0 (``reduceat`` would give an element)."""
     out = np.zeros((flat.shape[0], starts.size), flat.dtype)
     if filled.any():
