@@ -42,9 +42,9 @@ def background_correct(arrays: ArraySet, method: str = "normexp", offset: float 
     FitError
         The data of an array do not allow the method; the message names the array.
 
-    See Also
-    --------
-    limma's ``backgroundCorrect``; ``movingmin`` here runs on the true grid of the slide.
+    Notes
+    -----
+    Peer: limma's ``backgroundCorrect``; ``movingmin`` here runs on the true grid of the slide.
 
     Examples
     --------
@@ -120,9 +120,9 @@ def normalize_within(
     GridnormWarning
         A background was measured but not corrected.
 
-    See Also
-    --------
-    limma's ``normalizeWithinArrays``.
+    Notes
+    -----
+    Peer: limma's ``normalizeWithinArrays``.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from importlib import import_module
 import click
 
 from gridnorm import __version__
-from gridnorm.errors import GridnormError
+from gridnorm.errors import GridnormError, OutputError
 
 # In the order in which a newcomer meets them.
 COMMANDS = {
@@ -89,19 +90,37 @@ def run(args: list[str] | None = None) -> int:
         click.echo(f"gridnorm: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output has gone, as `head` does; that is no error of ours.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  keeps the interpreter's last flush quiet
-        return 0
+        return _reader_gone()
+    except SystemExit:
+        # click makes an exit of its own of a closed pipe, and marks it by what it puts in the place of stdout.
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
+            return _reader_gone()
+        raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _internal(error)
+        click.echo("gridnorm: standard output: the disk is full", err=True)
+        return OutputError.exit_code
     except Exception as error:  # noqa: BLE001  the last line of defence: a message instead of a traceback
-        if os.environ.get("GRIDNORM_DEBUG"):
-            raise
-        place = _place(error)
-        click.echo(
-            f"gridnorm: internal error, please report it: {type(error).__name__}: {error} ({place}).\n"
-            "Set GRIDNORM_DEBUG=1 to see the traceback.",
-            err=True,
-        )
-        return INTERNAL
+        return _internal(error)
+
+
+def _reader_gone() -> int:
+    """The reader of our output has left, as ``head`` does; that is no error of ours."""
+    sys.stdout = open(os.devnull, "w")  # keeps the interpreter's last flush quiet
+    return 0
+
+
+def _internal(error: Exception) -> int:
+    if os.environ.get("GRIDNORM_DEBUG"):
+        raise error
+    place = _place(error)
+    click.echo(
+        f"gridnorm: internal error, please report it: {type(error).__name__}: {error} ({place}).\n"
+        "Set GRIDNORM_DEBUG=1 to see the traceback.",
+        err=True,
+    )
+    return INTERNAL
 
 
 def _place(error: BaseException) -> str:

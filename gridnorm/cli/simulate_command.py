@@ -39,11 +39,16 @@ def command(output: str, n_arrays: int, blocks: str, spots: str, prefix: str, fo
     import os
 
     from gridnorm.arrays.simulate import simulate
-    from gridnorm.errors import OutputError
+    from gridnorm.errors import OptionError, OutputError
     from gridnorm.io.atomic import Output
     from gridnorm.io.gpr_write import simulated_columns, write_gpr
     from gridnorm.io.write import write_table
 
+    wrong = next((name for name, value in given.items() if value != value or value in (float("inf"), float("-inf"))), None)
+    if wrong is not None:
+        raise OptionError(f"--{wrong.replace('_', '-')} must be a finite number", found=str(given[wrong]))
+    if os.path.basename(prefix) != prefix:
+        raise OptionError("--prefix begins file names and cannot name a folder", found=repr(prefix), hint="Give the folder with -o")
     made = simulate(n_arrays, _grid("--blocks", blocks), _grid("--spots", spots), **given)
     if not os.path.isdir(output):
         try:

@@ -51,9 +51,9 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     GridnormWarning
         One per repair, naming file and line.
 
-    See Also
-    --------
-    limma's ``read.maimages``.
+    Notes
+    -----
+    Peer: limma's ``read.maimages``.
 
     Examples
     --------
@@ -101,9 +101,9 @@ def normalize(
     GridnormError
         For the first array that cannot be read or normalized, and for wrong options.
 
-    See Also
-    --------
-    limma's ``backgroundCorrect`` and ``normalizeWithinArrays``.
+    Notes
+    -----
+    Peer: limma's ``backgroundCorrect`` and ``normalizeWithinArrays``.
 
     Examples
     --------

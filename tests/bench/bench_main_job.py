@@ -29,6 +29,10 @@ from pairs import HERE, Used, gridnorm_command, ran_on, ratio, run, shown
 SHORT, FULL = 1e-6, {"subtract": 1e-10, "normexp": 1e-6}  # largest difference of M and A to limma allowed
 GOALS = {"subtract": {1: 1.8, 20: 3.0}, "normexp": {1: 2.5, 4: 2.5, 20: 2.5}}  # limma's CPU time over ours
 PEAK = 0.85  # our peak memory over limma's
+TITLES = (
+    "files", "background", "CPU s limma", "CPU s gridnorm", "less CPU ×", "less wall ×", "MiB limma", "MiB gridnorm",
+    "memory ÷ limma", "max difference, 6 decimals / full", "goal",
+)  # fmt: skip
 
 
 def limma_command(out: Path, background: str, files: list[Path]) -> list[str]:
@@ -37,7 +41,8 @@ def limma_command(out: Path, background: str, files: list[Path]) -> list[str]:
 
 def our_command(out: Path, background: str, files: list[Path], *more: str) -> list[str]:
     chosen = ["--background", "normexp", "--offset", "50"] if background == "normexp" else []
-    return [*gridnorm_command(), "normalize", *map(str, files), "--preset", "limma", *chosen, "--force", "-o", str(out), *more]
+    options = ["--preset", "limma", *chosen, "--force", "-o", str(out), *more]
+    return [*gridnorm_command(), "normalize", *map(str, files), *options]
 
 
 def read_table(path: Path, missing: str) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -84,7 +89,8 @@ def measure(folder: Path, background: str, files: list[Path], repeats: int) -> d
     for _ in range(repeats):
         limma.append(run(limma_command(folder / "limma.tsv", background, files)))
         ours.append(run(our_command(folder / "ours.tsv", background, files)))
-    out: dict[str, Any] = {"files": len(files), "background": background, "repeats": repeats, "largest difference": parity}
+    out: dict[str, Any] = {"files": len(files), "background": background, "repeats": repeats}
+    out["largest difference"] = parity
     out["limma"], out["gridnorm"] = [asdict(used) for used in limma], [asdict(used) for used in ours]
     for name in ("cpu", "wall"):
         out[f"{name} ratio"] = ratio([getattr(used, name) for used in limma], [getattr(used, name) for used in ours])
@@ -106,18 +112,21 @@ def markdown(rows: list[dict[str, Any]], about: dict[str, str], spots: int) -> s
     lines = [
         "# The main job against limma",
         "",
-        f"Read → background → print-tip loess → table of M and A, as whole processes in turn; {spots} spots × 48 tips × 56 columns a",
-        "file. CPU is user + system time of the process. Ratios are of pairs of runs: median (smallest – largest).",
+        f"Read → background → print-tip loess → table of M and A, as whole processes in turn; {spots} spots × 48 tips",
+        "× 56 columns a file. CPU is user + system time of the process, children included. Ratios are of pairs of",
+        "runs: median (smallest – largest).",
         "",
         ", ".join(f"{name} {value}" for name, value in about.items()),
         "",
-        "| files | background | CPU s limma | CPU s gridnorm | less CPU × | less wall × | MiB limma | MiB gridnorm | memory ÷ limma | max difference, 6 decimals / full | goal |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| " + " | ".join(TITLES) + " |",
+        "|---" * len(TITLES) + "|",
     ]
     for row in rows:
         difference = row["largest difference"]
-        cells = [str(row["files"]), row["background"], *(f"{middle(row[who], 'cpu'):.3f}" for who in ("limma", "gridnorm"))]
-        cells += [shown(row["cpu ratio"]), shown(row["wall ratio"]), *(f"{middle(row[who], 'peak'):.0f}" for who in ("limma", "gridnorm"))]
+        cells = [str(row["files"]), row["background"]]
+        cells += [f"{middle(row[who], 'cpu'):.3f}" for who in ("limma", "gridnorm")]
+        cells += [shown(row["cpu ratio"]), shown(row["wall ratio"])]
+        cells += [f"{middle(row[who], 'peak'):.0f}" for who in ("limma", "gridnorm")]
         cells += [shown(row["peak ratio"]), f"{difference['6 decimals']:.1e} / {difference['full']:.1e}", goal_of(row)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -138,9 +147,10 @@ def main(args: list[str] | None = None) -> None:
         files = make(folder / "gpr", max(sizes))
         for background in given.background.split(","):
             for size in sizes:
-                rows.append(measure(folder, background, files[:size], repeats))
-                text = f"{size} files, {background}: CPU × {shown(rows[-1]['cpu ratio'])}, memory ÷ {shown(rows[-1]['peak ratio'])}"
-                print(text, flush=True)
+                row = measure(folder, background, files[:size], repeats)
+                rows.append(row)
+                figures = f"CPU × {shown(row['cpu ratio'])}, memory ÷ {shown(row['peak ratio'])}"
+                print(f"{size} files, {background}: {figures}", flush=True)
     about = ran_on()
     text = markdown(rows, about, 20160)
     print("\n" + text)
@@ -148,7 +158,8 @@ def main(args: list[str] | None = None) -> None:
         results = HERE / "results"
         results.mkdir(exist_ok=True)
         (results / "main_job.md").write_text(text, encoding="utf-8")
-        (results / "main_job.json").write_text(json.dumps({"ran on": about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        record = json.dumps({"ran on": about, "rows": rows}, indent=1)
+        (results / "main_job.json").write_text(record + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""``gridnorm --help`` against ``python -c pass``, in turn: what starting the program costs. usage: bench_start.py [REPEATS]"""
+"""What starting the program costs: ``gridnorm --help`` against ``python -c pass``, in turn.
+
+usage: bench_start.py [REPEATS]
+"""
 
 from __future__ import annotations
 

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gridnorm.io.gpr_write import gpr_blocks
+
+Column = NDArray[Any]
 
 BLOCK_ROWS, BLOCK_COLUMNS = 12, 4
 MORE_RECORDS = {
@@ -30,12 +34,13 @@ MORE_RECORDS = {
     "ScanRegion": "60,60,2160,6960",
 }
 WORDS = (
-    "hypothetical protein", "zinc finger", "solute carrier family 25, member", "complete cds, mRNA", "transcript variant",
-    "ATP-binding cassette, sub-family", "similar to RIKEN cDNA", "chromosome 12 open reading frame", "Homo sapiens",
+    "hypothetical protein", "zinc finger", "solute carrier family 25, member", "complete cds, mRNA",
+    "transcript variant", "ATP-binding cassette, sub-family", "similar to RIKEN cDNA",
+    "chromosome 12 open reading frame", "Homo sapiens",
 )  # fmt: skip
 
 
-def columns(rng: np.random.Generator, spot_rows: int, spot_columns: int) -> dict[str, np.ndarray]:
+def columns(rng: np.random.Generator, spot_rows: int, spot_columns: int) -> dict[str, Column]:
     """One array: title to column; NaN is written ``Error``."""
     blocks = BLOCK_ROWS * BLOCK_COLUMNS
     numbers = np.meshgrid(*(np.arange(1, k + 1) for k in (blocks, spot_rows, spot_columns)), indexing="ij")
@@ -49,7 +54,8 @@ def columns(rng: np.random.Generator, spot_rows: int, spot_columns: int) -> dict
     medians = [_counts(mean * rng.normal(0.985, 0.02, n)) for mean in means]
     down, across = np.divmod(block - 1, BLOCK_COLUMNS)
     out = {"Block": block, "Column": column, "Row": row, "Name": _names(n), "ID": _identifiers(n)}
-    out |= {"X": 1500 + across * 4500 + column * 210 + rng.integers(-12, 12, n), "Y": 2000 + down * 4500 + row * 210 + rng.integers(-12, 12, n)}
+    out["X"] = 1500 + across * 4500 + column * 210 + rng.integers(-12, 12, n)
+    out["Y"] = 2000 + down * 4500 + row * 210 + rng.integers(-12, 12, n)
     out["Dia."] = rng.integers(8, 14, n) * 10
     for nm, mean, median, back in (("635", means[0], medians[0], b635), ("532", means[1], medians[1], b532)):
         out |= _channel(rng, nm, mean, median, back)
@@ -59,7 +65,7 @@ def columns(rng: np.random.Generator, spot_rows: int, spot_columns: int) -> dict
     return out | {"Flags": flags, "Normalize": zero, "Autoflag": zero}
 
 
-def _signals(rng: np.random.Generator, block: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _signals(rng: np.random.Generator, block: Column, n: int) -> tuple[Column, Column]:
     """Red and green above background: every tip bends M over A in its own way."""
     blocks = int(block.max())
     a = np.clip(rng.gamma(2.2, 1.25, n) + 6.0, 5.5, 15.6)
@@ -71,48 +77,55 @@ def _signals(rng: np.random.Generator, block: np.ndarray, n: int) -> tuple[np.nd
     return np.exp2(a + m / 2), np.exp2(a - m / 2)
 
 
-def _channel(rng: np.random.Generator, nm: str, mean: np.ndarray, median: np.ndarray, back: np.ndarray) -> dict[str, np.ndarray]:
-    sd, back_mean, back_sd = _counts(mean * 0.22 + rng.normal(20, 4, mean.size)), _counts(back * rng.normal(1.05, 0.02, mean.size)), _counts(back * 0.3 + 4)
+def _channel(rng: np.random.Generator, nm: str, mean: Column, median: Column, back: Column) -> dict[str, Column]:
+    sd = _counts(mean * 0.22 + rng.normal(20, 4, mean.size))
+    back_mean, back_sd = _counts(back * rng.normal(1.05, 0.02, mean.size)), _counts(back * 0.3 + 4)
     above = (mean - back) / back_sd
     return {
         f"F{nm} Median": median, f"F{nm} Mean": mean, f"F{nm} SD": sd, f"F{nm} CV": 100 * sd // np.maximum(mean, 1),
         f"B{nm}": back, f"B{nm} Median": back, f"B{nm} Mean": back_mean, f"B{nm} SD": back_sd,
-        f"B{nm} CV": 100 * back_sd // np.maximum(back_mean, 1), f"% > B{nm}+1SD": np.clip(above * 40, 0, 100).astype(np.int64),
-        f"% > B{nm}+2SD": np.clip(above * 25, 0, 100).astype(np.int64), f"F{nm} % Sat.": np.where(mean >= 65000, 80, 0),
+        f"B{nm} CV": 100 * back_sd // np.maximum(back_mean, 1),
+        f"% > B{nm}+1SD": np.clip(above * 40, 0, 100).astype(np.int64),
+        f"% > B{nm}+2SD": np.clip(above * 25, 0, 100).astype(np.int64),
+        f"F{nm} % Sat.": np.where(mean >= 65000, 80, 0),
     }  # fmt: skip
 
 
-def _ratios(rng: np.random.Generator, means: list[np.ndarray], medians: list[np.ndarray], b635: np.ndarray, b532: np.ndarray) -> dict[str, np.ndarray]:
+def _ratios(
+    rng: np.random.Generator, means: list[Column], medians: list[Column], b635: Column, b532: Column
+) -> dict[str, Column]:
     net_mean, net_median = [means[0] - b635, means[1] - b532], [medians[0] - b635, medians[1] - b532]
     with np.errstate(all="ignore"):
         median, mean = net_median[0] / net_median[1], net_mean[0] / net_mean[1]
         log = np.log2(median)
         median, mean, log = (np.where(np.isfinite(x), x, np.nan) for x in (median, mean, log))
     n, pixels, of = log.size, rng.integers(52, 140, log.size), "(635/532)"
-    out = {f"Ratio of Medians {of}": median, f"Ratio of Means {of}": mean, f"Median of Ratios {of}": median * 1.01, f"Mean of Ratios {of}": mean * 0.99}
+    out = {f"Ratio of Medians {of}": median, f"Ratio of Means {of}": mean}
+    out |= {f"Median of Ratios {of}": median * 1.01, f"Mean of Ratios {of}": mean * 0.99}
     out |= {f"Ratios SD {of}": 1 + rng.random(n), f"Rgn Ratio {of}": mean * 1.02, f"Rgn R2 {of}": rng.random(n)}
     out |= {"F Pixels": pixels, "B Pixels": pixels * 5 + 11, "Circularity": rng.integers(60, 100, n)}
-    out |= {f"Sum of Medians {of}": net_median[0] + net_median[1], f"Sum of Means {of}": net_mean[0] + net_mean[1], f"Log Ratio {of}": log}
+    out |= {f"Sum of Medians {of}": net_median[0] + net_median[1], f"Sum of Means {of}": net_mean[0] + net_mean[1]}
+    out[f"Log Ratio {of}"] = log
     out |= {"F635 Median - B635": net_median[0], "F532 Median - B532": net_median[1]}
     out |= {"F635 Mean - B635": net_mean[0], "F532 Mean - B532": net_mean[1]}
     out |= {"F635 Total Intensity": means[0] * pixels, "F532 Total Intensity": means[1] * pixels}
     return out | {"SNR 635": net_mean[0] / (b635 * 0.3 + 4), "SNR 532": net_mean[1] / (b532 * 0.3 + 4)}
 
 
-def _order(n: int) -> np.ndarray:
+def _order(n: int) -> Column:
     return np.random.default_rng(48).permutation(n)  # one print run: every file has the same spots
 
 
-def _names(n: int) -> np.ndarray:
+def _names(n: int) -> Column:
     texts = (f"FLJ{i:05d} " + "; ".join(WORDS[(i * k) % 9] for k in range(3, 6 + i % 5)) for i in _order(n).tolist())
     return np.array([text.encode() for text in texts])
 
 
-def _identifiers(n: int) -> np.ndarray:
+def _identifiers(n: int) -> Column:
     return np.array([b"AGhsA%06d" % i if i % 50 else b"EMPTY" for i in _order(n).tolist()])
 
 
-def _counts(values: np.ndarray) -> np.ndarray:
+def _counts(values: Column) -> Column:
     return np.clip(np.rint(values), 1, 65535).astype(np.int64)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -64,16 +64,16 @@ def shown(figures: dict[str, float]) -> str:
 
 def ran_on(with_r: bool = True) -> dict[str, str]:
     """Versions, processor, date; neither host nor path."""
-    import numpy
+    import numpy as np
 
     import gridnorm
 
-    out = {"date": datetime.date.today().isoformat(), "processor": _processor(), "python": platform.python_version()}
-    out |= {"numpy": numpy.__version__, "gridnorm": gridnorm.__version__}
+    out = {"date": dt.date.today().isoformat(), "processor": _processor(), "python": platform.python_version()}
+    out |= {"numpy": np.__version__, "gridnorm": gridnorm.__version__}
     if with_r:
         text = 'cat(as.character(getRversion()), as.character(packageVersion("limma")))'
-        r, limma = subprocess.run(["Rscript", "--vanilla", "-e", text], capture_output=True, text=True, check=True).stdout.split()
-        out |= {"R": r, "limma": limma}
+        said = subprocess.run(["Rscript", "--vanilla", "-e", text], capture_output=True, text=True, check=True)
+        out |= dict(zip(("R", "limma"), said.stdout.split(), strict=True))
     return out
 
 

@@ -39,7 +39,7 @@ def test_files_have_56_columns_and_the_quirks_of_real_ones(files: list[Path]) ->
     arrays = gn.read(files)
     assert arrays.n_spots == 48 * 56 and len(arrays) == 2
     assert arrays.layout is not None and (arrays.layout.grid_rows, arrays.layout.grid_columns) == (12, 4)
-    assert 5 < (arrays.R <= arrays.Rb).sum() < 200
+    assert 5 < np.less_equal(arrays.R, arrays.Rb).sum() < 200
 
 
 def test_file_k_does_not_depend_on_how_many_are_made(bench: ModuleType, files: list[Path], tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_our_command_runs_and_is_measured(bench: ModuleType, files: list[Path], 
 
 
 def test_a_failing_command_stops_the_benchmark_and_says_why(bench: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no such file"):
+    with pytest.raises(SystemExit, match=r"(?i)no such file"):
         bench.run(bench.our_command(tmp_path / "ours.tsv", "subtract", [tmp_path / "none.gpr"]))
 
 
@@ -74,7 +74,8 @@ def test_tables_that_differ_are_seen(bench: ModuleType, tmp_path: Path) -> None:
 def test_both_programs_agree_and_the_report_is_complete(bench: ModuleType, files: list[Path], tmp_path: Path) -> None:
     if shutil.which("Rscript") is None:
         pytest.skip("no Rscript on the path")
-    if subprocess.run(["Rscript", "--vanilla", "-e", 'quit(status = !requireNamespace("limma", quietly = TRUE))'], capture_output=True).returncode:
+    question = 'quit(status = !requireNamespace("limma", quietly = TRUE))'
+    if subprocess.run(["Rscript", "--vanilla", "-e", question], capture_output=True, check=False).returncode:
         pytest.skip("R has no limma")
     rows = [bench.measure(tmp_path, "subtract", files, 1)]
     assert rows[0]["largest difference"]["full"] <= 1e-10

@@ -16,8 +16,8 @@ from gridnorm import simulate
 from gridnorm.io.gpr_write import gpr_blocks, simulated_columns
 
 KEPT = (
-    "Block", "Column", "Row", "Name", "ID", "X", "Y", "Dia.", "F635 Median", "F635 Mean", "B635 Median", "F532 Median", "F532 Mean",
-    "B532 Median", "Log Ratio (635/532)", "Flags",
+    "Block", "Column", "Row", "Name", "ID", "X", "Y", "Dia.", "F635 Median", "F635 Mean", "B635 Median", "F532 Median",
+    "F532 Mean", "B532 Median", "Log Ratio (635/532)", "Flags",
 )  # fmt: skip
 
 
@@ -29,8 +29,7 @@ def main() -> None:
         columns = simulated_columns(made, k)
         text = b"".join(gpr_blocks({title: columns[title] for title in KEPT}, made.wavelengths))
         # No clock time and no name inside: the same bytes every time.
-        with (folder / f"simulated{k + 1}.gpr.gz").open("wb") as handle, gzip.GzipFile("", "wb", 9, handle, mtime=0) as packed:
-            packed.write(text)
+        (folder / f"simulated{k + 1}.gpr.gz").write_bytes(gzip.compress(text, 9, mtime=0))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,12 @@ import gridnorm as gn
 from gridnorm.cli import run
 
 TOLERANCE = {"subtract": 1e-10, "normexp": 1e-6}  # limma's search for normexp's parameters stops at 1.5e-8
-METHODS = {"none": ("array", "none"), "median": ("array", "median"), "loess": ("array", "loess"), "printtiploess": ("print-tip", "loess")}
+METHODS = {
+    "none": ("array", "none"),
+    "median": ("array", "median"),
+    "loess": ("array", "loess"),
+    "printtiploess": ("print-tip", "loess"),
+}
 CASES = [
     pytest.param(background, method, weighted, id=f"{background}-{method}{'-weighted' if weighted else ''}")
     for background in TOLERANCE
@@ -82,8 +87,9 @@ def test_command_line_gives_limmas_numbers(
     files: list[str], limma: dict[str, np.ndarray], at: np.ndarray, tmp_path: Path, background: str, weighted: bool
 ) -> None:
     out = tmp_path / "out.tsv"
-    given = [word for name, value in options(background, "printtiploess", weighted).items() for word in (f"--{name}", value)]
-    assert run(["normalize", *files, *given, "--precision", "full", "--quiet", "-o", str(out)]) == 0
+    given = options(background, "printtiploess", weighted)
+    words = [word for name, value in given.items() for word in (f"--{name}", value)]
+    assert run(["normalize", *files, *words, "--precision", "full", "--quiet", "-o", str(out)]) == 0
     with out.open() as handle:
         titles = handle.readline().rstrip("\n").split("\t")
         rows = [line.rstrip("\n").split("\t") for line in handle]

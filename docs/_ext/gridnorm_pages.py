@@ -1,0 +1,110 @@
+"""Parts of pages that are made from the program itself, so that they cannot fall behind it.
+
+A line ``<!-- made: WHAT ARGUMENT -->`` in a page is replaced when the page is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+_MARK = re.compile(r"^<!-- made: (\S+)(?: (\S+))? -->$", re.MULTILINE)
+
+
+def cli(name: str) -> str:
+    """Usage, help and options of one command, from click."""
+    import click
+
+    command = import_module(f"gridnorm.cli.{name}_command").command
+    context = click.Context(command, info_name=f"gridnorm {name}")
+    usage = command.get_usage(context).removeprefix("Usage: ")
+    text, _, examples = (command.help or "").partition("\b\n")
+    lines = ["```text", usage, "```", "", text.strip(), ""]
+    if examples:
+        lines += ["```text", examples.strip(), "```", ""]
+    for parameter in command.params:
+        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
+        if record is not None:
+            lines += [f"`{record[0]}`", f": {_escaped(record[1])}", ""]
+    return "\n".join(lines)
+
+
+def methods(_: str) -> str:
+    """The rows of the table of methods within groups."""
+    from gridnorm.core.methods import METHODS
+
+    rows = [
+        (f"`{name}`", row.summary, "two-channel arrays" if row.needs_covariate else "any", str(row.minimum))
+        for name, row in METHODS.items()
+    ]
+    rows.insert(0, ("`none`", "nothing is removed", "any", "–"))
+    return _table(("method", "what it does in each group", "for", "smallest group"), rows)
+
+
+def schema(_: str) -> str:
+    """The top-level entries of the sidecar, and those of one array."""
+    found = json.loads((ROOT / "gridnorm" / "schemas" / "sidecar-1.schema.json").read_text(encoding="utf-8"))
+    parts = ["**Entries**", "", _entries(found, found)]
+    for name in ("array", "layout", "input"):
+        parts += ["", f"**{name}**", "", _entries(found["$defs"][name], found)]
+    return "\n".join(parts)
+
+
+def results(name: str) -> str:
+    """A table that a benchmark wrote, or a sentence that there is none."""
+    file = ROOT / "tests" / "bench" / "results" / f"{name}.md"
+    if file.is_file():
+        # Its title would stand above ours.
+        return re.sub(r"^#+ (.*)$", r"**\1**", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return f"*Not measured yet for this version: `tests/bench/bench_{name}.py` writes this table.*"
+
+
+MADE = {"cli": cli, "methods": methods, "schema": schema, "results": results}
+
+
+def _entries(part: dict[str, Any], whole: dict[str, Any]) -> str:
+    rows = []
+    for name, value in part["properties"].items():
+        given = value
+        if "$ref" in value:
+            given = {**whole["$defs"][value["$ref"].rpartition("/")[2]], **value}
+        rows.append((f"`{name}`", _kind(value, whole), _escaped(given.get("description", ""))))
+    return _table(("name", "kind", "meaning"), rows)
+
+
+def _kind(value: dict[str, Any], whole: dict[str, Any]) -> str:
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        inner = whole["$defs"][name]
+        return name if inner.get("type") == "object" else _kind(inner, whole)
+    if "const" in value:
+        return f"`{json.dumps(value['const'])}`"
+    if "enum" in value:
+        return ", ".join("null" if item is None else f"`{item}`" for item in value["enum"])
+    if "oneOf" in value:
+        return " or ".join(_kind(one, whole) for one in value["oneOf"])
+    kind = value.get("type", "")
+    kind = " or ".join(kind) if isinstance(kind, list) else kind
+    return f"list of {_kind(value['items'], whole)}" if kind == "array" and "items" in value else kind
+
+
+def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [titles, tuple("---" for _ in titles), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("<", "\\<").replace("*", "\\*").replace("_", "\\_")
+
+
+def _fill(app: Any, page: str, content: list[str]) -> None:
+    content[0] = _MARK.sub(lambda mark: MADE[mark[1]](mark[2] or ""), content[0])
+
+
+def setup(app: Any) -> dict[str, Any]:
+    app.connect("source-read", _fill)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,132 @@
+"""``gridnorm inspect``: what a file is, in words and as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gridnorm as gn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
+import damage
+from damage import Cli, sheet
+
+KEYS = {"file", "status", "format", "version", "channels", "spots", "blocks", "layout", "flags", "groups", "quality", "explained", "warnings"}
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    sheet(flagged=0.1).write(tmp_path / "a.gpr")
+    return Cli(capsys, tmp_path)
+
+
+def inspected(cli: Cli, *args: object, code: int = 0) -> list[dict[str, Any]]:
+    ran = cli("inspect", *args, "--json")
+    assert ran.code == code, ran.err
+    found = json.loads(ran.out)
+    assert set(found) == {"schema", "inputs"} and found["schema"] == 1
+    return found["inputs"]
+
+
+def test_json_has_every_key_and_the_facts(cli: Cli) -> None:
+    (record,) = inspected(cli, "a.gpr")
+    assert set(record) == KEYS
+    assert (record["file"], record["status"], record["format"], record["version"]) == ("a.gpr", "ok", "GPR", "GenePix Results 3")
+    assert (record["spots"], record["blocks"]) == (224, 4)
+    assert [(c["channel"], c["wavelength"], c["foreground"], c["background"]) for c in record["channels"]] == [
+        ("R", "635", "F635 Mean", "B635 Median"),
+        ("G", "532", "F532 Mean", "B532 Median"),
+    ]
+    assert record["layout"]["source"] == "positions" and record["layout"]["evidence"]
+    flags = sheet(flagged=0.1).cells("Flags")
+    assert record["flags"] == {code: flags.count(code) for code in sorted(set(flags), key=int)}
+    assert [(g["group"], g["spots"]) for g in record["groups"]] == [(b, 56) for b in (1, 2, 3, 4)]
+    assert sum(g["usable"] for g in record["groups"]) <= 224 - sum(f != "0" for f in flags)
+    assert record["quality"]["flagged"] == round(sum(f != "0" for f in flags) / 224, 6)
+    assert all(0 <= row["share"] <= 1 for row in record["explained"])
+    assert record["explained"] == sorted(record["explained"], key=lambda row: -row["share"])
+
+
+def test_python_says_the_same(cli: Cli) -> None:
+    assert gn.inspect("a.gpr")["inputs"] == inspected(cli, "a.gpr")
+
+
+def test_words_for_people_name_the_evidence(cli: Cli) -> None:
+    out = cli("inspect", "a.gpr").out
+    for words in ("a.gpr", "GPR GenePix Results 3", "R (635 nm): foreground F635 Mean, background B635 Median", "224",
+                  "2 x 2 blocks of 8 x 7 spots (from X/Y positions)", "because X/Y positions", "groups     4 of", "% flagged"):  # fmt: skip
+        assert words in out
+
+
+def test_a_gal_a_targets_table_a_folder_and_a_glob_are_inputs_too(cli: Cli) -> None:
+    damage.gal_of(sheet(), Path("print.gal"))
+    (record,) = inspected(cli, "print.gal")
+    assert set(record) == KEYS
+    assert (record["format"], record["spots"], record["channels"], record["blocks"]) == ("GAL", 224, [], 4)
+    Path("t.txt").write_text("FileName\tName\na.gpr\tfirst\n")
+    assert [r["file"] for r in inspected(cli, "t.txt")] == ["a.gpr"]
+    assert [r["file"] for r in inspected(cli, "*.gpr")] == ["a.gpr"]
+    assert {r["file"] for r in inspected(cli, ".")} >= {"a.gpr", "print.gal"}
+
+
+def test_by_layout_channels_and_gal_are_those_of_normalize(cli: Cli) -> None:
+    (record,) = inspected(cli, "a.gpr", "--by", "Dia.")
+    assert [g["spots"] for g in record["groups"]] == [224]
+    assert inspected(cli, "a.gpr", "--layout", "1x4x8x7")[0]["layout"]["grid_columns"] == 4
+    assert [c["channel"] for c in inspected(cli, "a.gpr", "--channels", "532")[0]["channels"]] == ["E"]
+    assert inspected(cli, "a.gpr", "--foreground", "median")[0]["channels"][0]["foreground"] == "F635 Median"
+    damage.gal_of(sheet(), Path("print.gal"), ids={3: "other"})
+    assert "differs from print.gal" in " ".join(inspected(cli, "a.gpr", "--gal", "print.gal")[0]["warnings"])
+    assert cli("inspect", "a.gpr", "--by", "Dai.").code == 2
+    assert cli("inspect", "a.gpr", "--layout", "x").code == 2
+
+
+def test_what_cannot_be_read_is_an_error_record_and_exit_3_or_1(cli: Cli) -> None:
+    Path("bad.gpr").write_text("nothing")
+    (record,) = inspected(cli, "bad.gpr", code=3)
+    assert (record["status"], record["exit_code"]) == ("error", 3)
+    assert record["error"].startswith("bad.gpr: ")
+    assert [r["status"] for r in inspected(cli, "a.gpr", "bad.gpr", code=1)] == ["ok", "error"]
+    ran = cli("inspect", "a.gpr", "bad.gpr")
+    assert "cannot be read: bad.gpr: not an array file" in ran.out
+    assert cli("inspect", "none.gpr").code in (2, 3)
+
+
+def test_check_fails_with_7_and_names_the_rule(cli: Cli) -> None:
+    assert cli("inspect", "a.gpr", "--check").code == 0
+    for name, title, rows, cell, rule in (
+        ("f", "Flags", range(0, 224, 3), "-100", "flagged"),
+        ("s", "F532 Mean", range(0, 224, 10), "65535", "saturated"),
+        ("b", "F635 Mean", range(0, 224, 1), "1", "not above background"),
+        ("m", "F635 Mean", range(0, 224, 5), "Error", "missing"),
+    ):
+        damage.with_cells(sheet(), title, rows, cell).write(Path(f"{name}.gpr"))
+        ran = cli("inspect", f"{name}.gpr", "--check")
+        assert ran.code == 7, name
+        assert f"check failed: {name}.gpr: " in ran.err and rule in ran.err
+        assert ran.out.startswith(f"{name}.gpr")
+        assert cli("inspect", f"{name}.gpr").code == 0
+
+
+def test_an_array_without_a_value_is_shown_and_not_a_fault_of_ours(cli: Cli) -> None:
+    damage.with_cells(sheet(), "F635 Mean", range(224), "Error").write(Path("dead.gpr"))
+    (record,) = inspected(cli, "dead.gpr")
+    assert record["quality"]["missing"] == 1
+    assert all(g["usable"] == 0 for g in record["groups"])
+    assert cli("inspect", "dead.gpr").code == 0
+
+
+def test_every_real_file_is_inspected_or_refused_in_one_sentence(shared: Path, cli: Cli) -> None:
+    files = sorted(p for p in (shared / "data" / "arrays").rglob("*") if p.is_file() and p.stat().st_size < 60_000)
+    assert len(files) > 10
+    for record in gn.inspect(files)["inputs"]:
+        if record["status"] == "ok":
+            assert set(record) == KEYS
+            assert record["spots"] > 0
+        else:
+            assert record["error"].startswith(record["file"]) and "\n" not in record["error"]

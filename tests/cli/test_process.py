@@ -1,0 +1,224 @@
+"""``gridnorm`` as a process: what it imports, signals, closed pipes, and bytes that depend on nothing but the inputs."""
+
+from __future__ import annotations
+
+import getpass
+import gzip
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
+import damage
+from damage import Cli, sheet, table
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "gridnorm" / "schemas" / "sidecar-1.schema.json"
+HEAVY = ("pandas", "scipy", "statsmodels", "sklearn", "cupy", "torch", "matplotlib", "pyarrow")
+COMMAND = [sys.executable, "-m", "gridnorm"]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+
+
+def loaded(folder: Path, *args: object) -> set[str]:
+    """Modules in memory after a command."""
+    code = "import sys; from gridnorm.cli import run; code = run(sys.argv[1:]); print('\\n'.join(sys.modules), file=sys.stderr); sys.exit(code)"
+    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {line for line in done.stderr.splitlines() if line.isidentifier()}
+
+
+def start(folder: Path, *args: object, **streams: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([*COMMAND, *map(str, args)], cwd=folder, env=environment(), stderr=subprocess.PIPE, **streams)
+
+
+# ---- imports -------------------------------------------------------------------------------------------------------
+
+
+def test_help_imports_no_array_library(tmp_path: Path) -> None:
+    assert not {"numpy", *HEAVY} & loaded(tmp_path, "--help")
+
+
+def test_the_main_job_imports_numpy_and_click_only(tmp_path: Path) -> None:
+    sheet().write(tmp_path / "a.gpr")
+    names = loaded(tmp_path, "normalize", "a.gpr", "--background", "normexp", "-o", "x.tsv")
+    assert "numpy" in names
+    assert not set(HEAVY) & names
+
+
+# ---- signals and pipes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_leaves_no_half_written_file(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    sheet(0).write(tmp_path / "a.gpr")
+    # The second array arrives by a pipe: looks at its head are served, but its body, asked for once the first array
+    # has been written, never ends.
+    os.mkfifo(tmp_path / "b.gpr")
+    process = start(tmp_path, "normalize", "a.gpr", "b.gpr", "-o", "each/")
+    try:
+        for _ in range(10):
+            with suppress(BrokenPipeError), (tmp_path / "b.gpr").open("wb") as pipe:
+                if (tmp_path / "each" / "a.tsv.gridnorm.json").exists():
+                    process.send_signal(number)
+                    _, said = process.communicate(timeout=20)
+                    break
+                pipe.write(sheet(1).text().encode())
+    finally:
+        process.kill()
+    assert process.returncode == code, said
+    assert b"Traceback" not in said
+    assert damage.leftovers(tmp_path) == []
+    assert sorted(p.name for p in (tmp_path / "each").iterdir()) == ["a.tsv", "a.tsv.gridnorm.json"]
+    assert len(table(tmp_path / "each" / "a.tsv")["ID"]) == 224
+
+
+@pytest.mark.parametrize("args", [("normalize", "a.gpr", "-o", "-"), ("inspect", "a.gpr", "--json"), ("normalize", "a.gpr", "--dry-run"), ("normalize", "--help")])
+def test_a_closed_pipe_is_no_error(tmp_path: Path, args: tuple[str, ...]) -> None:
+    sheet(blocks=(4, 4), spots=(12, 12)).write(tmp_path / "a.gpr")
+    process = start(tmp_path, *args, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert b"Traceback" not in said and b"Broken" not in said and b"Exception ignored" not in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.gpr"]
+
+
+def test_a_full_stdout_is_exit_6(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    sheet().write(tmp_path / "a.gpr")
+    with open("/dev/full", "wb") as full:
+        process = start(tmp_path, "normalize", "a.gpr", "-o", "-", "--sidecar", "x.json", stdout=full)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 6, said
+    assert b"the disk is full" in said and b"Traceback" not in said
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize("args", [("inspect", "a.gpr"), ("doctor",), ("normalize", "a.gpr", "--dry-run")])
+def test_every_command_says_that_stdout_is_full(tmp_path: Path, args: tuple[str, ...]) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    sheet().write(tmp_path / "a.gpr")
+    with open("/dev/full", "wb") as full:
+        process = start(tmp_path, *args, stdout=full)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 6, said
+    assert said == b"gridnorm: standard output: the disk is full\n"
+
+
+def test_talk_survives_a_terminal_that_knows_ascii_only(tmp_path: Path) -> None:
+    sheet().write(tmp_path / "å.gpr")
+    environ = environment() | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = subprocess.run([*COMMAND, "normalize", "å.gpr", "-o", "-"], cwd=tmp_path, env=environ, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"M.\xc3\xa5\t" in done.stdout
+    done = subprocess.run([*COMMAND, "inspect", "å.gpr"], cwd=tmp_path, env=environ, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# ---- the record ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The same run in two folders, called from other places by other spellings."""
+    cli = Cli(capsys, tmp_path)
+    folders = tmp_path / "one", tmp_path / "two words" / "deep"
+    for folder in folders:
+        (folder / "in").mkdir(parents=True)
+        for k, name in enumerate("ab"):
+            sheet(k, flagged=0.1).write(folder / "in" / f"{name}.gpr")
+        (folder / "in" / "notes.txt").write_text("nothing")
+        damage.gal_of(sheet(), folder / "in" / "print.gal")
+    options = ["--gal", "in/print.gal", "--by", "Block,Row", "--min-group", "auto"]
+    calls = {"x.tsv": ["in"], "x.tsv.gz": ["in/a.gpr", "in/b.gpr"], "each/": ["in/*.gpr"]}
+    monkeypatch.chdir(folders[0])
+    for out, inputs in calls.items():
+        assert cli("normalize", *inputs, *options, "-o", out).code == 0
+    monkeypatch.chdir("/")
+    options[1] = str(folders[1] / "in" / ".." / "in" / "print.gal")
+    for out, inputs in calls.items():
+        assert cli("normalize", *(folders[1] / name for name in inputs), *options, "-o", f"{folders[1]}/{out}").code == 0
+    return folders
+
+
+def test_same_inputs_and_options_give_the_same_bytes_everywhere(runs: tuple[Path, Path]) -> None:
+    one, two = ({str(p.relative_to(f)): p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in runs)
+    assert sorted(one) == sorted(two)
+    assert len([name for name in one if name.endswith(".json")]) == 5
+    assert one == two
+    assert gzip.decompress(one["x.tsv.gz"]) == one["x.tsv"]
+
+
+def test_a_record_holds_nothing_of_the_machine_or_the_moment(runs: tuple[Path, Path]) -> None:
+    for path in runs[1].rglob("*.json"):
+        text = path.read_text()
+        for secret in (str(runs[1]), "two words", "in/", socket.gethostname(), str(os.getpid()), str(Path.home())):
+            assert secret not in text.replace('"min_group"', ""), (path.name, secret)
+        if len(getpass.getuser()) > 4:
+            assert getpass.getuser() not in text
+        assert "20" + "26" not in text or "sha256" in text
+        for key in ("time", "date", "host", "user", "jobs", "seconds"):
+            assert f'"{key}"' not in text
+
+
+def test_every_record_fits_the_published_schema(runs: tuple[Path, Path]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    check = jsonschema.Draft202012Validator(schema)
+    for path in sorted(runs[0].rglob("*.json")):
+        check.validate(json.loads(path.read_text()))
+    record = json.loads((runs[0] / "x.tsv.gridnorm.json").read_text())
+    for damaged in ({**record, "clock": 1}, {**record, "schema": 2}, {**record, "inputs": [{"name": "a"}]}, {k: v for k, v in record.items() if k != "layout"}):
+        assert not check.is_valid(damaged)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--method", "none"], ["--method", "zscore", "--flags", "drop"], ["--preset", "limma", "--flags", "downweight"],
+        ["--channels", "635"], ["--by", "ID", "--small-groups", "merge"], ["--layout", "2x2x8x7", "--keep", "Dia."],
+        ["--weights", "area:50,100", "--precision", "full", "--small-groups", "shrink"], ["--by", "array,pad", "--offset", "1.5"],
+    ],
+)  # fmt: skip
+def test_every_option_leaves_a_record_that_fits_the_schema(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    monkeypatch.chdir(tmp_path)
+    sheet(flagged=0.3).write(tmp_path / "a.gpr")
+    (tmp_path / "bad.gpr").write_text("nothing")
+    code = Cli(capsys, tmp_path)("normalize", "a.gpr", "bad.gpr", *options, "-o", "x.tsv").code
+    if options[:2] == ["--by", "ID"]:  # one spot a group: there is nothing to merge with
+        assert code == 4
+        return
+    assert code == 1
+    jsonschema.validate(json.loads((tmp_path / "x.tsv.gridnorm.json").read_text()), json.loads(SCHEMA.read_text()))
+
+
+def test_the_record_lists_what_was_read_with_its_digest(runs: tuple[Path, Path]) -> None:
+    from hashlib import sha256
+
+    record = json.loads((runs[0] / "x.tsv.gridnorm.json").read_text())
+    assert [given["name"] for given in record["inputs"]] == ["a.gpr", "b.gpr", "print.gal"]
+    for given in record["inputs"]:
+        data = (runs[0] / "in" / given["name"]).read_bytes()
+        assert (given["size"], given["sha256"]) == (len(data), sha256(data).hexdigest())
+    assert {skip["file"] for skip in record["skipped"]} == {"notes.txt", "print.gal"}
+    titles = (runs[0] / "x.tsv").read_text().splitlines()[0].split("\t")
+    assert record["output"] == {"file": "x.tsv", "rows": 224, "columns": titles, "precision": 6}
