@@ -26,6 +26,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # pages without notebooks; their snippets run in tests/docs
 
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
 autodoc_type_aliases = {name: name for name in ("FloatArray", "Paths", "Column")}
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 88
@@ -42,3 +43,7 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#6a0da8", "color-brand-content": "#6a0da8"},
     "dark_css_variables": {"color-brand-primary": "#f7a13a", "color-brand-content": "#f7a13a"},
 }
+
+# Types of other projects and of inner modules have no page here; every other reference must lead somewhere.
+nitpicky = True
+nitpick_ignore_regex = [("py:class", r".*"), ("py:func", r"gridnorm\.io\..*")]

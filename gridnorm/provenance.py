@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One operation with the parameters it really ran with."""
 
     operation: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any]
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
@@ -44,8 +43,7 @@ class History:
         return " → ".join(str(step) for step in self.steps) or "nothing done"
 
 
-@dataclass(frozen=True)
-class InputDigest:
+class InputDigest(NamedTuple):
     """An input file as it lay on disk: name without folder, bytes, SHA-256."""
 
     name: str
@@ -53,4 +51,4 @@ class InputDigest:
     sha256: str
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return self._asdict()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def cli(name: str) -> str:
     command = import_module(f"gridnorm.cli.{name}_command").command
     context = click.Context(command, info_name=f"gridnorm {name}")
     usage = command.get_usage(context).removeprefix("Usage: ")
-    text, _, examples = (command.help or "").partition("\b\n")
+    text, _, examples = cleandoc(command.help or "").partition("\b\n")
     lines = ["```text", usage, "```", "", text.strip(), ""]
     if examples:
         lines += ["```text", examples.strip(), "```", ""]
@@ -105,6 +106,15 @@ def _fill(app: Any, page: str, content: list[str]) -> None:
     content[0] = _MARK.sub(lambda mark: MADE[mark[1]](mark[2] or ""), content[0])
 
 
+def _tidy(app: Any, what: str, name: str, value: Any, options: Any, signature: str, returned: str) -> Any:
+    """Signatures as they stand in the source: no wrapped aliases, no ``<class 'map'>``."""
+    if signature is None:
+        return None
+    plain = re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature)
+    return re.sub(r"<class '(\w+)'>", r"\1", plain), returned
+
+
 def setup(app: Any) -> dict[str, Any]:
     app.connect("source-read", _fill)
+    app.connect("autodoc-process-signature", _tidy, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,7 +7,7 @@ silently returns uncorrected, infinite or mixed-up values, this raises, or notes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,7 @@ _LEAST = 1e-18  # limma's "positive" in minimum
 _EDWARDS_ZERO, _EDWARDS_SHARE = 1e-16, 1.1  # limma's "not positive" in edwards, and by how much their share is widened
 
 
-@dataclass(frozen=True)
-class Corrected:
+class Corrected(NamedTuple):
     """Corrected intensities.
 
     ``values`` is (row, spot) in the unit of the foreground. ``fits`` has one normexp fit a row, None for other
@@ -35,8 +34,7 @@ class Corrected:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     foreground: FloatArray
     background: FloatArray | None
     neighbours: _Neighbours | None
@@ -46,15 +44,13 @@ class _Row:
         return self.foreground if self.background is None else self.foreground - self.background
 
 
-@dataclass(frozen=True)
-class _Done:
+class _Done(NamedTuple):
     values: FloatArray
     fit: normexp.NormexpFit | None = None
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(NamedTuple):
     """One background method: what it does to a row, and what it has to be given."""
 
     function: Callable[[_Row], _Done]
@@ -249,8 +245,7 @@ METHODS: dict[str, Method] = {
 # ---- neighbours on the slide -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Neighbours:
+class _Neighbours(NamedTuple):
     """Spots grouped by position, and the up to nine positions in reach of each.
 
     ``order`` sorts spots by position, ``starts`` are the positions' first places in it, ``place`` is the position

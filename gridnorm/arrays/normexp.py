@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,8 +30,7 @@ _OTHER_METHOD = "Use another background method, such as subtract or none, for th
 _TAIL = -5.0  # below it the continued fraction is used, above it erfc
 
 
-@dataclass(frozen=True)
-class NormexpFit:
+class NormexpFit(NamedTuple):
     """Estimates of the normal + exponential model.
 
     ``mu`` is in units of intensity, ``log_sigma`` and ``log_alpha`` are natural logarithms of such.

@@ -5,7 +5,7 @@ Slides lie rotated in the scanner and pins are bent, so origins are grouped by g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ PAD_GAP = 3.0  # a gap this many times the narrowest one sets pads apart
 SAME_PITCH = 0.1  # relative difference below which blocks stand as far apart across as down
 
 
-@dataclass(frozen=True)
-class Origins:
+class Origins(NamedTuple):
     """First spot of each block: ``x`` and ``y`` of shape (block,), ascending to the right and downwards.
 
     ``pitch_x`` and ``pitch_y`` are the distances of neighbouring spots, ``rows`` and ``columns`` the size of the
@@ -42,8 +41,7 @@ class Origins:
     turned: bool = False
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """Blocks in ``rows`` by ``columns`` places; ``row`` and ``column`` (block,) are 0-based.
 
     ``in_order``: the numbers run left to right, top to bottom.

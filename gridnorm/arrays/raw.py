@@ -28,7 +28,7 @@ class ReadOptions:
     keys_only: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RawArray:
     """One array file, decoded.
 

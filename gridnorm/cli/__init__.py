@@ -64,7 +64,17 @@ def main(args: list[str] | None = None) -> None:
     # The CPU path is single-threaded; starting BLAS threads would only cost time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(run(args))
+    try:
+        code = run(args)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else INTERNAL
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            code = code or 1
+    # Everything is written and closed: taking the interpreter apart piece by piece would only cost time.
+    os._exit(code)
 
 
 def _terminated(number: int, frame: object) -> None:
@@ -75,7 +85,9 @@ def _terminated(number: int, frame: object) -> None:
 def run(args: list[str] | None = None) -> int:
     """Run a command line; its exit code."""
     try:
-        result = cli.main(args=args, prog_name="gridnorm", standalone_mode=False)
+        # Not cli.main(): it has ideas of its own about closed pipes.
+        with cli.make_context("gridnorm", list(sys.argv[1:] if args is None else args)) as context:
+            result = cli.invoke(context)
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
@@ -91,11 +103,6 @@ def run(args: list[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         return _reader_gone()
-    except SystemExit:
-        # click makes an exit of its own of a closed pipe, and marks it by what it puts in the place of stdout.
-        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
-            return _reader_gone()
-        raise
     except OSError as error:
         if error.errno != errno.ENOSPC:
             return _internal(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gridnorm.core.backend import backend_for
 from gridnorm.core.segments import Segments
@@ -43,8 +43,7 @@ class Fit:
     source: Any = None
 
 
-@dataclass(frozen=True)
-class Statistic:
+class Statistic(NamedTuple):
     """One row: how it is fitted, and what it needs."""
 
     fit: Callable[..., Fit]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.errors import FormatError
@@ -25,8 +25,7 @@ class Head:
     header: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(NamedTuple):
     """One format: how it is recognised, its head, and the whole array."""
 
     sniff: Callable[[Text, Columns], bool]

@@ -8,7 +8,7 @@ where they are declared and, failing that, everywhere in the header.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ _SEPARATORS = (b"\t", b",", b";")
 IntArray = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Atf:
+class Atf(NamedTuple):
     """The header of an ATF file.
 
     ``records`` and ``record_lines`` (1-based) have the same keys. ``start`` is the offset of the first data row and

@@ -15,9 +15,8 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from gridnorm.errors import OptionError, OutputError
 
@@ -28,16 +27,14 @@ _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")
 _NAME_BYTES = 180  # of the target's name kept in a temporary one; file systems end at 255
 
 
-@dataclass(frozen=True)
-class _Pending:
+class _Pending(NamedTuple):
     name: str
     target: str
     temporary: str
     handle: BinaryIO
 
 
-@dataclass(frozen=True)
-class _Moved:
+class _Moved(NamedTuple):
     file: _Pending
     existed: bool
     backup: str | None

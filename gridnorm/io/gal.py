@@ -35,7 +35,7 @@ class BlockRecord(NamedTuple):
     y_spacing: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gal:
     """An array list.
 

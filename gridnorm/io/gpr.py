@@ -8,7 +8,7 @@ normalisation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ _MEASURES = ("Mean", "Median")
 _EXPECTED = "a line with Block, Column, Row and F<wavelength> Mean or Median"
 
 
-@dataclass(frozen=True)
-class GprHead:
+class GprHead(NamedTuple):
     """What the header of a GPR file says.
 
     ``version`` is the ``Type`` record. ``wavelengths`` are those with a foreground column, in file order, without
@@ -47,8 +46,7 @@ class GprHead:
         return _channels(self.wavelengths)
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     """Which columns to read for one role, or for a place holder to be checked."""
 
     channels: tuple[str, ...]

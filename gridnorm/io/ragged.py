@@ -7,15 +7,14 @@ cannot be right is an error that names the line. No line is dropped or merged si
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gridnorm.errors import FormatError
 
 _LONGEST_CELL = 20  # lines that one quoted cell may span
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """The wanted cells of every row: one list per wanted column, the line of every row, and what was odd."""
 
     columns: list[list[bytes]]

@@ -6,7 +6,7 @@ limma's "spot". Blocks are numbered row by row from the grid coordinates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ _KEYS = ("grid.r", "grid.c", "spot.r", "spot.c")
 _SEPARATORS = (b"\t", b",", b";")
 
 
-@dataclass(frozen=True)
-class SpotHead:
+class SpotHead(NamedTuple):
     """The titles of a SPOT file and what separates them."""
 
     columns: tuple[str, ...]

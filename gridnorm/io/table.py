@@ -25,7 +25,7 @@ IntArray = NDArray[np.int64]
 ByteArray = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """The wanted columns of one table.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ PLACES = ("X", "Y")
 WORDS = ("ID", "Name")
 
 
-@dataclass(frozen=True)
-class TableHead:
+class TableHead(NamedTuple):
     """Where the row of titles is, how its cells are separated, and which column plays which role."""
 
     columns: tuple[str, ...]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from gridnorm.errors import DeviceError, FitError, FormatError, GridnormError, OptionError, OutputError
 from gridnorm.io.atomic import Output, check_target, sweep
@@ -28,8 +28,7 @@ SOME_FAILED, WRONG_OPTION, NONE_READ, NONE_FITTED = 1, 2, 3, 4
 _NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """Where the result goes, and how it is written.
 
     ``draw`` makes the bytes of ``figure`` from the arrays; whoever asks for a figure brings it, for pictures stand above
@@ -46,8 +45,7 @@ class Request:
     log_file: str | None = None
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """The resolved output: a file (or ``-``) or a folder."""
 
     path: str

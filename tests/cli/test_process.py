@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -65,18 +66,31 @@ def test_a_run_that_is_stopped_leaves_no_half_written_file(tmp_path: Path, numbe
     sheet(0).write(tmp_path / "a.gpr")
     # The second array arrives by a pipe: looks at its head are served, but its body, asked for once the first array
     # has been written, never ends.
-    os.mkfifo(tmp_path / "b.gpr")
+    pipe, first = tmp_path / "b.gpr", tmp_path / "each" / "a.tsv.gridnorm.json"
+    os.mkfifo(pipe)
+    asked, done = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        while not done.is_set():
+            with suppress(BrokenPipeError), pipe.open("wb") as writer:
+                if first.exists():
+                    asked.set()
+                    done.wait(20)
+                else:
+                    writer.write(sheet(1).text().encode())
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
     process = start(tmp_path, "normalize", "a.gpr", "b.gpr", "-o", "each/")
     try:
-        for _ in range(10):
-            with suppress(BrokenPipeError), (tmp_path / "b.gpr").open("wb") as pipe:
-                if (tmp_path / "each" / "a.tsv.gridnorm.json").exists():
-                    process.send_signal(number)
-                    _, said = process.communicate(timeout=20)
-                    break
-                pipe.write(sheet(1).text().encode())
+        assert asked.wait(8), process.communicate(timeout=2)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
     finally:
         process.kill()
+        done.set()
+        os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))  # lets a waiting server go
+        server.join(5)
     assert process.returncode == code, said
     assert b"Traceback" not in said
     assert damage.leftovers(tmp_path) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -105,8 +105,7 @@ def _lefts(x: Floats, offsets: Ints, widths: Ints, anchors: Ints, bounds: Ints) 
     return first_true(stays, np.repeat(offsets[:-1], count), np.repeat(offsets[1:], count) - width, guess)
 
 
-@dataclass(frozen=True)
-class _Windows:
+class _Windows(NamedTuple):
     """Evaluated items of a chunk, ascending: their windows, segment, and the last item of equal x."""
 
     item: Ints

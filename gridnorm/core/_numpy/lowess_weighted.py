@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +59,7 @@ def lines(x: Floats, y: Floats, weights: Floats, offsets: Ints, chosen: Bools) -
     return Part(segments, keep.sum(axis=1), ends[keep], values[keep])
 
 
-@dataclass(frozen=True)
-class _Windows:
+class _Windows(NamedTuple):
     """Seeds (evaluated items, ascending) with their windows ``left:left + length``, reach in x, and segment."""
 
     seed: Ints
@@ -130,7 +130,7 @@ def _chunk(x: Floats, y: Floats, w: Floats, offsets: Ints, windows: _Windows, it
     return fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Between:
     """How the fits of items follow from those of the seeds."""
 

@@ -12,6 +12,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ LONG_WINDOW = 1_500
 KEPT_CELLS = 2_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Knots:
     """Curves given by points between which they are straight.
 
@@ -45,8 +46,7 @@ class Knots:
     offsets: Ints
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Knots of some segments: `segments` with `counts` knots each, whose values stand one after the other."""
 
     segments: Ints

@@ -1,0 +1,59 @@
+"""Every command and every Python snippet of the documentation runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gridnorm.cli import run
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DOCS = CHECKOUT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+_BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+RUNNING = [page for page in PAGES if _BLOCK.search(page.read_text(encoding="utf-8"))]
+
+
+def arguments(line: str) -> list[str]:
+    """Of a shell line that calls gridnorm, patterns filled in as a shell does it."""
+    words = shlex.split(line)
+    assert words[0] == "gridnorm", line
+    return [part for word in words[1:] for part in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
+
+
+def test_there_are_snippets_to_run() -> None:
+    assert len(RUNNING) >= 8
+
+
+@pytest.mark.filterwarnings("default::gridnorm.GridnormWarning")
+@pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_snippets_of_a_page_run_in_their_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = page.read_text(encoding="utf-8")
+    if "--figure" in "".join(code for language, code in _BLOCK.findall(text) if language == "sh"):
+        pytest.importorskip("matplotlib")
+    shutil.copytree(CHECKOUT / "example_data", tmp_path / "example_data")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "page"}
+    for language, code in _BLOCK.findall(text):
+        if language == "python":
+            exec(compile(code, page.name, "exec"), names)
+            continue
+        for line in filter(None, map(str.strip, code.splitlines())):
+            assert run(arguments(line)) == 0, line
+
+
+def test_pages_name_no_place_outside_the_project() -> None:
+    own = [*PAGES, *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"))]
+    for page in own:
+        assert not re.search(r"/(home|work|tmp|opt|root)/", page.read_text(encoding="utf-8")), page
+
+
+def test_every_decision_is_in_the_index() -> None:
+    index = (DOCS / "decisions" / "index.md").read_text(encoding="utf-8")
+    pages = sorted(path.stem for path in (DOCS / "decisions").glob("[0-9]*.md"))
+    assert pages == re.findall(r"^\d{4}-[a-z0-9-]+$", index, flags=re.MULTILINE)
+    assert [int(page[:4]) for page in pages] == list(range(1, len(pages) + 1))
