@@ -6,10 +6,9 @@ occurrence). Nothing here loops over rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +38,11 @@ class SpotKeys:
         """How many spots before have the same Block, Row, Column and ID, int64 (spot,)."""
         place = self.place
         if place:
-            code = _codes([place])[0]
+            code = codes_of([place])[0]
             if np.all(code[1:] > code[:-1]):  # the usual file: ascending, so nothing occurs twice
                 return np.zeros(self.size, np.int64)
         columns = [*place, *([] if self.id is None else [self.id])]
-        return _occurrence(_codes([columns])[0]) if columns else np.arange(self.size)
+        return _occurrence(codes_of([columns])[0]) if columns else np.arange(self.size)
 
     @property
     def place(self) -> list[IntArray]:
@@ -76,15 +75,6 @@ class Alignment:
     extra: int = 0
     id_mismatch: float = 0.0
     notes: tuple[str, ...] = ()
-
-
-class SpotList(Protocol):
-    """What :func:`annotate` needs of a GAL."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def spots(self) -> Mapping[str, Column]: ...
 
 
 def keys_of(raw: RawArray) -> SpotKeys:
@@ -200,49 +190,6 @@ def union(keys: Sequence[SpotKeys], align: str = "strict") -> tuple[SpotKeys, tu
     return table, tuple(index[k] for k in which)
 
 
-def annotate(raw: RawArray, gal: SpotList) -> RawArray:
-    """The array with ID, Name and further columns from a GAL, matched by Block, Row and Column.
-
-    The GAL is the authority: where the file has another ID or Name the GAL's is taken, with a warning. Spots that the
-    GAL does not list keep what they have.
-
-    Raises
-    ------
-    LayoutError
-        The array has no Block, Row and Column, or the GAL lists none of its spots.
-    """
-    mine, listed = keys_of(raw), SpotKeys(len(gal.spots["Block"]), *(gal.spots[k.capitalize()] for k in PLACE))
-    if mine.titles != PLACE:
-        what = "a GAL needs Block, Row and Column in the array file"
-        raise LayoutError(what, file=raw.name, hint="Name them with --columns")
-    here, there = _codes([mine.place, listed.place])
-    distinct, first = np.unique(there, return_index=True)
-    spot = first[np.minimum(np.searchsorted(distinct, here), distinct.size - 1)]
-    known = there[spot] == here
-    if not known.any():
-        what = f"{gal.name} lists none of the spots"
-        raise LayoutError(what, file=raw.name, found=mine.describe(0), hint="Is it the GAL of this print?")
-    spots, notes = dict(raw.spots), []
-    for title in [title for title in gal.spots if title not in ("Block", "Row", "Column")]:
-        named = gal.spots[title][spot]
-        old = spots.get(title)
-        if old is not None and (old.dtype.kind == "S") != (named.dtype.kind == "S"):
-            continue  # the file's own measurements under the same title
-        if old is None:
-            old = np.full(raw.n_spots, b"" if named.dtype.kind == "S" else np.nan, named.dtype)
-        elif title in ("ID", "Name"):
-            other = np.flatnonzero(known & (old != named) & (old != b""))
-            if other.size:
-                where = _examples(mine, other, old, named)
-                notes.append(f"{raw.name}: {title} differs from {gal.name} in {where}; the GAL's is used")
-        else:
-            continue
-        spots[title] = np.where(known, named, old)
-    if not known.all():
-        notes.append(f"{raw.name}: {int((~known).sum())} spots are not in {gal.name}; they keep the ID of the file")
-    return replace(raw, spots=spots).with_warnings(*notes)
-
-
 def _same(one: SpotKeys, two: SpotKeys) -> bool:
     """Whether all key columns are equal, compared as bytes."""
     if one is two:
@@ -273,22 +220,22 @@ def _keyed(keys: Sequence[SpotKeys]) -> list[IntArray]:
 
 def _keyed_by_id(keys: Sequence[SpotKeys]) -> list[IntArray]:
     """The same for (ID, occurrence), occurrences counted in layout order."""
-    codes = _codes([[one.id] for one in keys if one.id is not None])
+    codes = codes_of([[one.id] for one in keys if one.id is not None])
     counted = []
     for one, code in zip(keys, codes, strict=True):
         order = _layout_order(one)
         occurrence = np.empty(one.size, np.int64)
         occurrence[order] = _occurrence(code[order])
         counted.append(occurrence)
-    return _codes([[code, count] for code, count in zip(codes, counted, strict=True)])
+    return codes_of([[code, count] for code, count in zip(codes, counted, strict=True)])
 
 
 def _numbered(tables: Sequence[Sequence[Column]]) -> list[IntArray]:
-    codes = _codes(tables)
-    return _codes([[code, _occurrence(code)] for code in codes])
+    codes = codes_of(tables)
+    return codes_of([[code, _occurrence(code)] for code in codes])
 
 
-def _codes(tables: Sequence[Sequence[Column]]) -> list[IntArray]:
+def codes_of(tables: Sequence[Sequence[Column]]) -> list[IntArray]:
     """One number per row of several tables with the same columns: equal exactly where rows are equal.
 
     Ordered like the rows where all columns are integers.
@@ -370,7 +317,7 @@ def _mismatch(reference: SpotKeys, other: SpotKeys, missing: int, extra: int) ->
         strangers = np.flatnonzero(~np.isin(other.id, reference.id))[:3]
         examples = ", ".join(_text(other.id[k]) for k in strangers)
         return share, f"{extra} of {other.size} IDs are not there, such as {examples}"
-    one, two = _codes([reference.place, other.place])
+    one, two = codes_of([reference.place, other.place])
     _, mine, theirs = np.intersect1d(one, two, return_indices=True)
     if mine.size == 0:
         return 1.0, "no position in common"
@@ -405,7 +352,7 @@ def _incomparable(reference: SpotKeys, other: SpotKeys, file: str, reference_fil
     )
 
 
-def _examples(keys: SpotKeys, rows: IntArray, old: Column, new: Column) -> str:
+def examples(keys: SpotKeys, rows: IntArray, old: Column, new: Column) -> str:
     first = ", ".join(f"{keys.describe(int(k))}: {_text(old[k])}, GAL {_text(new[k])}" for k in rows[:3])
     return f"{rows.size} spot{'s' if rows.size > 1 else ''} ({first})"
 

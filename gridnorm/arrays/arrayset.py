@@ -153,10 +153,12 @@ class ArraySet:
         return pd.DataFrame({name: decoded(column) for name, column in self.columns.items()})
 
     def to_frame(self) -> pd.DataFrame:
-        """The result table: spot columns, then ``M.<array> A.<array>`` or ``E.<array>``, and ``W.<array>`` if any differs from 1."""
+        """The result table: spot columns, ``M.<array> A.<array>`` or ``E.<array>``, and ``W.<array>`` if any differs from 1."""
         import pandas as pd
 
-        data: dict[str, Any] = {name: decoded(column) for name, column in self.columns.items() if name not in ("X", "Y")}
+        data: dict[str, Any] = {
+            name: decoded(column) for name, column in self.columns.items() if name not in ("X", "Y")
+        }
         for i, name in enumerate(self.names):
             for matrix in result_names(self.values):
                 data[column_title(matrix, name)] = self.values[matrix][i]
@@ -167,7 +169,9 @@ class ArraySet:
     def raw(self, index: int) -> RawArray:
         """One array as a ``RawArray``, for functions that work array by array."""
         if "M" in self.values or any(name.startswith("E.") for name in self.values):
-            raise OptionError("these arrays are normalized already", found=str(self.history), expected="raw intensities")
+            raise OptionError(
+                "these arrays are normalized already", found=str(self.history), expected="raw intensities"
+            )
         foreground = np.stack([self.values[name][index] for name in self.channels])
         backs = [self.values.get(f"{name}b") for name in self.channels]
         background = None if any(b is None for b in backs) else np.stack([b[index] for b in backs if b is not None])
@@ -191,7 +195,9 @@ class ArraySet:
         return replace(self, values=values, history=self.history.then(operation, **parameters))
 
 
-def from_raw(raws: Sequence[RawArray], names: Sequence[str], layout: Layout | None, targets: Mapping[str, Sequence[str]]) -> ArraySet:
+def from_raw(
+    raws: Sequence[RawArray], names: Sequence[str], layout: Layout | None, targets: Mapping[str, Sequence[str]]
+) -> ArraySet:
     """Stack arrays whose spots are the same in the same order.
 
     Raises
@@ -213,12 +219,17 @@ def from_raw(raws: Sequence[RawArray], names: Sequence[str], layout: Layout | No
         )
     values = {name: np.stack([raw.foreground[k] for raw in raws]) for k, name in enumerate(channels)}
     if all(raw.background is not None for raw in raws):
-        values |= {f"{name}b": np.stack([raw.background[k] for raw in raws if raw.background is not None]) for k, name in enumerate(channels)}
+        values |= {
+            f"{name}b": np.stack([raw.background[k] for raw in raws if raw.background is not None])
+            for k, name in enumerate(channels)
+        }
     flags = None
     if any(raw.flags is not None for raw in raws):
         flags = np.stack([raw.flags if raw.flags is not None else np.zeros(raw.n_spots, np.int64) for raw in raws])
     warnings = tuple(text for raw in raws for text in raw.warnings)
-    return ArraySet(tuple(names), channels, values, raws[0].spots, layout, flags, None, (), History(), targets, warnings)
+    return ArraySet(
+        tuple(names), channels, values, raws[0].spots, layout, flags, None, (), History(), targets, warnings
+    )
 
 
 def decoded(column: Column) -> NDArray[Any]:

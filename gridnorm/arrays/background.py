@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays import normexp
+from gridnorm.arrays.nelder_mead import MAX_EVALUATIONS
 from gridnorm.errors import FitError, OptionError
 
 FloatArray = NDArray[np.float64]
@@ -224,7 +225,7 @@ def _normexp(row: _Row) -> _Done:
     x = row.difference()
     fit = normexp.fit(x, row.normexp_method)
     notes = []
-    if fit.evaluations > normexp.MAX_EVALUATIONS and row.normexp_method == "saddle":
+    if fit.evaluations > MAX_EVALUATIONS and row.normexp_method == "saddle":
         notes.append(f"normexp: the fit was stopped after {fit.evaluations} evaluations and may not be the optimum")
     return _Done(normexp.signal(fit, x), fit, tuple(notes))
 

@@ -78,7 +78,9 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "--by"
     if len(same) == 1:
         return same[0]
     if same:
-        raise OptionError(f"{option} is ambiguous", file=file or None, found=repr(word), expected="one of " + ", ".join(same))
+        raise OptionError(
+            f"{option} is ambiguous", file=file or None, found=repr(word), expected="one of " + ", ".join(same)
+        )
     import difflib
 
     groupings = list(GROUPINGS) if option == "--by" else []

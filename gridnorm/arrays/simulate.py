@@ -171,9 +171,7 @@ def simulate(
     hit = np.zeros(n, np.bool_)
     hit[np.argsort(common.random(n), kind="stable")[: round(changed * n)]] = True
     true_m = np.where(hit, effect * np.where(common.random(n) < 0.5, -1.0, 1.0), 0.0)
-    drawn = [
-        _array(_stream(seed, 1 + i), block, row, column, true_m, true_a, parameters) for i in range(n_arrays)
-    ]
+    drawn = [_array(_stream(seed, 1 + i), block, row, column, true_m, true_a, parameters) for i in range(n_arrays)]
     stacked = {key: np.stack([one[key] for one in drawn]) for key in drawn[0]}
     return Simulated(
         names=tuple(f"array{i + 1}" for i in range(n_arrays)),

@@ -16,7 +16,9 @@ from gridnorm.arrays.within import default_method, within_array
 from gridnorm.errors import FitError, GridnormError, GridnormWarning, OptionError
 
 
-def background_correct(arrays: ArraySet, method: str = "normexp", offset: float = 50.0, *, normexp_method: str = "saddle") -> ArraySet:
+def background_correct(
+    arrays: ArraySet, method: str = "normexp", offset: float = 50.0, *, normexp_method: str = "saddle"
+) -> ArraySet:
     """Correct the foreground of every array and channel for its background.
 
     Parameters
@@ -62,7 +64,13 @@ def background_correct(arrays: ArraySet, method: str = "normexp", offset: float 
     for raw in arrays:
         try:
             corrected = bg.correct(
-                raw.foreground, raw.background, method, offset=offset, position=position, normexp_method=normexp_method, names=raw.channels
+                raw.foreground,
+                raw.background,
+                method,
+                offset=offset,
+                position=position,
+                normexp_method=normexp_method,
+                names=raw.channels,
             )
         except GridnormError as error:
             raise _named(error, raw.name) from None
@@ -98,7 +106,8 @@ def normalize_within(
         Grouping: ``print-tip``, ``array``, ``plate``, ``print-order``, ``pad``, ``slide-row``, ``slide-column``, a spot
         column, or several joined by commas.
     method
-        ``auto`` (two channels ``loess``, otherwise ``median``), ``none``, ``median``, ``mean``, ``mad``, ``zscore``, ``loess``.
+        ``auto`` (two channels ``loess``, otherwise ``median``), ``none``, ``median``, ``mean``, ``mad``, ``zscore``,
+        ``loess``.
     span, iterations
         Of ``loess``, as in limma.
     flags
@@ -168,7 +177,9 @@ def normalize_within(
     stacked = np.stack(reported)
     from dataclasses import replace
 
-    out = arrays.with_values(matrices, "normalize_within", by=by, method=chosen, span=span, iterations=iterations, flags=flags)
+    out = arrays.with_values(
+        matrices, "normalize_within", by=by, method=chosen, span=span, iterations=iterations, flags=flags
+    )
     return replace(out, fits=tuple(fits), spot_weights=stacked if bool((stacked != 1).any()) else None)
 
 
@@ -178,7 +189,11 @@ def _levels(arrays: ArraySet, two: bool) -> list[tuple[FloatArray, FloatArray | 
     if "M" in values:
         return [(m[None, :], a[None, :]) for m, a in zip(values["M"], values["A"], strict=True)]
     if any(f"{channel}b" in values for channel in arrays.channels):
-        _warn(["a background was measured but not corrected; call background_correct first, or normalize(...) for the whole chain"])
+        _warn(
+            [
+                "a background was measured but not corrected; call background_correct first, or normalize for the whole chain"
+            ]
+        )
     if not two:
         return [(bg.to_log(np.stack([values[c][i] for c in arrays.channels]))[0], None) for i in range(len(arrays))]
     out: list[tuple[FloatArray, FloatArray | None]] = []

@@ -47,7 +47,12 @@ def flagged(flags: NDArray[np.int64] | None, n_spots: int) -> NDArray[np.bool_]:
 
 
 def use_of(
-    flags: NDArray[np.int64] | None, n_spots: int, policy: str, weights: FloatArray | None = None, *, clamp: bool = False
+    flags: NDArray[np.int64] | None,
+    n_spots: int,
+    policy: str,
+    weights: FloatArray | None = None,
+    *,
+    clamp: bool = False,
 ) -> SpotUse:
     """Turn the flags of an array and its spot weights into what a fit needs.
 
@@ -111,7 +116,9 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
         low, high = parse_area(spec)
         names = [name for name in AREA_COLUMNS if name in raw.spots]
         if not names:
-            raise FormatError("no spot area for --weights area", file=raw.name, expected="a column " + " or ".join(AREA_COLUMNS))
+            raise FormatError(
+                "no spot area for --weights area", file=raw.name, expected="a column " + " or ".join(AREA_COLUMNS)
+            )
         area = raw.spots[names[0]].astype(np.float64)
         return np.clip(np.where(area <= high, np.minimum(area / low, 1.0), 1.0 - (area - high) / low), 0.0, None)
     name = find_column(spec, raw.spots, raw.name, "--weights")
@@ -120,7 +127,9 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
         raise FormatError(f"the weights column {name!r} is text", file=raw.name, expected="numbers of 0 or more")
     weights = column.astype(np.float64)
     if (weights < 0).any():
-        raise FormatError(f"negative weights in column {name!r}", file=raw.name, found=f"{np.nanmin(weights):g}", expected="0 or more")
+        raise FormatError(
+            f"negative weights in column {name!r}", file=raw.name, found=f"{np.nanmin(weights):g}", expected="0 or more"
+        )
     return weights
 
 
@@ -150,8 +159,10 @@ def parse_area(spec: str) -> tuple[float, float]:
         numbers = [float(part) for part in parts]
     except ValueError:
         numbers = []
-    if len(numbers) not in (1, 2) or numbers[0] <= 0 or numbers[-1] < numbers[0]:
-        raise OptionError("malformed spot area", found=repr(spec), expected="area:LOW,HIGH in pixels with 0 < LOW ≤ HIGH")
+    if len(numbers) not in (1, 2) or not 0 < numbers[0] <= numbers[-1] < float("inf"):
+        raise OptionError(
+            "malformed spot area", found=repr(spec), expected="area:LOW,HIGH in pixels with 0 < LOW ≤ HIGH"
+        )
     return numbers[0], numbers[-1]
 
 

@@ -100,14 +100,21 @@ def within_array(
     if small_groups not in SMALL_GROUPS:
         raise OptionError("unknown rule for small groups", found=repr(small_groups), expected=", ".join(SMALL_GROUPS))
     if covariate is None and method in METHODS and METHODS[method].needs_covariate:
-        raise OptionError(f"{method} needs two channels (its curve runs over A)", found="one channel", hint="Use --method median")
+        raise OptionError(
+            f"{method} needs two channels (its curve runs over A)", found="one channel", hint="Use --method median"
+        )
     values = np.where(spot_use.dropped, np.nan, values)
     start = fit(values, segments, "median", use=spot_use.use)
     if method == "none":
         return WithinResult(values, values, None, start.n, start.location, start.location)
     options: dict[str, Any] = {}
     if METHODS[method].needs_covariate:
-        options = {"covariate": covariate, "span": span, "iterations": iterations, "zero_weights": spot_use.zero_weights}
+        options = {
+            "covariate": covariate,
+            "span": span,
+            "iterations": iterations,
+            "zero_weights": spot_use.zero_weights,
+        }
     done = normalize_within(
         values,
         segments,

@@ -39,7 +39,9 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
             import difflib
 
@@ -114,7 +116,7 @@ def run(args: list[str] | None = None) -> int:
 
 def _reader_gone() -> int:
     """The reader of our output has left, as ``head`` does; that is no error of ours."""
-    sys.stdout = open(os.devnull, "w")  # keeps the interpreter's last flush quiet
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  stays open to the end, which it keeps quiet
     return 0
 
 
@@ -134,4 +136,6 @@ def _place(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return "unknown place" if trace is None else f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119
+    return (
+        "unknown place" if trace is None else f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+    )

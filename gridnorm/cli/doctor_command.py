@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 NEEDED = ("numpy", "click", "pandas", "scipy", "statsmodels", "scikit-learn")
-OPTIONAL = {"pyarrow": "parquet", "matplotlib": "report", "jinja2": "report", "anndata": "anndata", "xarray": "xarray", "torch": "torch", "onnx": "onnx"}
+OPTIONAL = {
+    "pyarrow": "parquet",
+    "matplotlib": "report",
+    "jinja2": "report",
+    "anndata": "anndata",
+    "xarray": "xarray",
+    "torch": "torch",
+    "onnx": "onnx",
+}
 
 
 @click.command("doctor", short_help="Show versions and the device, and why.")
@@ -57,7 +65,11 @@ def _gpu_reason() -> str:
 
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [f"gridnorm {found['gridnorm']} on Python {found['python']}, {found['system']}"]
-    lines += [f"  {name:<14} {version or 'MISSING: pip install ' + name}" for name, version in found["packages"].items()]
+    lines += [
+        f"  {name:<14} {version or 'MISSING: pip install ' + name}" for name, version in found["packages"].items()
+    ]
     for name, part in found["optional"].items():
-        lines.append(f"  {name:<14} {part['version'] or 'not installed (optional: pip install gridnorm[' + part['extra'] + '])'}")
+        lines.append(
+            f"  {name:<14} {part['version'] or 'not installed (optional: pip install gridnorm[' + part['extra'] + '])'}"
+        )
     return [*lines, f"device: {found['device']['used']}; {found['device']['reason']}"]

@@ -22,10 +22,23 @@ from gridnorm.cli.options import say, settings_options
     help="Result: .tsv .csv (also .gz), .parquet, - for stdout, or a folder (ends in / or exists): one file an array.  "
     "[default: <stem>.normalized.tsv here]",
 )
-@click.option("--format", "form", type=click.Choice(["tsv", "csv", "tsv.gz", "csv.gz", "parquet"]), help="Format, where the name does not tell.")
-@click.option("--precision", metavar="N|full", default="6", show_default=True, help="Decimals, or full for the shortest exact text.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tsv", "csv", "tsv.gz", "csv.gz", "parquet"]),
+    help="Format, where the name does not tell.",
+)
+@click.option(
+    "--precision",
+    metavar="N|full",
+    default="6",
+    show_default=True,
+    help="Decimals, or full for the shortest exact text.",
+)
 @click.option("--sidecar", metavar="FILE", help="Where the record of the run goes.  [default: OUT.gridnorm.json]")
-@click.option("--figure", metavar="FILE", help="MA plot by group, before and after: .png, .svg, .pdf.  Needs gridnorm[report].")
+@click.option(
+    "--figure", metavar="FILE", help="MA plot by group, before and after: .png, .svg, .pdf.  Needs gridnorm[report]."
+)
 @click.option("--force", is_flag=True, help="Overwrite an existing result.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar on stdout.")
@@ -65,7 +78,9 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         log_file=own["log_file"],
     )
     if own["as_json"] and own["output"] == "-":
-        raise click.UsageError("-o - and --json both print to stdout; --sidecar FILE keeps the record of the run elsewhere.")
+        raise click.UsageError(
+            "-o - and --json both print to stdout; --sidecar FILE keeps the record of the run elsewhere."
+        )
     if own["dry_run"]:
         return _dry_run(inputs, settings, request)
     outcome = normalize_to(inputs, settings, request)

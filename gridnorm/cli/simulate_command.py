@@ -16,7 +16,9 @@ from gridnorm.cli.options import say
 @click.option("--spots", default="21x20", show_default=True, metavar="RxC", help="Spots of a block down × across.")
 @click.option("--channels", type=click.IntRange(1, 2), default=2, show_default=True, help="Number of channels.")
 @click.option("--tip-offset-sd", type=float, default=0.3, show_default=True, help="Spread of the tips' shifts of M.")
-@click.option("--tip-slope-sd", type=float, default=0.05, show_default=True, help="Spread of the tips' slopes of M over A.")
+@click.option(
+    "--tip-slope-sd", type=float, default=0.05, show_default=True, help="Spread of the tips' slopes of M over A."
+)
 @click.option("--noise-sd", type=float, default=0.3, show_default=True, help="Noise of M.")
 @click.option("--changed", type=float, default=0.10, show_default=True, help="Share of truly changed spots.")
 @click.option("--effect", type=float, default=1.0, show_default=True, help="Their true M, up or down.")
@@ -44,11 +46,15 @@ def command(output: str, n_arrays: int, blocks: str, spots: str, prefix: str, fo
     from gridnorm.io.gpr_write import simulated_columns, write_gpr
     from gridnorm.io.write import write_table
 
-    wrong = next((name for name, value in given.items() if value != value or value in (float("inf"), float("-inf"))), None)
+    wrong = next(
+        (name for name, value in given.items() if value != value or value in (float("inf"), float("-inf"))), None
+    )
     if wrong is not None:
         raise OptionError(f"--{wrong.replace('_', '-')} must be a finite number", found=str(given[wrong]))
     if os.path.basename(prefix) != prefix:
-        raise OptionError("--prefix begins file names and cannot name a folder", found=repr(prefix), hint="Give the folder with -o")
+        raise OptionError(
+            "--prefix begins file names and cannot name a folder", found=repr(prefix), hint="Give the folder with -o"
+        )
     made = simulate(n_arrays, _grid("--blocks", blocks), _grid("--spots", spots), **given)
     if not os.path.isdir(output):
         try:
@@ -57,7 +63,9 @@ def command(output: str, n_arrays: int, blocks: str, spots: str, prefix: str, fo
             raise OutputError("the folder cannot be made", file=output, found=error.strerror or str(error)) from None
     with Output(force) as files:
         for k in range(n_arrays):
-            write_gpr(os.path.join(output, f"{prefix}{k + 1}.gpr"), simulated_columns(made, k), made.wavelengths, output=files)
+            write_gpr(
+                os.path.join(output, f"{prefix}{k + 1}.gpr"), simulated_columns(made, k), made.wavelengths, output=files
+            )
         labels, numbers = made.truth_columns()
         write_table(os.path.join(output, "truth.tsv"), labels, numbers, precision=4, output=files)
     say([f"wrote {n_arrays} arrays of {made.block.size} spots and truth.tsv to {output}"])

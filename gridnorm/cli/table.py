@@ -21,7 +21,10 @@ def summary(results: Sequence[ArrayResult]) -> list[str]:
     right = {1, 2, 3, 4}
     lines = []
     for row in rows:
-        cells = [cell.rjust(width) if k in right else cell.ljust(width) for k, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.rjust(width) if k in right else cell.ljust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(cells).rstrip())
     return lines
 

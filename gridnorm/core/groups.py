@@ -127,7 +127,8 @@ def _warn_tiny(n: Any, segments: Segments, span: float) -> None:
     ]
     if tiny:
         shown = ", ".join(tiny[:5]) + (f" and {len(tiny) - 5} more" if len(tiny) > 5 else "")
-        text = f"loess with span {span} reproduces groups with fewer than {int(4 / span) + 1} values: {shown}; consider min_group=30"
+        least = int(4 / span) + 1
+        text = f"loess with span {span} reproduces groups of fewer than {least} values: {shown}; consider min_group=30"
         warnings.warn(text, GridnormWarning, stacklevel=3)
 
 

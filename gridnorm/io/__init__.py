@@ -52,8 +52,16 @@ def _table_head(text: Text, columns: Columns) -> Head:
 
 
 READERS: dict[str, Reader] = {
-    "GPR": Reader(lambda text, _: _module("gpr").sniff(text.data), _gpr_head, lambda text, options: _module("gpr").read(text, options)),
-    "SPOT": Reader(lambda text, _: _module("spot").sniff(text.data), _spot_head, lambda text, options: _module("spot").read(text, options)),
+    "GPR": Reader(
+        lambda text, _: _module("gpr").sniff(text.data),
+        _gpr_head,
+        lambda text, options: _module("gpr").read(text, options),
+    ),
+    "SPOT": Reader(
+        lambda text, _: _module("spot").sniff(text.data),
+        _spot_head,
+        lambda text, options: _module("spot").read(text, options),
+    ),
     "table": Reader(
         lambda text, columns: bool(columns) or _module("tabular").find_head(text, ()) is not None,
         _table_head,
@@ -74,7 +82,11 @@ def recognise(head: Text, columns: Columns = ()) -> str:
         if reader.sniff(head, columns):
             return name
     if _module("gal").sniff(head.data):
-        raise FormatError("this is a GAL: it names spots but holds no intensities", head.name, hint="Give it as --gal beside the array files")
+        raise FormatError(
+            "this is a GAL: it names spots but holds no intensities",
+            head.name,
+            hint="Give it as --gal beside the array files",
+        )
     first = head.data.split(b"\n", 1)[0][:60].decode("utf-8", "replace").strip()
     raise FormatError(
         "not an array file that can be read here",

@@ -157,7 +157,9 @@ def check_target(path: str | os.PathLike[str], force: bool) -> None:
         what = f"the folder {os.path.basename(folder)!r} does not exist"
         raise OutputError(what, file=name, hint="Create it, or choose another output")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"the folder {os.path.basename(folder)!r} cannot be written to", file=name, hint="Choose another output")
+        raise OutputError(
+            f"the folder {os.path.basename(folder)!r} cannot be written to", file=name, hint="Choose another output"
+        )
 
 
 def sweep(folder: str | os.PathLike[str]) -> list[str]:

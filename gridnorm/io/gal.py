@@ -128,7 +128,9 @@ def read_file(path: str | os.PathLike[str]) -> Gal:
     try:
         seen = os.stat(path)
     except OSError as error:
-        raise FormatError("the file cannot be read", os.path.basename(path), found=error.strerror or str(error)) from None
+        raise FormatError(
+            "the file cannot be read", os.path.basename(path), found=error.strerror or str(error)
+        ) from None
     return _read_file(os.path.realpath(path), seen.st_mtime_ns, seen.st_size)
 
 

@@ -29,7 +29,7 @@ def gpr_columns(
     row: IntArray,
     column: IntArray,
     name: Column,
-    id: Column,  # noqa: A002  the title of the column
+    id: Column,
     x: FloatArray,
     y: FloatArray,
     wavelengths: Sequence[str],

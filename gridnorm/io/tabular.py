@@ -1,4 +1,4 @@
-"""Plain tables (TSV, CSV, semicolons): columns are named by the user with ``--columns``, or bear the role's own name."""
+"""Plain tables (TSV, CSV, semicolons): columns are named with ``--columns``, or bear the role's own name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TableHead(NamedTuple):
 
 
 def find_head(text: Text, columns: tuple[tuple[str, str], ...]) -> TableHead | None:
-    """The row of titles: the first line that holds every title of ``columns`` (or R and G, or E, by name); else None."""
+    """The row of titles: the first line with every title of ``columns`` (or R and G, or E, by name); else None."""
     wanted = [title for _, title in columns]
     offset = 0
     for number, line in enumerate(text.data.split(b"\n", HEAD_LINES)[:HEAD_LINES], 1):
@@ -53,14 +53,18 @@ def _roles(titles: list[str], columns: tuple[tuple[str, str], ...]) -> dict[str,
     """Roles from ``columns``; others by a title that equals the role, foreground only where none is named."""
     roles = dict(columns)
     named = any(role in roles for role in FOREGROUND)
-    own = [*WHOLE, *WORDS, *PLACES, "Flags"] + ([] if named else ["R", "G", "Rb", "Gb"] if "R" in titles else ["E", "Eb"])
+    own = [*WHOLE, *WORDS, *PLACES, "Flags"] + (
+        [] if named else ["R", "G", "Rb", "Gb"] if "R" in titles else ["E", "Eb"]
+    )
     return {role: role for role in own if role in titles} | roles
 
 
 def _refuse_doubled(titles: list[str], roles: dict[str, str], file: str, line: int) -> None:
     for title in roles.values():
         if titles.count(title) > 1:
-            raise FormatError(f"several columns are called {title!r}", file, line, found=str(titles.count(title)), expected="one")
+            raise FormatError(
+                f"several columns are called {title!r}", file, line, found=str(titles.count(title)), expected="one"
+            )
 
 
 def read_head(text: Text, columns: tuple[tuple[str, str], ...]) -> TableHead:
@@ -77,7 +81,11 @@ def read_head(text: Text, columns: tuple[tuple[str, str], ...]) -> TableHead:
         raise OptionError("--columns mixes one and two channels", found=", ".join(roles), expected="R=…,G=… or E=…")
     head = find_head(text, columns)
     if head is None:
-        best = max((table.split(line, s) for line in text.data.splitlines()[:HEAD_LINES] for s in SEPARATORS), key=len, default=[])
+        best = max(
+            (table.split(line, s) for line in text.data.splitlines()[:HEAD_LINES] for s in SEPARATORS),
+            key=len,
+            default=[],
+        )
         missing = [title for _, title in columns if title not in best]
         raise FormatError(
             "no row of titles holds the columns asked for",
@@ -90,7 +98,7 @@ def read_head(text: Text, columns: tuple[tuple[str, str], ...]) -> TableHead:
 
 
 def read(text: Text, options: ReadOptions) -> RawArray:
-    """One array from a plain table.
+    r"""One array from a plain table.
 
     Parameters
     ----------
@@ -107,7 +115,7 @@ def read(text: Text, options: ReadOptions) -> RawArray:
 
     Examples
     --------
-    >>> text = Text("a.tsv", b"gene\\tred\\tgreen\\nx\\t100\\t50\\ny\\t80\\t90\\n", "ascii", (), 0, "")
+    >>> text = Text("a.tsv", b"gene\tred\tgreen\nx\t100\t50\ny\t80\t90\n", "ascii", (), 0, "")
     >>> raw = read(text, ReadOptions(columns=(("R", "red"), ("G", "green"), ("ID", "gene"))))
     >>> raw.channels, raw.foreground[0], raw.spots["ID"]
     (('R', 'G'), array([100.,  80.]), array([b'x', b'y'], dtype='|S1'))
@@ -133,7 +141,9 @@ def read(text: Text, options: ReadOptions) -> RawArray:
         head.separator,
     )
     number = dict(zip(numeric, found.numbers, strict=True))
-    spots: dict[str, Column] = {role: _whole(number[role], roles[role], found, text.name) for role in WHOLE if role in number}
+    spots: dict[str, Column] = {
+        role: _whole(number[role], roles[role], found, text.name) for role in WHOLE if role in number
+    }
     spots |= dict(zip(words, found.texts, strict=False))
     spots |= {role: number[role] for role in PLACES if role in number}
     for title, column in zip(options.extra, found.texts[len(words) :], strict=True):
@@ -155,7 +165,12 @@ def read(text: Text, options: ReadOptions) -> RawArray:
         flags=_whole(number["Flags"], roles["Flags"], found, text.name) if "Flags" in number else None,
         columns=head.columns,
         taken=tuple((role, roles[role]) for role in levels),
-        warnings=(*text.warnings, *_half_background(roles, channels, text.name), *found.warnings, *([repeat] if repeat else [])),
+        warnings=(
+            *text.warnings,
+            *_half_background(roles, channels, text.name),
+            *found.warnings,
+            *([repeat] if repeat else []),
+        ),
         missing=sum(found.missing[i] for i in at),
         infinite=sum(found.infinite[i] for i in at),
     )

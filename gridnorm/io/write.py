@@ -66,10 +66,10 @@ def write_table(
 
     Examples
     --------
-    >>> import tempfile
-    >>> target = tempfile.mkdtemp() + "/a.tsv"
+    >>> import pathlib, tempfile
+    >>> target = pathlib.Path(tempfile.mkdtemp(), "a.tsv")
     >>> write_table(target, {"ID": np.array([b"x", b"y"])}, {"M.a": np.array([0.5, np.nan])})
-    >>> open(target).read()
+    >>> target.read_text()
     'ID\tM.a\nx\t0.500000\ny\t\n'
     """
     chosen = form_of(path, form)

@@ -48,8 +48,12 @@ def expand(inputs: Sequence[str]) -> list[InputFile]:
             paths = [os.path.join(given, name) for name in sorted(os.listdir(given)) if not name.startswith(".")]
             found = [path for path in paths if os.path.isfile(path)]
             if not found:
-                raise OptionError("the folder holds no files", file=given, hint="Folders are not searched below the first level")
-            out.extend(InputFile(p, stem(os.path.basename(p)), named=False) for p in found if not p.endswith(".gridnorm.json"))
+                raise OptionError(
+                    "the folder holds no files", file=given, hint="Folders are not searched below the first level"
+                )
+            out.extend(
+                InputFile(p, stem(os.path.basename(p)), named=False) for p in found if not p.endswith(".gridnorm.json")
+            )
         elif os.path.exists(given):
             out.append(InputFile(given, stem(os.path.basename(given))))
         elif any(c in given for c in "*?["):
@@ -76,7 +80,10 @@ def unique_names(files: Sequence[InputFile]) -> list[str]:
     """Array names; equal ones get their folder in front, and a number where that does not help."""
     names = [f.name for f in files]
     doubled = {name for name, times in Counter(names).items() if times > 1}
-    names = [f"{os.path.basename(os.path.dirname(os.path.realpath(f.path)))}/{n}" if n in doubled else n for f, n in zip(files, names, strict=True)]
+    names = [
+        f"{os.path.basename(os.path.dirname(os.path.realpath(f.path)))}/{n}" if n in doubled else n
+        for f, n in zip(files, names, strict=True)
+    ]
     out: dict[str, None] = {}
     for name in names:
         unique, number = name, 1
@@ -110,17 +117,31 @@ def read_targets(path: str) -> list[InputFile]:
     text: Text = load(path)
     content = text.data.decode("utf-8")
     separator = max("\t,;", key=content.split("\n", 1)[0].count)
-    rows = list(csv.reader(StringIO(content), delimiter=separator))
+    rows: list[list[str]] = []
+    try:
+        rows.extend(csv.reader(StringIO(content), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise FormatError("the targets table is damaged here", file=text.name, line=len(rows) + 1, found=str(error)) from None
+    for number, row in enumerate(rows, 1):
+        if any("\n" in cell for cell in row):
+            hint = "Is a quote missing?"
+            raise FormatError("a cell goes on in the next line", file=text.name, line=number, expected="one line an array", hint=hint)
     titles = [cell.strip() for cell in rows[0]]
     if FILE_COLUMN not in titles:
-        hint = "Two-file arrays (FileNameCy3, FileNameCy5) are not of a format that can be read here" if "FileNameCy3" in titles else None
+        hint = (
+            "Two-file arrays (FileNameCy3, FileNameCy5) are not of a format that can be read here"
+            if "FileNameCy3" in titles
+            else None
+        )
         raise FormatError("no FileName column", file=text.name, line=1, found=", ".join(titles), hint=hint)
     out: list[InputFile] = []
     for number, row in enumerate(rows[1:], 2):
         if not any(cell.strip() for cell in row):
             continue
         if len(row) > len(titles) and any(cell.strip() for cell in row[len(titles) :]):
-            raise FormatError("more cells than titles", file=text.name, line=number, found=str(len(row)), expected=str(len(titles)))
+            raise FormatError(
+                "more cells than titles", file=text.name, line=number, found=str(len(row)), expected=str(len(titles))
+            )
         record = dict(zip(titles, (cell.strip() for cell in row), strict=False))
         out.append(_target(record, text.name, number, os.path.dirname(path)))
     if not out:
@@ -139,4 +160,6 @@ def _target(record: dict[str, str], table: str, number: int, folder: str) -> Inp
     else:
         # One missing file must not cost the others: it fails when its turn comes, with the row that names it.
         candidate = beside
-    return InputFile(candidate, record.get("Name") or stem(os.path.basename(wanted)), origin=f"{table}:{number}", targets=record)
+    return InputFile(
+        candidate, record.get("Name") or stem(os.path.basename(wanted)), origin=f"{table}:{number}", targets=record
+    )

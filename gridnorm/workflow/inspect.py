@@ -170,7 +170,9 @@ def explained_by(level: FloatArray, raw: RawArray, layout: Layout | None, by: st
         segments: Segments = group_spots(word, raw.spots, layout, raw.n_spots, raw.name)
         if segments.n_segments > 1:
             share = float(share_explained(level, segments, use=use)[0])
-            out.append({"by": word, "groups": segments.n_segments, "share": None if np.isnan(share) else round(share, 6)})
+            out.append(
+                {"by": word, "groups": segments.n_segments, "share": None if np.isnan(share) else round(share, 6)}
+            )
     return sorted(out, key=lambda row: -(row["share"] or 0.0))
 
 
@@ -180,7 +182,9 @@ def failed_rules(record: dict[str, Any]) -> list[str]:
     for name, limit in QUALITY_LIMITS.items():
         share = record.get("quality", {}).get(name, 0.0)
         if share > limit:
-            out.append(f"{record['file']}: {share:.0%} of the spots are {name.replace('_', ' ')}, more than {limit:.0%}")
+            out.append(
+                f"{record['file']}: {share:.0%} of the spots are {name.replace('_', ' ')}, more than {limit:.0%}"
+            )
     return out
 
 
@@ -190,7 +194,14 @@ def _gal_record(given: InputFile, settings: Settings) -> dict[str, Any]:
 
     gal = read_file(given.path)
     spots = gal.spots
-    layout = infer_layout(spots["Block"], spots["Row"], spots["Column"], gal_blocks=gal.blocks or None, override=settings.layout, file=gal.name)
+    layout = infer_layout(
+        spots["Block"],
+        spots["Row"],
+        spots["Column"],
+        gal_blocks=gal.blocks or None,
+        override=settings.layout,
+        file=gal.name,
+    )
     blocks, counts = np.unique(spots["Block"], return_counts=True)
     return {
         "file": gal.name,

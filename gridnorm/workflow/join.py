@@ -63,10 +63,16 @@ def _same_kind(results: Sequence[ArrayResult]) -> None:
     for result in results[1:]:
         if result.values.keys() != first.values.keys():
             found = f"{' '.join(result.values)} in {result.file}, {' '.join(first.values)} in {first.file}"
-            raise OptionError("arrays with different channels in one table", found=found, hint="Run them apart, or choose with --channels")
+            raise OptionError(
+                "arrays with different channels in one table",
+                found=found,
+                hint="Run them apart, or choose with --channels",
+            )
 
 
-def _rows(results: Sequence[ArrayResult], plan: Plan) -> tuple[dict[str, Column], list[NDArray[np.int64] | None], list[str]]:
+def _rows(
+    results: Sequence[ArrayResult], plan: Plan
+) -> tuple[dict[str, Column], list[NDArray[np.int64] | None], list[str]]:
     """Spot columns of the table, and for each array the row that stands there (−1: none; None: all, in this order)."""
     reference = plan.reference
     own = [result for result in results if result.keys is not None]
@@ -129,7 +135,10 @@ def align_raw(raws: Sequence[RawArray], plan: Plan) -> list[RawArray]:
     reference = plan.reference
     assert reference is not None
     keys = [keys_of(raw) for raw in raws]
-    alignments = [compare(reference.keys, own, raw.name, plan.settings.align, reference.file) for raw, own in zip(raws, keys, strict=True)]
+    alignments = [
+        compare(reference.keys, own, raw.name, plan.settings.align, reference.file)
+        for raw, own in zip(raws, keys, strict=True)
+    ]
     if all(alignment.identical for alignment in alignments) and _in_layout_order(reference):
         return list(raws)
     _, places = union(keys, plan.settings.align)
@@ -195,5 +204,7 @@ def _absent(results: Sequence[ArrayResult], index: Sequence[NDArray[np.int64] | 
     for result, at in zip(results, index, strict=True):
         missing = 0 if at is None else int(np.count_nonzero(at < 0))
         if missing:
-            out.append(f"{result.file}: {missing} of {rows} spots of the table are not in this file; their cells are empty")
+            out.append(
+                f"{result.file}: {missing} of {rows} spots of the table are not in this file; their cells are empty"
+            )
     return out

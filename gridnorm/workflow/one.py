@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays import background as bg
-from gridnorm.arrays.align import SpotKeys, annotate, compare, keys_of
+from gridnorm.arrays.align import SpotKeys, compare, keys_of
+from gridnorm.arrays.annotate import annotate
 from gridnorm.arrays.arrayset import count_flagged
 from gridnorm.arrays.grouping import find_column, group_spots, needed_columns, slide_position
 from gridnorm.arrays.layout import Layout, infer_layout
@@ -192,7 +193,9 @@ def layout_of(raw: RawArray, settings: Settings) -> tuple[Layout | None, tuple[s
     spots = raw.spots
     if not all(name in spots for name in ("Block", "Row", "Column")):
         if settings.layout is not None:
-            raise OptionError("--layout needs the columns Block, Row and Column", file=raw.name, hint="Name them with --columns")
+            raise OptionError(
+                "--layout needs the columns Block, Row and Column", file=raw.name, hint="Name them with --columns"
+            )
         return None, ()
     gal_blocks = None
     if settings.gal is not None:
@@ -225,7 +228,9 @@ def _normalized(
     # The background model sees every spot; flags decide about fits within the array only, as in limma.
     background, offset = settings.background_of(raw.background is not None)
     position = _position(raw, layout) if background == "movingmin" else None
-    corrected = bg.correct(raw.foreground, raw.background, background, offset=offset, position=position, names=raw.channels)
+    corrected = bg.correct(
+        raw.foreground, raw.background, background, offset=offset, position=position, names=raw.channels
+    )
     two = raw.channels == ("R", "G")
     if two:
         m, a, n_bad = bg.to_log_ratio(corrected.values[0], corrected.values[1])
@@ -275,8 +280,17 @@ def _normalized(
         n_flagged=count_flagged(raw),
         n_missing=int(np.count_nonzero(np.isnan(next(iter(named.values()))))),
         flags=raw.flags,
-        warnings=(*raw.warnings, *(f"{raw.name}: {note}" for note in corrected.notes), *_counted(raw, n_bad, background)),
-        notes={"format": raw.format, "version": raw.version, "channels": list(raw.channels), "wavelengths": list(raw.wavelengths)},
+        warnings=(
+            *raw.warnings,
+            *(f"{raw.name}: {note}" for note in corrected.notes),
+            *_counted(raw, n_bad, background),
+        ),
+        notes={
+            "format": raw.format,
+            "version": raw.version,
+            "channels": list(raw.channels),
+            "wavelengths": list(raw.wavelengths),
+        },
     )
 
 
@@ -301,7 +315,10 @@ def _counted(raw: RawArray, n_bad: int, background: str) -> list[str]:
     if raw.infinite:
         out.append(f"{raw.name}: {raw.infinite} infinite intensities are missing in the result")
     if n_bad:
-        out.append(f"{raw.name}: {n_bad} intensities are not positive after background correction ({background}); those spots are missing in the result")
+        out.append(
+            f"{raw.name}: {n_bad} intensities are not positive after background correction ({background}); "
+            "those spots are missing in the result"
+        )
     return out
 
 
@@ -313,7 +330,11 @@ def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, key
     OptionError
         ``--by``, ``--keep`` or ``--weights`` names a column that the file lacks.
     """
-    wanted = [find_column(word, columns, file) for word in needed_columns(settings.by) if not _comes_otherwise(word, columns, settings)]
+    wanted = [
+        find_column(word, columns, file)
+        for word in needed_columns(settings.by)
+        if not _comes_otherwise(word, columns, settings)
+    ]
     wanted += weight_columns(settings.weights, columns, file)
     if not keys_only:
         wanted += [find_column(word, columns, file, "--keep") for word in settings.keep]

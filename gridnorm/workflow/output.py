@@ -31,7 +31,7 @@ _NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 class Request(NamedTuple):
     """Where the result goes, and how it is written.
 
-    ``draw`` makes the bytes of ``figure`` from the arrays; whoever asks for a figure brings it, for pictures stand above
+    ``draw`` makes the bytes of ``figure`` from the arrays; whoever asks for a figure brings it: pictures stand above
     the workflow. ``log_file`` is checked here with the others and written by whoever asks for it.
     """
 
@@ -96,7 +96,9 @@ def parse_precision(given: str | int) -> Precision:
     raise OptionError("--precision is out of range", found=repr(given), expected="0 to 15 decimals, or full")
 
 
-def normalize_to(inputs: Sequence[str], settings: Settings, request: Request, map: Callable[..., Iterable[Any]] = builtins.map) -> Outcome:  # noqa: A002
+def normalize_to(
+    inputs: Sequence[str], settings: Settings, request: Request, map: Callable[..., Iterable[Any]] = builtins.map
+) -> Outcome:
     """Normalize files and write the result.
 
     Parameters
@@ -154,7 +156,9 @@ def check_request(inputs: Sequence[str], settings: Settings, request: Request) -
 def check_device(settings: Settings) -> None:
     """The GPU is used only where it can be; asking for it elsewhere is an error, never a silent fallback."""
     if settings.device == "gpu":
-        raise DeviceError("no GPU backend is available", found="this version computes arrays on the CPU", hint="Use --device auto")
+        raise DeviceError(
+            "no GPU backend is available", found="this version computes arrays on the CPU", hint="Use --device auto"
+        )
 
 
 def _check_places(target: Target, request: Request) -> None:
@@ -187,7 +191,9 @@ def _keep_inputs(read: Sequence[str], settings: Settings, target: Target, reques
     inputs = {os.path.realpath(path) for path in (*read, *filter(None, [settings.gal]))}
     for path in _places(target, request):
         if os.path.realpath(path) in inputs:
-            raise OptionError("an input would be overwritten", file=os.path.basename(path), hint="Choose another output")
+            raise OptionError(
+                "an input would be overwritten", file=os.path.basename(path), hint="Choose another output"
+            )
 
 
 def _digest(path: str) -> InputDigest:
@@ -195,12 +201,15 @@ def _digest(path: str) -> InputDigest:
     return InputDigest(text.name, text.size, text.sha256)
 
 
-def run_plan(plan: Plan, map: Callable[..., Iterable[Any]] = builtins.map) -> Iterable[ArrayResult | Failure]:  # noqa: A002
+def run_plan(plan: Plan, map: Callable[..., Iterable[Any]] = builtins.map) -> Iterable[ArrayResult | Failure]:
     """Normalize the arrays of a plan, in order, one at a time."""
     rest = plan.tasks
     if plan.first is not None:
         raw, digest = plan.first
-        yield _guarded(partial(normalize_raw, raw, plan.settings, plan.reference, task=plan.tasks[0], digest=digest), plan.tasks[0].file)
+        yield _guarded(
+            partial(normalize_raw, raw, plan.settings, plan.reference, task=plan.tasks[0], digest=digest),
+            plan.tasks[0].file,
+        )
         rest = plan.tasks[1:]
     yield from map(partial(normalize_array, settings=plan.settings, reference=plan.reference), rest)
 
@@ -222,7 +231,13 @@ def _collect(outcome: Outcome, items: Iterable[ArrayResult | Failure]) -> None:
 
 
 def _write_table(
-    plan: Plan, outcome: Outcome, target: Target, request: Request, precision: Precision, extra: list[InputDigest], map: Callable[..., Iterable[Any]]  # noqa: A002
+    plan: Plan,
+    outcome: Outcome,
+    target: Target,
+    request: Request,
+    precision: Precision,
+    extra: list[InputDigest],
+    map: Callable[..., Iterable[Any]],
 ) -> None:
     started = time.perf_counter()
     _collect(outcome, run_plan(plan, map))
@@ -233,7 +248,9 @@ def _write_table(
     outcome.warnings.extend(table.warnings)
     started = time.perf_counter()
     name = os.path.basename(target.path)
-    outcome.sidecar = run_sidecar(plan, outcome.results, outcome.failures, extra, outcome.warnings, _described(table, name, precision))
+    outcome.sidecar = run_sidecar(
+        plan, outcome.results, outcome.failures, extra, outcome.warnings, _described(table, name, precision)
+    )
     if target.path == "-":
         write_table("-", table.prefix, table.numbers, precision=precision, form=target.form)
         with Output(request.force) as files:
@@ -248,7 +265,10 @@ def _write_table(
         files.write(sidecar, to_bytes(outcome.sidecar))
     outcome.timings["write"] = time.perf_counter() - started
     count = len(outcome.results)
-    outcome.written.append(f"wrote {target.path} ({table.rows} spots, {count} array{'s' if count != 1 else ''}); record of the run in {sidecar}")
+    outcome.written.append(
+        f"wrote {target.path} ({table.rows} spots, {count} array{'s' if count != 1 else ''}); "
+        f"record of the run in {sidecar}"
+    )
 
 
 def _write_figure(files: Output, request: Request, outcome: Outcome) -> None:
@@ -263,7 +283,13 @@ def _described(table: ResultTable, name: str, precision: Precision) -> dict[str,
 
 
 def _write_folder(
-    plan: Plan, outcome: Outcome, target: Target, request: Request, precision: Precision, extra: list[InputDigest], map: Callable[..., Iterable[Any]]  # noqa: A002
+    plan: Plan,
+    outcome: Outcome,
+    target: Target,
+    request: Request,
+    precision: Precision,
+    extra: list[InputDigest],
+    map: Callable[..., Iterable[Any]],
 ) -> None:
     folder = target.path
     made = not os.path.isdir(folder)
@@ -287,7 +313,9 @@ def _write_folder(
         _write_figure(files, request, outcome)
         files.write(sidecar, to_bytes(outcome.sidecar))
     count = len(outcome.results)
-    outcome.written.append(f"wrote {count} array{'s' if count != 1 else ''} to {target.path}; record of the run in {sidecar}")
+    outcome.written.append(
+        f"wrote {count} array{'s' if count != 1 else ''} to {target.path}; record of the run in {sidecar}"
+    )
 
 
 def _file_names(plan: Plan, form: str) -> list[str]:

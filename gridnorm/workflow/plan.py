@@ -75,7 +75,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         known = False
         try:
             text = load_head(given.path)
-            format = io.recognise(text, settings.columns)  # noqa: A001
+            format = io.recognise(text, settings.columns)
             known = True
             head = io.READERS[format].head(text, settings.columns)
             options = read_options(settings, head.columns, given.file, keys_only=compare and bool(tasks))
@@ -119,7 +119,9 @@ def _with_targets(files: list[InputFile]) -> list[InputFile]:
 def _with_origin(error: FormatError | OptionError, given: InputFile) -> FormatError | OptionError:
     if not given.origin:
         return error
-    return type(error)(error.what, error.file, error.line, error.found, error.expected, error.hint or f"Named in {given.origin}")
+    return type(error)(
+        error.what, error.file, error.line, error.found, error.expected, error.hint or f"Named in {given.origin}"
+    )
 
 
 def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:
@@ -131,10 +133,18 @@ def _one_kind(plan: Plan) -> None:
     """One- and two-channel files cannot share a run: their result tables differ."""
     if plan.settings.channels:
         return
-    kinds = {len(head.channels): task.file for task, head in zip(reversed(plan.tasks), reversed(plan.heads), strict=True) if head.channels}
+    kinds = {
+        len(head.channels): task.file
+        for task, head in zip(reversed(plan.tasks), reversed(plan.heads), strict=True)
+        if head.channels
+    }
     if len(kinds) > 1:
         found = ", ".join(f"{file} with {n}" for n, file in sorted(kinds.items()))
-        raise OptionError("arrays with different numbers of channels in one run", found=found, hint="Run them apart, or choose with --channels")
+        raise OptionError(
+            "arrays with different numbers of channels in one run",
+            found=found,
+            hint="Run them apart, or choose with --channels",
+        )
 
 
 def _with_reference(plan: Plan) -> Plan:
@@ -142,7 +152,9 @@ def _with_reference(plan: Plan) -> Plan:
     failures = list(plan.failures)
     for index, task in enumerate(plan.tasks):
         try:
-            full = replace(task, options=read_options(plan.settings, plan.heads[index].columns, task.file, keys_only=False))
+            full = replace(
+                task, options=read_options(plan.settings, plan.heads[index].columns, task.file, keys_only=False)
+            )
             raw, digest = read_task(full, plan.settings)
             layout, warnings = layout_of(raw, plan.settings)
         except GridnormError as error:
@@ -153,7 +165,15 @@ def _with_reference(plan: Plan) -> Plan:
         rest = (full, *plan.tasks[index + 1 :])
         heads = plan.heads[index:]
         targets = {title: cells[index:] for title, cells in plan.targets.items()}
-        return replace(plan, tasks=rest, heads=heads, reference=reference, first=(raw, digest), failures=tuple(failures), targets=targets)
+        return replace(
+            plan,
+            tasks=rest,
+            heads=heads,
+            reference=reference,
+            first=(raw, digest),
+            failures=tuple(failures),
+            targets=targets,
+        )
     return replace(plan, tasks=(), heads=(), failures=tuple(failures), targets={})
 
 
@@ -162,7 +182,10 @@ def _doubts(tasks: list[ArrayTask], heads: list[io.Head], settings: Settings) ->
     out = []
     fixed = [task for task in tasks if task.format != "table"] if settings.columns else []
     if fixed:
-        out.append(f"{fixed[0].file}: --columns names columns of plain tables; this {fixed[0].format} file is read by its own titles")
+        out.append(
+            f"{fixed[0].file}: --columns names columns of plain tables; "
+            f"this {fixed[0].format} file is read by its own titles"
+        )
     barcodes: dict[str, str] = {}
     for task, head in zip(tasks, heads, strict=True):
         code = head.header.get("Barcode", "").strip()
@@ -179,7 +202,13 @@ def describe(plan: Plan) -> dict[str, Any]:
     return {
         "settings": plan.settings.to_dict(),
         "arrays": [
-            {"name": task.name, "file": task.file, "format": task.format, "version": head.version, "channels": list(head.channels)}
+            {
+                "name": task.name,
+                "file": task.file,
+                "format": task.format,
+                "version": head.version,
+                "channels": list(head.channels),
+            }
             for task, head in zip(plan.tasks, plan.heads, strict=True)
         ],
         "layout": layout.to_dict() if layout else None,

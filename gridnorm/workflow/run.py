@@ -64,7 +64,13 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     plan = make_plan(_listed(paths), settings)
     _raise_first(list(plan.failures), plan)
     assert plan.first is not None and plan.reference is not None
-    raws = [plan.first[0], *(read_task(replace(task, options=replace(task.options, keys_only=False)), settings)[0] for task in plan.tasks[1:])]
+    raws = [
+        plan.first[0],
+        *(
+            read_task(replace(task, options=replace(task.options, keys_only=False)), settings)[0]
+            for task in plan.tasks[1:]
+        ),
+    ]
     raws = align_raw(raws, plan)
     _warn([text for raw in raws for text in raw.warnings] + list(plan.warnings))
     return from_raw(raws, [task.name for task in plan.tasks], plan.reference.layout, plan.targets)
@@ -74,7 +80,7 @@ def normalize(
     arrays: ArraySet | Paths,
     *,
     weights: FloatArray | str | None = None,
-    map: Callable[..., Iterable[Any]] = builtins.map,  # noqa: A002
+    map: Callable[..., Iterable[Any]] = builtins.map,
     **options: Any,
 ) -> ArraySet:
     """Background correction and normalization within arrays, the whole chain.
@@ -112,8 +118,8 @@ def normalize(
     >>> result = gn.normalize(arrays, by="print-tip")
     >>> result.M.shape
     (900, 2)
-    >>> print(result.history)
-    background_correct(method=normexp, offset=50.0) → normalize_within(by=print-tip, method=loess, span=0.3, iterations=4, flags=exclude)
+    >>> print(result.history)  # doctest: +ELLIPSIS
+    background_correct(method=normexp, offset=50.0) → normalize_within(by=print-tip, method=loess, ...)
     """
     if isinstance(weights, str):
         options["weights"], weights = weights, None
@@ -191,7 +197,9 @@ def _warn(texts: Sequence[str]) -> None:
         warnings.warn(text, GridnormWarning, stacklevel=3)
 
 
-def _normalize_set(arrays: ArraySet, settings: Settings, weights: FloatArray | None, map: Callable[..., Iterable[Any]]) -> ArraySet:  # noqa: A002
+def _normalize_set(
+    arrays: ArraySet, settings: Settings, weights: FloatArray | None, map: Callable[..., Iterable[Any]]
+) -> ArraySet:
     given = weights_per_array(weights, arrays.n_spots, len(arrays))
     raws = list(arrays)
     keys: SpotKeys = keys_of(raws[0])
@@ -220,7 +228,13 @@ def _stacked(results: list[ArrayResult], plan: Plan) -> ArraySet:
     return _from_results(results, spots, layout, plan.settings, plan.targets)
 
 
-def _from_results(results: Sequence[ArrayResult], spots: Mapping[str, Any], layout: Any, settings: Settings, targets: Mapping[str, Any]) -> ArraySet:
+def _from_results(
+    results: Sequence[ArrayResult],
+    spots: Mapping[str, Any],
+    layout: Any,
+    settings: Settings,
+    targets: Mapping[str, Any],
+) -> ArraySet:
     values = {name: np.stack([result.values[name] for result in results]) for name in results[0].values}
     weights = None
     if any(result.weights is not None for result in results):
@@ -231,7 +245,12 @@ def _from_results(results: Sequence[ArrayResult], spots: Mapping[str, Any], layo
     used = results[0].used
     history = History().then("background_correct", method=used["background"], offset=used["offset"])
     history = history.then(
-        "normalize_within", by=settings.by, method=used["method"], span=settings.span, iterations=settings.iterations, flags=settings.flags
+        "normalize_within",
+        by=settings.by,
+        method=used["method"],
+        span=settings.span,
+        iterations=settings.iterations,
+        flags=settings.flags,
     )
     channels = ("R", "G") if "M" in values else tuple(results[0].notes["channels"])
     return ArraySet(

@@ -103,10 +103,16 @@ def make_settings(options: Mapping[str, Any]) -> Settings:
     for name in options:
         if name not in known:
             near = _nearest(name, known)
-            raise OptionError("unknown option", found=name, hint=f"Did you mean {near}?" if near else "Known: " + ", ".join(sorted(known)))
+            raise OptionError(
+                "unknown option",
+                found=name,
+                hint=f"Did you mean {near}?" if near else "Known: " + ", ".join(sorted(known)),
+            )
     preset = str(options.get("preset", "recommended"))
     _check_choice("preset", preset)
-    settings = replace(Settings(), **{**PRESETS[preset], **{name: _parsed(name, value) for name, value in options.items()}})
+    settings = replace(
+        Settings(), **{**PRESETS[preset], **{name: _parsed(name, value) for name, value in options.items()}}
+    )
     _check(settings)
     return settings
 
@@ -137,7 +143,7 @@ def _number(name: str, value: Any, kind: type) -> Any:
         number = kind(value)
     except (TypeError, ValueError):
         number = None
-    if number is None or number != number or (isinstance(value, float) and number != value):  # noqa: PLR0124
+    if number is None or number != number or (isinstance(value, float) and number != value):
         raise OptionError(f"{_option(name)} must be a {'whole ' if kind is int else ''}number", found=repr(value))
     return number
 
@@ -153,7 +159,9 @@ def _parsed_columns(value: Any) -> tuple[tuple[str, str], ...]:
         for part in filter(None, value.split(",")):
             role, equals, title = part.partition("=")
             if not equals:
-                raise OptionError("malformed --columns", found=repr(part), expected="ROLE=title, for example R=ch2,G=ch1,ID=gene")
+                raise OptionError(
+                    "malformed --columns", found=repr(part), expected="ROLE=title, for example R=ch2,G=ch1,ID=gene"
+                )
             pairs.append((role.strip(), title.strip()))
     else:
         pairs = [(str(role), str(title)) for role, title in value]
@@ -188,7 +196,9 @@ def _check_choice(name: str, value: str) -> None:
     if value not in CHOICES[name]:
         near = _nearest(value, CHOICES[name])
         hint = f"Did you mean {near}?" if near else None
-        raise OptionError(f"unknown value of {_option(name)}", found=repr(value), expected=", ".join(CHOICES[name]), hint=hint)
+        raise OptionError(
+            f"unknown value of {_option(name)}", found=repr(value), expected=", ".join(CHOICES[name]), hint=hint
+        )
 
 
 def _check_range(name: str, value: float, good: bool, expected: str) -> None:

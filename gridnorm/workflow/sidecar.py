@@ -27,7 +27,7 @@ def run_sidecar(
 ) -> dict[str, Any]:
     """The sidecar of a run: parameters, inputs, layout, one record per array.
 
-    ``table`` describes the file written (name, rows, columns); None for a folder, whose arrays have sidecars of their own.
+    ``table`` describes the file written (name, rows, columns); None for a folder, whose arrays have their own sidecars.
     """
     layout = plan.reference.layout if plan.reference else None
     return {

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridnorm.arrays.align import SpotKeys, annotate, compare, keys_of, union
+from gridnorm.arrays.align import SpotKeys, compare, keys_of, union
+from gridnorm.arrays.annotate import annotate
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.arrays.simulate import simulate
 from gridnorm.errors import LayoutError, OptionError

@@ -10,8 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,37 +58,39 @@ def test_the_main_job_imports_numpy_and_click_only(tmp_path: Path) -> None:
 # ---- signals and pipes ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+# Runs the command line with a function that stands still when it is called for array b.
+STOPPED = """
+import sys, time
+import gridnorm.workflow.output as output
+known, name = getattr(output, sys.argv[1]), sys.argv[1]
+
+def waits(*args, **more):
+    if "b" in str(getattr(args[0], "name", args[0]))[-8:]:
+        print("waiting", file=sys.stderr, flush=True)
+        time.sleep(60)
+    return known(*args, **more)
+
+setattr(output, name, waits)
+from gridnorm.cli import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+@pytest.mark.parametrize("where", ["normalize_array", "write_table"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_is_stopped_leaves_no_half_written_file(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    sheet(0).write(tmp_path / "a.gpr")
-    # The second array arrives by a pipe: looks at its head are served, but its body, asked for once the first array
-    # has been written, never ends.
-    pipe, first = tmp_path / "b.gpr", tmp_path / "each" / "a.tsv.gridnorm.json"
-    os.mkfifo(pipe)
-    asked, done = threading.Event(), threading.Event()
-
-    def serve() -> None:
-        while not done.is_set():
-            with suppress(BrokenPipeError), pipe.open("wb") as writer:
-                if first.exists():
-                    asked.set()
-                    done.wait(20)
-                else:
-                    writer.write(sheet(1).text().encode())
-
-    server = threading.Thread(target=serve, daemon=True)
-    server.start()
-    process = start(tmp_path, "normalize", "a.gpr", "b.gpr", "-o", "each/")
+def test_a_run_that_is_stopped_leaves_no_half_written_file(tmp_path: Path, where: str, number: signal.Signals, code: int) -> None:
+    for k, name in enumerate("ab"):
+        sheet(k).write(tmp_path / f"{name}.gpr")
+    command = [sys.executable, "-c", STOPPED, where, "normalize", "a.gpr", "b.gpr", "-o", "each/"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE)
     try:
-        assert asked.wait(8), process.communicate(timeout=2)
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"waiting\n"
         process.send_signal(number)
         _, said = process.communicate(timeout=20)
     finally:
         process.kill()
-        done.set()
-        os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))  # lets a waiting server go
-        server.join(5)
     assert process.returncode == code, said
     assert b"Traceback" not in said
     assert damage.leftovers(tmp_path) == []

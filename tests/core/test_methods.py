@@ -160,7 +160,7 @@ def test_crossed_groups_in_one_call() -> None:
 
 
 def test_groups_too_small_for_loess_are_told() -> None:
-    with pytest.warns(GridnormWarning, match=r"fewer than 14 values: 3"):
+    with pytest.warns(GridnormWarning, match=r"groups of fewer than 14 values: 3"):
         normalize_groups(M, LABELS, "loess", covariate=A)
 
 

@@ -1,0 +1,119 @@
+"""Many arrays into one table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gridnorm as gn
+from gridnorm.workflow.join import join_results
+from gridnorm.workflow.one import ArrayResult
+from gridnorm.workflow.output import run_plan
+from gridnorm.workflow.plan import make_plan
+from gridnorm.workflow.settings import Settings, make_settings
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
+import damage
+from damage import Sheet, sheet
+
+SPOTS = 224
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def joined(*sheets: Sheet, **options: object):
+    """The table of sheets as files 0.gpr, 1.gpr, …, and the failures."""
+    paths = [str(given.write(Path(f"{k}.gpr"))) for k, given in enumerate(sheets)]
+    plan = make_plan(paths, make_settings({"background": "half", **options}))
+    items = list(run_plan(plan))
+    results = [item for item in items if isinstance(item, ArrayResult)]
+    failures = [item for item in items if not isinstance(item, ArrayResult)]
+    return join_results(results, plan), failures
+
+
+def renamed(given: Sheet, share: float) -> Sheet:
+    """Other IDs at this share of the positions, the first ones."""
+    return damage.with_cells(given, "ID", range(round(share * SPOTS)), lambda cell: "Q" + cell[1:])
+
+
+def test_the_same_spots_share_their_rows() -> None:
+    table, _ = joined(sheet(0), sheet(1), sheet(2))
+    assert (table.rows, list(table.prefix), table.warnings) == (SPOTS, ["Block", "Row", "Column", "ID", "Name"], ())
+    assert [t for t in table.numbers if t[0] == "M"] == ["M.0", "M.1", "M.2"]
+
+
+def test_every_row_of_every_file_is_in_the_table_exactly_once() -> None:
+    parts = [damage.without(sheet(k), range(10 * k, 10 * k + 30)) for k in range(3)]
+    table, failures = joined(*map(damage.shuffled, parts))
+    assert not failures
+    keys = list(zip(*(table.prefix[t].tolist() for t in ("Block", "Row", "Column", "ID")), strict=True))
+    assert len(set(keys)) == len(keys) == table.rows
+    assert keys == sorted(keys)
+    for k, part in enumerate(parts):
+        have = {(int(b), int(r), int(c), i.encode()) for b, r, c, i in zip(*(part.cells(t) for t in ("Block", "Row", "Column", "ID")), strict=True)}
+        present = [key for key, value in zip(keys, table.numbers[f"M.{k}"].tolist(), strict=True) if value == value]
+        assert set(present) == have and len(present) == len(part.rows)
+    assert sum("spots of the table are not in this file" in text for text in table.warnings) == 3
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.0, False), (0.04, False), (0.06, True), (1.0, True)])
+def test_another_print_run_is_refused_above_5_percent_of_other_ids(share: float, refused: bool) -> None:
+    table, failures = joined(sheet(0), renamed(sheet(1), share))
+    if refused:
+        assert [f.file for f in failures] == ["1.gpr"]
+        said = str(failures[0].error)
+        assert "another print run" in said and "Block 1 Row 1 Column 3: 'Q00003' instead of 'P000003'" in said.replace("Q000003", "Q00003")
+        assert list(table.numbers) == ["M.0", "A.0"]
+    else:
+        count = round(share * SPOTS)
+        assert table.rows == SPOTS + count
+        assert np.count_nonzero(np.isnan(table.numbers["M.0"])) == np.count_nonzero(np.isnan(table.numbers["M.1"])) == count
+
+
+def test_align_id_keeps_the_common_ids_and_union_all() -> None:
+    other = renamed(sheet(1), 0.5)
+    alone = gn.normalize(str(other.write(Path("alone.gpr"))), background="half")
+    m = dict(zip(alone.spots["ID"], alone.M[:, 0], strict=True))
+    common, _ = joined(sheet(0), other, align="id")
+    assert common.rows == SPOTS // 2
+    every, _ = joined(sheet(0), other, align="union")
+    assert every.rows == SPOTS + SPOTS // 2
+    for table in (common, every):
+        for name, value in zip(table.prefix["ID"].tolist(), table.numbers["M.1"].tolist(), strict=True):
+            assert value == m[name.decode()] if name.decode() in m else value != value
+
+
+def test_weights_stand_beside_every_array_if_one_has_any() -> None:
+    flagged = damage.with_cells(sheet(1), "Flags", [4], "-50")
+    table, _ = joined(sheet(0), flagged)
+    assert table.numbers["W.0"].tolist() == [1.0] * SPOTS
+    assert np.flatnonzero(table.numbers["W.1"] == 0).tolist() == [4]
+    table, _ = joined(sheet(0), damage.without(flagged, [9]))
+    assert np.isnan(table.numbers["W.1"][9]) and table.numbers["W.1"][4] == 0
+
+
+def test_python_returns_the_rows_of_the_table() -> None:
+    sheets = [damage.shuffled(sheet(0)), damage.without(sheet(1), [3, 5]), sheet(2)]
+    table, _ = joined(*sheets)
+    with pytest.warns(gn.GridnormWarning):
+        result = gn.normalize(["0.gpr", "1.gpr", "2.gpr"], background="half")
+    for k in range(3):
+        np.testing.assert_array_equal(result.M[:, k], table.numbers[f"M.{k}"])
+        np.testing.assert_array_equal(result.fits[k].values[0], result.M[:, k])
+    assert result.spots["ID"].tolist() == [i.decode() for i in table.prefix["ID"].tolist()]
+    assert not np.isnan(result.M[:, 0]).any()
+
+
+def test_a_raw_set_has_the_rows_of_all_files_too() -> None:
+    paths = [str(given.write(Path(f"{k}.gpr"))) for k, given in enumerate((damage.without(sheet(0), [0]), damage.without(sheet(1), [1])))]
+    with pytest.warns(gn.GridnormWarning):
+        arrays = gn.read(paths)
+    assert arrays.n_spots == SPOTS
+    assert np.argwhere(np.isnan(arrays.R)).tolist() == [[0, 0], [1, 1]]
+    assert arrays.spots["Name"].tolist() == sheet(0).cells("Name")
