@@ -191,7 +191,7 @@ def _levels(arrays: ArraySet, two: bool) -> list[tuple[FloatArray, FloatArray | 
     if any(f"{channel}b" in values for channel in arrays.channels):
         _warn(
             [
-                "a background was measured but not corrected; call background_correct first, or normalize for the whole chain"
+                "a background was measured but not corrected: call background_correct first, or normalize"
             ]
         )
     if not two:

@@ -166,7 +166,7 @@ def write(arrays: ArraySet, path: str | os.PathLike[str], *, precision: int | st
     >>> out = pathlib.Path(tempfile.mkdtemp()) / "m.tsv"
     >>> gn.write(gn.normalize(arrays), out)
     >>> out.read_text().splitlines()[0].split()
-    ['Block', 'Row', 'Column', 'ID', 'Name', 'M.array1', 'A.array1']
+    ['Block', 'Row', 'Column', 'ID', 'Name', 'M.array1', 'A.array1', 'W.array1']
     """
     from gridnorm.io.write import write_table
     from gridnorm.workflow.output import parse_precision

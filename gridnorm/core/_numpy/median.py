@@ -33,7 +33,7 @@ def mad(
 
 
 def quantiles(values: Floats, segments: Segments, use: Mask | None, probabilities: Floats) -> tuple[IntArray, Floats]:
-    """Count (batch, segment) and quantiles (batch, segment, probability), linear between order statistics (R's type 7)."""
+    """Count (batch, segment) and quantiles (batch, segment, probability), linear between order statistics (type 7)."""
     mask = gather(observed(values, use, None), segments)
     flat = gather(values, segments)
     batch, groups = flat.shape[0], segments.n_segments
