@@ -153,7 +153,7 @@ class ArraySet:
         return pd.DataFrame({name: decoded(column) for name, column in self.columns.items()})
 
     def to_frame(self) -> pd.DataFrame:
-        """The result table: spot columns, ``M.<array> A.<array>`` or ``E.<array>``, and ``W.<array>`` if any differs from 1."""
+        """The result table: spot columns, ``M.<array> A.<array>`` or ``E.<array>``; ``W.<array>`` if any is not 1."""
         import pandas as pd
 
         data: dict[str, Any] = {

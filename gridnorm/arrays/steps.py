@@ -189,11 +189,7 @@ def _levels(arrays: ArraySet, two: bool) -> list[tuple[FloatArray, FloatArray | 
     if "M" in values:
         return [(m[None, :], a[None, :]) for m, a in zip(values["M"], values["A"], strict=True)]
     if any(f"{channel}b" in values for channel in arrays.channels):
-        _warn(
-            [
-                "a background was measured but not corrected: call background_correct first, or normalize"
-            ]
-        )
+        _warn(["a background was measured but not corrected: call background_correct first, or normalize"])
     if not two:
         return [(bg.to_log(np.stack([values[c][i] for c in arrays.channels]))[0], None) for i in range(len(arrays))]
     out: list[tuple[FloatArray, FloatArray | None]] = []

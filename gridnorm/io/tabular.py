@@ -42,11 +42,19 @@ def find_head(text: Text, columns: tuple[tuple[str, str], ...]) -> TableHead | N
         for separator in SEPARATORS:
             titles = table.split(line.rstrip(b"\r"), separator)
             roles = _roles(titles, columns)
-            if all(title in titles for title in wanted) and ("E" in roles or {"R", "G"} <= roles.keys()):
+            if not all(title in titles for title in wanted) or not ("E" in roles or {"R", "G"} <= roles.keys()):
+                continue
+            # E is also the fifth row of a microtitre plate: a line with numbers in it is no row of titles.
+            if columns or not any(_is_number(title) for title in titles):
                 _refuse_doubled(titles, roles, text.name, number)
                 return TableHead(tuple(titles), separator, offset + len(line) + 1, number, roles)
         offset += len(line) + 1
     return None
+
+
+def _is_number(cell: str) -> bool:
+    value = cells.number(cell.encode())
+    return value is not None and value == value
 
 
 def _roles(titles: list[str], columns: tuple[tuple[str, str], ...]) -> dict[str, str]:
@@ -177,7 +185,7 @@ def read(text: Text, options: ReadOptions) -> RawArray:
 
 
 def _whole(values: NDArray[np.float64], title: str, found: Any, file: str) -> NDArray[np.int64]:
-    bad = ~(np.isfinite(values) & (values == np.floor(values)))
+    bad = ~((np.abs(values) < 2**53) & (values == np.floor(values)))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise FormatError(f"column {title!r} must hold whole numbers", file, found.line(row), found=f"{values[row]:g}")

@@ -121,11 +121,15 @@ def read_targets(path: str) -> list[InputFile]:
     try:
         rows.extend(csv.reader(StringIO(content), delimiter=separator, strict=True))
     except csv.Error as error:
-        raise FormatError("the targets table is damaged here", file=text.name, line=len(rows) + 1, found=str(error)) from None
+        raise FormatError(
+            "the targets table is damaged here", file=text.name, line=len(rows) + 1, found=str(error)
+        ) from None
     for number, row in enumerate(rows, 1):
         if any("\n" in cell for cell in row):
             hint = "Is a quote missing?"
-            raise FormatError("a cell goes on in the next line", file=text.name, line=number, expected="one line an array", hint=hint)
+            raise FormatError(
+                "a cell goes on in the next line", file=text.name, line=number, expected="one line an array", hint=hint
+            )
     titles = [cell.strip() for cell in rows[0]]
     if FILE_COLUMN not in titles:
         hint = (

@@ -244,8 +244,6 @@ def test_a_background_without_spread_is_fitted_without_complaint() -> None:
     assert np.isfinite(got.values).all()
 
 
-
-
 def test_minimum_and_edwards_by_hand() -> None:
     e, eb = np.array([[10.0, 10, 10, 10, 10]]), np.array([[2.0, 6, 10, 11, np.nan]])
     np.testing.assert_array_equal(bg.correct(e, eb, "minimum").values, [[8, 4, 2, 2, np.nan]])

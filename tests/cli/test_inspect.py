@@ -15,7 +15,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 import damage
 from damage import Cli, sheet
 
-KEYS = {"file", "status", "format", "version", "channels", "spots", "blocks", "layout", "flags", "groups", "quality", "explained", "warnings"}
+KEYS = {
+    "file",
+    "status",
+    "format",
+    "version",
+    "channels",
+    "spots",
+    "blocks",
+    "layout",
+    "flags",
+    "groups",
+    "quality",
+    "explained",
+    "warnings",
+}
 
 
 @pytest.fixture
@@ -36,7 +50,12 @@ def inspected(cli: Cli, *args: object, code: int = 0) -> list[dict[str, Any]]:
 def test_json_has_every_key_and_the_facts(cli: Cli) -> None:
     (record,) = inspected(cli, "a.gpr")
     assert set(record) == KEYS
-    assert (record["file"], record["status"], record["format"], record["version"]) == ("a.gpr", "ok", "GPR", "GenePix Results 3")
+    assert (record["file"], record["status"], record["format"], record["version"]) == (
+        "a.gpr",
+        "ok",
+        "GPR",
+        "GenePix Results 3",
+    )
     assert (record["spots"], record["blocks"]) == (224, 4)
     assert [(c["channel"], c["wavelength"], c["foreground"], c["background"]) for c in record["channels"]] == [
         ("R", "635", "F635 Mean", "B635 Median"),

@@ -56,9 +56,10 @@ def test_the_result_lies_here_under_the_name_of_the_file(cli: Cli, tmp_path: Pat
     assert files() - before == {"one.normalized.tsv", "one.normalized.tsv.gridnorm.json"}
     assert cli("normalize", "a.gpr", "b.gpr").code == 0
     assert files() - before >= {"normalized.tsv", "normalized.tsv.gridnorm.json"}
-    assert "wrote normalized.tsv (224 spots, 2 arrays); record of the run in normalized.tsv.gridnorm.json" in cli(
-        "normalize", "a.gpr", "b.gpr", "--force"
-    ).err
+    assert (
+        "wrote normalized.tsv (224 spots, 2 arrays); record of the run in normalized.tsv.gridnorm.json"
+        in cli("normalize", "a.gpr", "b.gpr", "--force").err
+    )
 
 
 def test_the_table_has_the_spots_in_layout_order_and_the_columns_of_every_array(cli: Cli) -> None:
@@ -356,7 +357,9 @@ def test_a_gpu_is_never_replaced_silently(cli: Cli) -> None:
     [(["--by", "Supplier"], "Supplier"), (["--keep", "Supplier"], "Supplier"), (["--weights", "Trust"], "Trust"),
      (["--background", "subtract", "--offset", "50"], "B532 Median")],
 )  # fmt: skip
-def test_a_file_that_lacks_what_an_option_needs_costs_the_others_nothing(cli: Cli, option: list[str], gone: str, first: bool) -> None:
+def test_a_file_that_lacks_what_an_option_needs_costs_the_others_nothing(
+    cli: Cli, option: list[str], gone: str, first: bool
+) -> None:
     def enriched(k: int) -> damage.Sheet:
         base = sheet(k)
         rows = [[*row, "12"[n % 2], "1"] for n, row in enumerate(base.rows)]
@@ -419,4 +422,9 @@ def test_the_log_file_repeats_what_was_said_and_adds_timings(cli: Cli) -> None:
     ran = cli("normalize", "a.gpr", "-o", "x.tsv", "--log-file", "run.log")
     log = Path("run.log").read_text()
     assert log.startswith(ran.err)
-    assert {line.split(":")[0] for line in log.removeprefix(ran.err).splitlines()} >= {"plan", "arrays", "write", "total"}
+    assert {line.split(":")[0] for line in log.removeprefix(ran.err).splitlines()} >= {
+        "plan",
+        "arrays",
+        "write",
+        "total",
+    }

@@ -41,9 +41,28 @@ def numbers(cells: list[str]) -> np.ndarray:
     return np.array([float(cell or "nan") for cell in cells])
 
 
-@pytest.mark.parametrize("by", ["print-tip", "array", "plate", "print-order", "pad", "slide-row", "slide-column", "Block", "block", "Dia.", "ID", "Block,Row", "Row , slide-column"])
+@pytest.mark.parametrize(
+    "by",
+    [
+        "print-tip",
+        "array",
+        "plate",
+        "print-order",
+        "pad",
+        "slide-row",
+        "slide-column",
+        "Block",
+        "block",
+        "Dia.",
+        "ID",
+        "Block,Row",
+        "Row , slide-column",
+    ],
+)
 def test_by_takes_every_grouping_and_any_column(cli: Cli, by: str) -> None:
-    groups = record(cli, "a.gpr", "--by", by, "--method", "median", "--min-group", "0", "--flags", "ignore")["arrays"][0]["groups"]
+    groups = record(cli, "a.gpr", "--by", by, "--method", "median", "--min-group", "0", "--flags", "ignore")["arrays"][
+        0
+    ]["groups"]
     count = {"print-tip": 4, "Block": 4, "block": 4, "array": 1, "pad": 1, "Dia.": 1, "plate": 1, "slide-row": 16, "slide-column": 14,
              "ID": SPOTS, "Block,Row": 32, "Row , slide-column": 8 * 14}  # fmt: skip
     assert len(groups) == count.get(by, len(groups))
@@ -56,7 +75,9 @@ def test_by_takes_every_grouping_and_any_column(cli: Cli, by: str) -> None:
 
 def test_a_missing_label_is_a_group_of_its_own(cli: Cli) -> None:
     base = sheet()
-    given = damage.Sheet(base.records, [*base.titles, "Lot"], [[*row, "" if k < 60 else "L1"] for k, row in enumerate(base.rows)])
+    given = damage.Sheet(
+        base.records, [*base.titles, "Lot"], [[*row, "" if k < 60 else "L1"] for k, row in enumerate(base.rows)]
+    )
     given.write(Path("lots.gpr"))
     groups = record(cli, "lots.gpr", "--by", "Lot")["arrays"][0]["groups"]
     assert {str(g["group"]): g["spots"] for g in groups} == {"(none)": 60, "L1": SPOTS - 60}
@@ -74,9 +95,13 @@ def test_every_method_brings_the_groups_together(cli: Cli, method: str) -> None:
 
 
 def test_method_none_changes_nothing(cli: Cli) -> None:
-    found = made(cli, "a.gpr", "--method", "none", "--background", "subtract", "--flags", "ignore", "--precision", "full")
+    found = made(
+        cli, "a.gpr", "--method", "none", "--background", "subtract", "--flags", "ignore", "--precision", "full"
+    )
     raw = sheet(flagged=0.1)
-    net = {w: np.array(raw.cells(f"F{w} Mean"), float) - np.array(raw.cells(f"B{w} Median"), float) for w in ("635", "532")}
+    net = {
+        w: np.array(raw.cells(f"F{w} Mean"), float) - np.array(raw.cells(f"B{w} Median"), float) for w in ("635", "532")
+    }
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = np.where((net["635"] > 0) & (net["532"] > 0), np.log2(net["635"]) - np.log2(net["532"]), np.nan)
     np.testing.assert_array_equal(numbers(found["M.a"]), expected)
@@ -84,7 +109,20 @@ def test_method_none_changes_nothing(cli: Cli) -> None:
 
 def test_foreground_and_offset_are_what_they_say(cli: Cli) -> None:
     raw = sheet(flagged=0.1)
-    found = made(cli, "a.gpr", "--method", "none", "--background", "none", "--foreground", "median", "--offset", "3.5", "--precision", "full")
+    found = made(
+        cli,
+        "a.gpr",
+        "--method",
+        "none",
+        "--background",
+        "none",
+        "--foreground",
+        "median",
+        "--offset",
+        "3.5",
+        "--precision",
+        "full",
+    )
     red, green = (np.array(raw.cells(f"F{w} Median"), float) + 3.5 for w in ("635", "532"))
     np.testing.assert_array_equal(numbers(found["M.a"]), np.log2(red) - np.log2(green))
     assert record(cli, "a.gpr")["arrays"][0]["offset"] == 50
@@ -118,7 +156,10 @@ def test_span_and_iterations_reach_the_curve(cli: Cli) -> None:
 
 def test_flags_decide_who_is_fitted_and_who_is_shown(cli: Cli) -> None:
     flagged = np.array(sheet(flagged=0.1).cells("Flags"), int) < 0
-    tables = {policy: made(cli, "a.gpr", "--flags", policy, "--background", "half") for policy in ("exclude", "ignore", "drop", "downweight")}
+    tables = {
+        policy: made(cli, "a.gpr", "--flags", policy, "--background", "half")
+        for policy in ("exclude", "ignore", "drop", "downweight")
+    }
     m = {policy: numbers(found["M.a"]) for policy, found in tables.items()}
     assert flagged.sum() > 10
     assert np.isnan(m["drop"][flagged]).all() and not np.isnan(m["exclude"]).any()
@@ -133,12 +174,18 @@ def test_flags_decide_who_is_fitted_and_who_is_shown(cli: Cli) -> None:
 def test_weights_from_a_column_an_area_or_saturation(cli: Cli) -> None:
     base = sheet()
     weight = ["0" if k % 5 == 0 else "1" for k in range(SPOTS)]
-    damage.Sheet(base.records, [*base.titles, "Trust"], [[*r, w] for r, w in zip(base.rows, weight, strict=True)]).write(Path("w.gpr"))
+    damage.Sheet(
+        base.records, [*base.titles, "Trust"], [[*r, w] for r, w in zip(base.rows, weight, strict=True)]
+    ).write(Path("w.gpr"))
     found = made(cli, "w.gpr", "--weights", "trust")
     assert [float(w) for w in found["W.w"]] == [float(w) for w in weight]
     area = np.array(base.cells("F Pixels"), float)
     found = made(cli, "w.gpr", "--weights", "area:80,90")
-    np.testing.assert_allclose(numbers(found["W.w"]), np.clip(np.where(area <= 90, np.minimum(area / 80, 1), 1 - (area - 90) / 80), 0, None), atol=5e-7)
+    np.testing.assert_allclose(
+        numbers(found["W.w"]),
+        np.clip(np.where(area <= 90, np.minimum(area / 80, 1), 1 - (area - 90) / 80), 0, None),
+        atol=5e-7,
+    )
     assert "W.w" not in made(cli, "w.gpr", "--weights", "none")
     ran = cli("normalize", "w.gpr", "--weights", "Name", "-o", "y.tsv")
     assert ran.code == 3 and "is text" in ran.err
@@ -167,10 +214,29 @@ def test_min_group_and_small_groups_decide_about_few_spots(cli: Cli) -> None:
 
 
 def test_preset_limma_is_its_parts_and_explicit_options_win(cli: Cli) -> None:
-    parts = ["--background", "subtract", "--offset", "0", "--foreground", "mean", "--span", "0.3", "--iterations", "4", "--flags", "ignore", "--min-group", "0"]
+    parts = [
+        "--background",
+        "subtract",
+        "--offset",
+        "0",
+        "--foreground",
+        "mean",
+        "--span",
+        "0.3",
+        "--iterations",
+        "4",
+        "--flags",
+        "ignore",
+        "--min-group",
+        "0",
+    ]
     assert made(cli, "a.gpr", "--preset", "limma") == made(cli, "a.gpr", *parts)
     found = record(cli, "a.gpr", "--preset", "limma", "--offset", "7", "--flags", "exclude")
-    assert (found["arrays"][0]["offset"], found["parameters"]["flags"], found["arrays"][0]["background"]) == (7, "exclude", "subtract")
+    assert (found["arrays"][0]["offset"], found["parameters"]["flags"], found["arrays"][0]["background"]) == (
+        7,
+        "exclude",
+        "subtract",
+    )
 
 
 def test_keep_adds_columns_behind_the_spots(cli: Cli) -> None:
@@ -183,7 +249,12 @@ def test_keep_adds_columns_behind_the_spots(cli: Cli) -> None:
 def test_precision_is_decimals_or_exact(cli: Cli) -> None:
     full = numbers(made(cli, "a.gpr", "--precision", "full", "--background", "half")["M.a"])
     for digits in (0, 3, 15):
-        np.testing.assert_allclose(numbers(made(cli, "a.gpr", "--precision", digits, "--background", "half")["M.a"]), full, atol=0.51 * 10.0**-digits, rtol=1e-15)
+        np.testing.assert_allclose(
+            numbers(made(cli, "a.gpr", "--precision", digits, "--background", "half")["M.a"]),
+            full,
+            atol=0.51 * 10.0**-digits,
+            rtol=1e-15,
+        )
     np.testing.assert_array_equal(full, gn.normalize("a.gpr", background="half").M[:, 0])
 
 
@@ -200,7 +271,9 @@ def test_layout_overrides_what_was_found(cli: Cli) -> None:
 def test_plain_tables_with_columns(cli: Cli) -> None:
     base = sheet()
     head = "gene,tip,ch2,ch1,bg2,bg1\n"
-    rows = zip(*(base.cells(t) for t in ("ID", "Block", "F635 Mean", "F532 Mean", "B635 Median", "B532 Median")), strict=True)
+    rows = zip(
+        *(base.cells(t) for t in ("ID", "Block", "F635 Mean", "F532 Mean", "B635 Median", "B532 Median")), strict=True
+    )
     Path("t.csv").write_text(head + "".join(",".join(row) + "\n" for row in rows))
     found = made(cli, "t.csv", "--columns", "R=ch2,G=ch1,Rb=bg2,Gb=bg1,ID=gene,Block=tip")
     assert list(found) == ["Block", "ID", "M.t", "A.t"]
@@ -210,6 +283,9 @@ def test_plain_tables_with_columns(cli: Cli) -> None:
     assert list(one) == ["ID", "E.t"]
     ran = cli("normalize", "t.csv", "-o", "x.tsv")
     assert ran.code == 3 and "--columns" in ran.err
-    assert "a.gpr: --columns names columns of plain tables" in cli("normalize", "a.gpr", "--columns", "R=x,G=y", "-o", "z.tsv").err
+    assert (
+        "a.gpr: --columns names columns of plain tables"
+        in cli("normalize", "a.gpr", "--columns", "R=x,G=y", "-o", "z.tsv").err
+    )
     ran = cli("normalize", "t.csv", "--columns", "R=ch3,G=ch1", "-o", "x.tsv")
     assert ran.code == 3 and "ch3" in ran.err

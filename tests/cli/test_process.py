@@ -32,13 +32,22 @@ def environment() -> dict[str, str]:
 def loaded(folder: Path, *args: object) -> set[str]:
     """Modules in memory after a command."""
     code = "import sys; from gridnorm.cli import run; code = run(sys.argv[1:]); print('\\n'.join(sys.modules), file=sys.stderr); sys.exit(code)"
-    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return {line for line in done.stderr.splitlines() if line.isidentifier()}
 
 
 def start(folder: Path, *args: object, **streams: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([*COMMAND, *map(str, args)], cwd=folder, env=environment(), stderr=subprocess.PIPE, **streams)
+    return subprocess.Popen(
+        [*COMMAND, *map(str, args)], cwd=folder, env=environment(), stderr=subprocess.PIPE, **streams
+    )
 
 
 # ---- imports -------------------------------------------------------------------------------------------------------
@@ -79,7 +88,9 @@ main(sys.argv[2:])
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
 @pytest.mark.parametrize("where", ["normalize_array", "write_table"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_is_stopped_leaves_no_half_written_file(tmp_path: Path, where: str, number: signal.Signals, code: int) -> None:
+def test_a_run_that_is_stopped_leaves_no_half_written_file(
+    tmp_path: Path, where: str, number: signal.Signals, code: int
+) -> None:
     for k, name in enumerate("ab"):
         sheet(k).write(tmp_path / f"{name}.gpr")
     command = [sys.executable, "-c", STOPPED, where, "normalize", "a.gpr", "b.gpr", "-o", "each/"]
@@ -98,7 +109,15 @@ def test_a_run_that_is_stopped_leaves_no_half_written_file(tmp_path: Path, where
     assert len(table(tmp_path / "each" / "a.tsv")["ID"]) == 224
 
 
-@pytest.mark.parametrize("args", [("normalize", "a.gpr", "-o", "-"), ("inspect", "a.gpr", "--json"), ("normalize", "a.gpr", "--dry-run"), ("normalize", "--help")])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("normalize", "a.gpr", "-o", "-"),
+        ("inspect", "a.gpr", "--json"),
+        ("normalize", "a.gpr", "--dry-run"),
+        ("normalize", "--help"),
+    ],
+)
 def test_a_closed_pipe_is_no_error(tmp_path: Path, args: tuple[str, ...]) -> None:
     sheet(blocks=(4, 4), spots=(12, 12)).write(tmp_path / "a.gpr")
     process = start(tmp_path, *args, stdout=subprocess.PIPE)
@@ -137,7 +156,9 @@ def test_every_command_says_that_stdout_is_full(tmp_path: Path, args: tuple[str,
 def test_talk_survives_a_terminal_that_knows_ascii_only(tmp_path: Path) -> None:
     sheet().write(tmp_path / "å.gpr")
     environ = environment() | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    done = subprocess.run([*COMMAND, "normalize", "å.gpr", "-o", "-"], cwd=tmp_path, env=environ, capture_output=True, check=False)
+    done = subprocess.run(
+        [*COMMAND, "normalize", "å.gpr", "-o", "-"], cwd=tmp_path, env=environ, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert b"M.\xc3\xa5\t" in done.stdout
     done = subprocess.run([*COMMAND, "inspect", "å.gpr"], cwd=tmp_path, env=environ, capture_output=True, check=False)
@@ -166,7 +187,9 @@ def runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir("/")
     options[1] = str(folders[1] / "in" / ".." / "in" / "print.gal")
     for out, inputs in calls.items():
-        assert cli("normalize", *(folders[1] / name for name in inputs), *options, "-o", f"{folders[1]}/{out}").code == 0
+        assert (
+            cli("normalize", *(folders[1] / name for name in inputs), *options, "-o", f"{folders[1]}/{out}").code == 0
+        )
     return folders
 
 
@@ -198,7 +221,12 @@ def test_every_record_fits_the_published_schema(runs: tuple[Path, Path]) -> None
     for path in sorted(runs[0].rglob("*.json")):
         check.validate(json.loads(path.read_text()))
     record = json.loads((runs[0] / "x.tsv.gridnorm.json").read_text())
-    for damaged in ({**record, "clock": 1}, {**record, "schema": 2}, {**record, "inputs": [{"name": "a"}]}, {k: v for k, v in record.items() if k != "layout"}):
+    for damaged in (
+        {**record, "clock": 1},
+        {**record, "schema": 2},
+        {**record, "inputs": [{"name": "a"}]},
+        {k: v for k, v in record.items() if k != "layout"},
+    ):
         assert not check.is_valid(damaged)
 
 

@@ -54,7 +54,24 @@ def test_options_are_those_of_python(cli: Cli) -> None:
 
 
 def test_normalizing_brings_simulated_arrays_near_their_truth(cli: Cli) -> None:
-    assert cli("simulate", "-o", "sim", "--arrays", 1, "--blocks", "2x2", "--spots", "15x15", "--tip-offset-sd", 1, "--seed", 2).code == 0
+    assert (
+        cli(
+            "simulate",
+            "-o",
+            "sim",
+            "--arrays",
+            1,
+            "--blocks",
+            "2x2",
+            "--spots",
+            "15x15",
+            "--tip-offset-sd",
+            1,
+            "--seed",
+            2,
+        ).code
+        == 0
+    )
     assert cli("normalize", "sim/slide1.gpr", "--background", "subtract", "-o", "x.tsv").code == 0
     assert cli("normalize", "sim/slide1.gpr", "--background", "subtract", "--method", "none", "-o", "y.tsv").code == 0
     with Path("sim/truth.tsv").open() as file:

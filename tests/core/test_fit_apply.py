@@ -64,7 +64,9 @@ def test_quantiles_equal_numpy_per_group(data, probabilities) -> None:
     values, labels = data
     found = fit(values, Segments.from_labels(labels), "quantiles", probabilities=probabilities).points
     for k, p in enumerate(probabilities):
-        np.testing.assert_allclose(found[:, :, k], each(values, labels, lambda x, p=p: np.quantile(x, p)), rtol=1e-12, atol=1e-9)
+        np.testing.assert_allclose(
+            found[:, :, k], each(values, labels, lambda x, p=p: np.quantile(x, p)), rtol=1e-12, atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("offset", [1.0, 1e3, 1e6, 1e9])
@@ -111,7 +113,9 @@ def test_a_group_inside_equals_the_group_alone(statistic: str) -> None:
         many = evaluate(fit(x, segments, statistic, covariate=z), z, segments)[0][inside]
         np.testing.assert_array_equal(one, many)
     else:
-        assert fit(x, segments, statistic).location[0, 2] == pytest.approx(fit(x[inside], alone, statistic).location[0, 0], rel=1e-15)
+        assert fit(x, segments, statistic).location[0, 2] == pytest.approx(
+            fit(x[inside], alone, statistic).location[0, 0], rel=1e-15
+        )
 
 
 @pytest.mark.parametrize("statistic", ["moments", "median", "mad", "quantiles"])
@@ -131,7 +135,9 @@ def test_equal_weights_equal_no_weights_and_weight_zero_is_absence(statistic: st
     x = RNG.normal(size=(1, 200))
     segments = Segments.from_labels(RNG.integers(0, 3, 200))
     plain = fit(x, segments, statistic)
-    np.testing.assert_allclose(fit(x, segments, statistic, weights=np.full(200, 3.0)).location, plain.location, rtol=1e-14)
+    np.testing.assert_allclose(
+        fit(x, segments, statistic, weights=np.full(200, 3.0)).location, plain.location, rtol=1e-14
+    )
     weights = np.where(RNG.random(200) < 0.3, 0.0, 2.0)
     zeroed, left_out = fit(x, segments, statistic, weights=weights), fit(x, segments, statistic, use=weights > 0)
     np.testing.assert_allclose(zeroed.location, left_out.location, rtol=1e-13)
@@ -145,7 +151,9 @@ def test_whole_number_weights_count_like_repeated_items() -> None:
         weighted = fit(x, Segments.single(60), statistic, weights=k.astype(float))
         repeated = fit(np.repeat(x, k), Segments.single(int(k.sum())), statistic)
         np.testing.assert_allclose(weighted.location, repeated.location, rtol=1e-13)
-    np.testing.assert_allclose(fit(x, Segments.single(60), "moments", weights=k).scale, [[np.std(np.repeat(x, k))]], rtol=1e-13)
+    np.testing.assert_allclose(
+        fit(x, Segments.single(60), "moments", weights=k).scale, [[np.std(np.repeat(x, k))]], rtol=1e-13
+    )
 
 
 def test_width_pools_with_its_item() -> None:

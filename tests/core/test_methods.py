@@ -35,7 +35,9 @@ def test_one_group_is_the_global_method(method: str) -> None:
 def test_permuting_items_permutes_the_result(method: str) -> None:
     order = RNG.permutation(M.size)
     one = normalize_within(M, SEGMENTS, method, covariate=A, minimum=0).values[0, order]
-    two = normalize_within(M[order], Segments.from_labels(LABELS[order]), method, covariate=A[order], minimum=0).values[0]
+    two = normalize_within(M[order], Segments.from_labels(LABELS[order]), method, covariate=A[order], minimum=0).values[
+        0
+    ]
     np.testing.assert_allclose(two, one, rtol=0, atol=1e-13)
 
 
@@ -56,14 +58,19 @@ def test_scaling_values_scales_the_result(method: str) -> None:
 
 def test_zscore_is_unchanged_by_scale_and_has_unit_deviation() -> None:
     done = run("zscore", minimum=0).values
-    np.testing.assert_allclose(run("zscore", minimum=0).values, normalize_within(5 * M + 2, SEGMENTS, "zscore", minimum=0).values, atol=1e-12)
+    np.testing.assert_allclose(
+        run("zscore", minimum=0).values, normalize_within(5 * M + 2, SEGMENTS, "zscore", minimum=0).values, atol=1e-12
+    )
     np.testing.assert_allclose(fit(done, SEGMENTS, "moments", ddof=1).scale, 1, rtol=1e-12)
 
 
 def test_mad_makes_spreads_equal_and_keeps_their_geometric_mean() -> None:
     x = np.concatenate([RNG.normal(0, s, 400) for s in (0.5, 1, 2)])
     segments = Segments.from_labels(np.repeat([0, 1, 2], 400))
-    before, after = fit(x, segments, "mad").scale, fit(normalize_within(x, segments, "mad").values, segments, "mad").scale
+    before, after = (
+        fit(x, segments, "mad").scale,
+        fit(normalize_within(x, segments, "mad").values, segments, "mad").scale,
+    )
     np.testing.assert_allclose(after, np.exp(np.log(before).mean()), rtol=1e-12)
 
 
@@ -156,7 +163,9 @@ def test_axis_one_is_the_transpose_of_axis_zero() -> None:
 def test_crossed_groups_in_one_call() -> None:
     x = RNG.normal(size=12)
     tip, plate = np.tile([0, 1], 6), np.repeat([0, 1], 6)
-    np.testing.assert_array_equal(normalize_groups(x, [tip, plate], "mean"), normalize_groups(x, tip * 10 + plate, "mean"))
+    np.testing.assert_array_equal(
+        normalize_groups(x, [tip, plate], "mean"), normalize_groups(x, tip * 10 + plate, "mean")
+    )
 
 
 def test_groups_too_small_for_loess_are_told() -> None:

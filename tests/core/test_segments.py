@@ -54,7 +54,9 @@ def test_crossed_labels_equal_labels_of_pairs(pairs: list[tuple[int, str]]) -> N
     crossed = Segments.from_labels(first, second)
     expected = {(a, b or NONE_LABEL) for a, b in pairs}
     assert set(crossed.labels) == expected
-    assert all(crossed.labels[c] == (a, b or NONE_LABEL) for c, (a, b) in zip(crossed.codes.tolist(), pairs, strict=True))
+    assert all(
+        crossed.labels[c] == (a, b or NONE_LABEL) for c, (a, b) in zip(crossed.codes.tolist(), pairs, strict=True)
+    )
 
 
 @pytest.mark.parametrize(

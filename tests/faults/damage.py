@@ -65,7 +65,9 @@ def _quoted(cell: str) -> str:
 
 
 @lru_cache(maxsize=32)
-def _simulated(n: int, blocks: tuple[int, int], spots: tuple[int, int], options: tuple[tuple[str, Any], ...]) -> Simulated:
+def _simulated(
+    n: int, blocks: tuple[int, int], spots: tuple[int, int], options: tuple[tuple[str, Any], ...]
+) -> Simulated:
     return simulate(n, blocks, spots, **dict(options))
 
 
@@ -88,7 +90,9 @@ def with_cells(given: Sheet, title: str, rows: Iterable[int], value: str | Calla
     """Other content in some cells of a column."""
     at, chosen = given.at(title), set(rows)
     new = value if callable(value) else lambda _: value
-    return replace(given, rows=[[*r[:at], new(r[at]), *r[at + 1 :]] if k in chosen else r for k, r in enumerate(given.rows)])
+    return replace(
+        given, rows=[[*r[:at], new(r[at]), *r[at + 1 :]] if k in chosen else r for k, r in enumerate(given.rows)]
+    )
 
 
 def with_records(given: Sheet, **records: str) -> Sheet:
@@ -193,7 +197,13 @@ def gal_of(given: Sheet, path: Path, ids: dict[int, str] | None = None, blocks: 
     rows = [f"{r[given.at('Block')]}\t{r[given.at('Row')]}\t{r[given.at('Column')]}\t" for r in given.rows]
     named = [(ids or {}).get(k, r[given.at("ID")]) for k, r in enumerate(given.rows)]
     records = ['"Type=GenePix ArrayList V1.0"', *(blocks.splitlines() if blocks else [])]
-    lines = ["ATF\t1.0", f"{len(records)}\t4", *records, "Block\tRow\tColumn\tID", *(r + i for r, i in zip(rows, named, strict=True))]
+    lines = [
+        "ATF\t1.0",
+        f"{len(records)}\t4",
+        *records,
+        "Block\tRow\tColumn\tID",
+        *(r + i for r, i in zip(rows, named, strict=True)),
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -30,7 +30,9 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     return Cli(capsys, tmp_path)
 
 
-def normalized(cli: Cli, *inputs: Path | str, options: Sequence[str] = (), code: int = 0) -> tuple[dict[str, list[str]], str]:
+def normalized(
+    cli: Cli, *inputs: Path | str, options: Sequence[str] = (), code: int = 0
+) -> tuple[dict[str, list[str]], str]:
     """Columns of the table, and what was said."""
     out = Path("made.tsv")
     ran = cli("normalize", *inputs, *options, "-v", "--force", "-o", out)
@@ -269,7 +271,9 @@ def test_09_error_cells_are_missing_values_and_counted(cli: Cli) -> None:
 
 def test_09_text_where_a_number_belongs_is_an_error_with_its_line(cli: Cli) -> None:
     damage.with_cells(sheet(), "F532 Mean", [7], "bright").write(Path("a.gpr"))
-    line = sheet().text().split("\r\n").index(next(t for t in sheet().text().split("\r\n") if t.startswith('"Block"'))) + 9
+    line = (
+        sheet().text().split("\r\n").index(next(t for t in sheet().text().split("\r\n") if t.startswith('"Block"'))) + 9
+    )
     refused(cli, "a.gpr", code=3, says=[f"a.gpr:{line}", "'bright'", "F532 Mean"])
 
 
@@ -319,7 +323,12 @@ def test_13_a_missing_block_leaves_the_others_as_they_are(cli: Cli) -> None:
     found, _ = normalized(cli, "b.gpr", options=OFFSET)
     assert found["M.b"] == [full["M.a"][k] for k in kept]
     layout = sidecar(Path("made.tsv"))["layout"]
-    assert (layout["blocks"], layout["grid_rows"], layout["grid_columns"], layout["complete"]) == ([1, 2, 4], 2, 2, False)
+    assert (layout["blocks"], layout["grid_rows"], layout["grid_columns"], layout["complete"]) == (
+        [1, 2, 4],
+        2,
+        2,
+        False,
+    )
     both, said = normalized(cli, "a.gpr", "b.gpr", options=OFFSET)
     assert [k for k in range(SPOTS) if both["M.b"][k] == ""] == sheet().where(Block=3)
     assert both["M.a"] == full["M.a"]
@@ -511,7 +520,9 @@ def test_28_data_that_genepix_normalized_already_are_a_doubt_worth_a_warning(cli
     assert found == table(plain(cli, sheet()))
 
 
-@pytest.mark.parametrize("background", ["auto", "none", "subtract", "half", "minimum", "movingmin", "edwards", "normexp"])
+@pytest.mark.parametrize(
+    "background", ["auto", "none", "subtract", "half", "minimum", "movingmin", "edwards", "normexp"]
+)
 def test_29_an_array_without_a_single_value_fails_and_the_others_are_written(cli: Cli, background: str) -> None:
     nothing = damage.with_cells(sheet(1), "F635 Mean", range(SPOTS), "Error")
     nothing.write(Path("dead.gpr"))

@@ -61,7 +61,12 @@ SETS = {
             ),
         ),
         LimmaSet("geworkbench_ras7_cut", ("geworkbench/21162_ras7-4000markers.gpr.gz",), print_tips=False),
-        LimmaSet("pepdat", tuple(f"bioc_pepDat/{f}.gpr.gz" for f in ("f1_1", "f1_2", "f4_2")), {"foreground": "median"}, channels=1),
+        LimmaSet(
+            "pepdat",
+            tuple(f"bioc_pepDat/{f}.gpr.gz" for f in ("f1_1", "f1_2", "f4_2")),
+            {"foreground": "median"},
+            channels=1,
+        ),
     )
 }
 

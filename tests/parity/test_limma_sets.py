@@ -86,7 +86,9 @@ def test_raw_intensities_are_limmas(one: LimmaSet, arrays: gn.ArraySet, shared: 
 def test_background(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray, method: str) -> None:
     table = golden(shared, one, "bc")
     name, _, kind = method.partition("_")
-    corrected = quiet(gn.background_correct, arrays, name, offset=50.0 if name == "normexp" else 0.0, normexp_method=kind or "saddle")
+    corrected = quiet(
+        gn.background_correct, arrays, name, offset=50.0 if name == "normexp" else 0.0, normexp_method=kind or "saddle"
+    )
     tolerance = MLE_M if kind else AFTER_NORMEXP if name == "normexp" else EXACT
     compared = 0
     for j in range(len(arrays)):
@@ -105,7 +107,9 @@ def test_background(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.
 
 
 @pytest.mark.parametrize(("one", "method", "weighted"), WITHIN, indirect=["one"])
-def test_within(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray, method: str, weighted: bool) -> None:
+def test_within(
+    one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray, method: str, weighted: bool
+) -> None:
     table = golden(shared, one, "within")
     by, name = ("print-tip", "loess") if method == "printtiploess" else ("array", method)
     options = {"preset": "limma", "by": by, "method": name}
@@ -139,5 +143,7 @@ def test_area_weights_are_those_of_wtarea(one: LimmaSet, arrays: gn.ArraySet, sh
 
 
 @pytest.mark.parametrize("one", [label for label in ALL if not SETS[label].area_weights], indirect=True)
-def test_flagged_spots_are_limmas_weight_zero(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray) -> None:
+def test_flagged_spots_are_limmas_weight_zero(
+    one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray
+) -> None:
     np.testing.assert_array_equal(arrays.flagged, weights_of(one, arrays, shared, order) == 0)

@@ -57,7 +57,9 @@ def test_an_array_is_called_like_its_file_without_suffixes(file: str, name: str)
     assert stem(file) == name
 
 
-@given(st.lists(st.tuples(st.sampled_from(["p", "q"]), st.sampled_from(["a", "b", "p/a", "a (2)", "p/a (2)"])), max_size=8))
+@given(
+    st.lists(st.tuples(st.sampled_from(["p", "q"]), st.sampled_from(["a", "b", "p/a", "a (2)", "p/a (2)"])), max_size=8)
+)
 def test_names_are_never_equal_and_single_ones_never_changed(given_names: list[tuple[str, str]]) -> None:
     files = [InputFile(f"/{folder}/{k}.gpr", name) for k, (folder, name) in enumerate(given_names)]
     names = unique_names(files)
@@ -79,7 +81,11 @@ def test_targets_know_their_files_names_and_columns() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_targets_of_every_separator_encoding_and_line_end(separator: str, encoding: str) -> None:
     for end in ("\n", "\r\n", "\r"):
-        found = targets(end.join([separator.join(row) for row in (("FileName", "Name"), ("a.gpr", "Müller"), ("b.gpr", '"q, r"'))]) + end, encoding)
+        found = targets(
+            end.join([separator.join(row) for row in (("FileName", "Name"), ("a.gpr", "Müller"), ("b.gpr", '"q, r"'))])
+            + end,
+            encoding,
+        )
         assert [(f.path, f.name) for f in found] == [("a.gpr", "Müller"), ("b.gpr", "q, r")]
 
 
@@ -109,7 +115,16 @@ def test_damaged_targets_are_format_errors(text: str, says: str) -> None:
         targets(text)
 
 
-@pytest.mark.parametrize("head", [b"FileName\tName\n", b'"FileName","Name"\n', b"\xef\xbb\xbfFileName\n", b"Slide;FileName\n", b"FileNameCy3\tFileNameCy5\n"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"FileName\tName\n",
+        b'"FileName","Name"\n',
+        b"\xef\xbb\xbfFileName\n",
+        b"Slide;FileName\n",
+        b"FileNameCy3\tFileNameCy5\n",
+    ],
+)
 def test_a_targets_table_is_known_by_its_titles(head: bytes) -> None:
     assert is_targets(head)
 

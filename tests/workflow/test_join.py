@@ -13,7 +13,7 @@ from gridnorm.workflow.join import join_results
 from gridnorm.workflow.one import ArrayResult
 from gridnorm.workflow.output import run_plan
 from gridnorm.workflow.plan import make_plan
-from gridnorm.workflow.settings import Settings, make_settings
+from gridnorm.workflow.settings import make_settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 import damage
@@ -56,7 +56,10 @@ def test_every_row_of_every_file_is_in_the_table_exactly_once() -> None:
     assert len(set(keys)) == len(keys) == table.rows
     assert keys == sorted(keys)
     for k, part in enumerate(parts):
-        have = {(int(b), int(r), int(c), i.encode()) for b, r, c, i in zip(*(part.cells(t) for t in ("Block", "Row", "Column", "ID")), strict=True)}
+        have = {
+            (int(b), int(r), int(c), i.encode())
+            for b, r, c, i in zip(*(part.cells(t) for t in ("Block", "Row", "Column", "ID")), strict=True)
+        }
         present = [key for key, value in zip(keys, table.numbers[f"M.{k}"].tolist(), strict=True) if value == value]
         assert set(present) == have and len(present) == len(part.rows)
     assert sum("spots of the table are not in this file" in text for text in table.warnings) == 3
@@ -68,12 +71,18 @@ def test_another_print_run_is_refused_above_5_percent_of_other_ids(share: float,
     if refused:
         assert [f.file for f in failures] == ["1.gpr"]
         said = str(failures[0].error)
-        assert "another print run" in said and "Block 1 Row 1 Column 3: 'Q00003' instead of 'P000003'" in said.replace("Q000003", "Q00003")
+        assert "another print run" in said and "Block 1 Row 1 Column 3: 'Q00003' instead of 'P000003'" in said.replace(
+            "Q000003", "Q00003"
+        )
         assert list(table.numbers) == ["M.0", "A.0"]
     else:
         count = round(share * SPOTS)
         assert table.rows == SPOTS + count
-        assert np.count_nonzero(np.isnan(table.numbers["M.0"])) == np.count_nonzero(np.isnan(table.numbers["M.1"])) == count
+        assert (
+            np.count_nonzero(np.isnan(table.numbers["M.0"]))
+            == np.count_nonzero(np.isnan(table.numbers["M.1"]))
+            == count
+        )
 
 
 def test_align_id_keeps_the_common_ids_and_union_all() -> None:
@@ -111,7 +120,10 @@ def test_python_returns_the_rows_of_the_table() -> None:
 
 
 def test_a_raw_set_has_the_rows_of_all_files_too() -> None:
-    paths = [str(given.write(Path(f"{k}.gpr"))) for k, given in enumerate((damage.without(sheet(0), [0]), damage.without(sheet(1), [1])))]
+    paths = [
+        str(given.write(Path(f"{k}.gpr")))
+        for k, given in enumerate((damage.without(sheet(0), [0]), damage.without(sheet(1), [1])))
+    ]
     with pytest.warns(gn.GridnormWarning):
         arrays = gn.read(paths)
     assert arrays.n_spots == SPOTS

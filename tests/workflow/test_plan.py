@@ -61,7 +61,9 @@ def test_found_files_that_are_no_arrays_are_skipped_and_damaged_arrays_are_failu
 def test_a_missing_file_of_a_targets_table_names_the_row() -> None:
     Path("t.txt").write_text("FileName\tDose\na.gpr\t1\nnone.gpr\t2\nb.gpr\t3\n")
     plan = make_plan(["t.txt"], Settings())
-    assert [str(f.error) for f in plan.failures] == ["none.gpr: the file cannot be read; found No such file or directory. Named in t.txt:3"]
+    assert [str(f.error) for f in plan.failures] == [
+        "none.gpr: the file cannot be read; found No such file or directory. Named in t.txt:3"
+    ]
     assert plan.targets == {"FileName": ["a.gpr", "b.gpr"], "Dose": ["1", "3"]}
 
 

@@ -34,7 +34,10 @@ def test_tasks_results_and_failures_cross_processes_whole() -> None:
     for task in plan.tasks:
         sent = pickle.loads(pickle.dumps((task, plan.settings, plan.reference)))
         assert sent[0] == task and sent[1] == plan.settings
-        here, there = normalize_array(task, plan.settings, plan.reference), pickle.loads(pickle.dumps(normalize_array(*sent)))
+        here, there = (
+            normalize_array(task, plan.settings, plan.reference),
+            pickle.loads(pickle.dumps(normalize_array(*sent))),
+        )
         if isinstance(here, Failure):
             assert str(there.error) == str(here.error) and "cut.gpr:" in str(here.error)
         else:
@@ -50,7 +53,10 @@ def test_a_pool_of_processes_gives_the_same_bits() -> None:
     normalize_to(inputs, Settings(), Request(output="here.tsv"))
     assert outcome.exit_code == 1
     assert Path("pool.tsv").read_bytes() == Path("here.tsv").read_bytes()
-    assert Path("pool.tsv.gridnorm.json").read_text().replace("pool.tsv", "here.tsv") == Path("here.tsv.gridnorm.json").read_text()
+    assert (
+        Path("pool.tsv.gridnorm.json").read_text().replace("pool.tsv", "here.tsv")
+        == Path("here.tsv.gridnorm.json").read_text()
+    )
     np.testing.assert_array_equal(again.M, gn.normalize(["a.gpr", "b.gpr"], background="half").M)
 
 
@@ -60,7 +66,15 @@ def test_threads_may_run_the_arrays_too() -> None:
     np.testing.assert_array_equal(threaded.M, gn.normalize(["a.gpr", "b.gpr", "c.gpr"], background="half").M)
 
 
-@pytest.mark.parametrize("options", [{}, {"preset": "limma"}, {"background": "movingmin", "method": "mad"}, {"background": "edwards", "by": "plate,Dia."}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"preset": "limma"},
+        {"background": "movingmin", "method": "mad"},
+        {"background": "edwards", "by": "plate,Dia."},
+    ],
+)
 def test_an_array_has_the_same_bits_whatever_else_is_in_the_run(options: dict[str, object]) -> None:
     def of(paths: list[str]) -> dict[str, np.ndarray]:
         plan = make_plan(paths, make_settings(options))
@@ -75,7 +89,11 @@ def test_an_array_has_the_same_bits_whatever_else_is_in_the_run(options: dict[st
 @pytest.mark.filterwarnings("ignore::gridnorm.errors.GridnormWarning")
 def test_reading_then_normalizing_is_normalizing_files() -> None:
     arrays = gn.read(["a.gpr", "b.gpr"])
-    for options in ({"background": "half"}, {"background": "subtract", "by": "Block,Row", "method": "median"}, {"preset": "limma", "flags": "drop"}):
+    for options in (
+        {"background": "half"},
+        {"background": "subtract", "by": "Block,Row", "method": "median"},
+        {"preset": "limma", "flags": "drop"},
+    ):
         one, two = gn.normalize(arrays, **options), gn.normalize(["a.gpr", "b.gpr"], **options)
         np.testing.assert_array_equal(one.M, two.M)
         np.testing.assert_array_equal(one.A, two.A)

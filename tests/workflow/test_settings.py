@@ -45,8 +45,24 @@ def test_automatic_values_follow_the_background() -> None:
 
 
 def test_text_of_the_command_line_and_values_of_python_mean_the_same() -> None:
-    text = {"span": "0.5", "iterations": "2", "offset": "7", "min_group": "3", "channels": "635, 532", "keep": "a,b", "columns": "R=x,G=y z"}
-    values = {"span": 0.5, "iterations": 2, "offset": 7, "min_group": 3, "channels": ("635", 532), "keep": ["a", "b"], "columns": {"R": "x", "G": "y z"}}
+    text = {
+        "span": "0.5",
+        "iterations": "2",
+        "offset": "7",
+        "min_group": "3",
+        "channels": "635, 532",
+        "keep": "a,b",
+        "columns": "R=x,G=y z",
+    }
+    values = {
+        "span": 0.5,
+        "iterations": 2,
+        "offset": 7,
+        "min_group": 3,
+        "channels": ("635", 532),
+        "keep": ["a", "b"],
+        "columns": {"R": "x", "G": "y z"},
+    }
     assert make_settings(text) == make_settings(values)
 
 

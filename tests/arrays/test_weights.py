@@ -1,0 +1,114 @@
+"""Flags and weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gridnorm as gn
+from gridnorm.arrays.raw import RawArray
+from gridnorm.arrays.weights import FLAG_POLICIES, SATURATED, flagged, parse_area, spot_weights, use_of, weight_columns
+from gridnorm.errors import FormatError, OptionError
+
+FLAGS = np.array([0, -50, -75, -100, 100, 0])
+
+
+@pytest.fixture
+def raw() -> RawArray:
+    made = gn.simulate(1, (1, 2), (4, 5), seed=1).raw(0)
+    area = np.arange(40.0)
+    return replace(
+        made,
+        spots=made.spots
+        | {
+            "F Pixels": area,
+            "Trust": np.linspace(0, 1, 40),
+            "F635 % Sat.": np.full(40, 25.0),
+            "Word": np.full(40, b"x"),
+        },
+    )
+
+
+def test_only_negative_flags_are_flags() -> None:
+    assert flagged(FLAGS, 6).tolist() == [False, True, True, True, False, False]
+    assert flagged(None, 3).tolist() == [False] * 3
+
+
+@pytest.mark.parametrize("policy", FLAG_POLICIES)
+@given(
+    flags=st.lists(st.sampled_from([0, -50, 100]), min_size=1, max_size=30),
+    weights=st.one_of(st.none(), st.lists(st.floats(0, 10) | st.just(float("nan")), min_size=30, max_size=30)),
+)
+def test_what_every_policy_promises(policy: str, flags: list[int], weights: list[float] | None) -> None:
+    codes = np.array(flags)
+    n, marked = codes.size, codes < 0
+    w = None if weights is None else np.array(weights[:n])
+    before = None if w is None else w.copy()
+    found = use_of(codes, n, policy, w)
+    base = np.ones(n) if w is None else np.nan_to_num(w)
+    np.testing.assert_array_equal(found.dropped, marked if policy == "drop" else np.zeros(n, bool))
+    np.testing.assert_array_equal(found.use, ~marked if policy in ("exclude", "drop") else np.ones(n, bool))
+    np.testing.assert_array_equal(found.reported, base if policy == "ignore" else np.where(marked, 0.0, base))
+    assert (found.weights is None) == (w is None and not (policy == "downweight" and marked.any()))
+    assert found.weights is None or not np.isnan(found.weights).any()
+    if w is not None:
+        np.testing.assert_array_equal(w, before)  # what was given is not changed
+
+
+def test_negative_weights_and_unknown_policies_are_usage_errors() -> None:
+    with pytest.raises(OptionError, match="negative"):
+        use_of(None, 2, "ignore", np.array([1.0, -0.5]))
+    with pytest.raises(OptionError, match="flag policy"):
+        use_of(None, 2, "keep")
+
+
+@given(st.floats(1, 100), st.floats(0, 300))
+def test_area_rises_to_1_and_falls_at_the_same_slope(low: float, extra: float) -> None:
+    high = low + extra
+    assert parse_area(f"area:{low!r},{high!r}") == (low, high)
+    made = gn.simulate(1, (1, 1), (2, 3), seed=1).raw(0)
+    area = np.array([0.0, low / 2, low, high, high + low / 2, high + 2 * low])
+    found = spot_weights(f"area:{low!r},{high!r}", replace(made, spots=made.spots | {"area": area}))
+    np.testing.assert_allclose(found, [0, 0.5, 1, 1, 0.5, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "spec", ["area:", "area:x", "area:0", "area:-1,2", "area:2,1", "area:1,2,3", "area:nan", "area:1,inf"]
+)
+def test_malformed_areas_are_usage_errors(spec: str) -> None:
+    with pytest.raises(OptionError, match="malformed spot area"):
+        parse_area(spec)
+
+
+def test_weights_come_from_a_column_of_numbers(raw: RawArray) -> None:
+    assert spot_weights("none", raw) is None
+    np.testing.assert_array_equal(spot_weights("trust", raw), raw.spots["Trust"])
+    with pytest.raises(FormatError, match="is text"):
+        spot_weights("Word", raw)
+    with pytest.raises(FormatError, match="negative weights"):
+        spot_weights("Trust", replace(raw, spots={"Trust": -raw.spots["Trust"]}))
+    with pytest.raises(OptionError, match="names no column"):
+        spot_weights("Trusty", raw)
+    with pytest.raises(FormatError, match="no spot area"):
+        spot_weights("area:1,2", replace(raw, spots={}))
+
+
+def test_saturation_takes_the_worst_channel_and_full_scale_counts_nothing(raw: RawArray) -> None:
+    bright = raw.foreground.copy()
+    bright[1, 3] = SATURATED
+    found = spot_weights("saturation", replace(raw, foreground=bright))
+    assert found is not None
+    assert found[3] == 0
+    np.testing.assert_allclose(np.delete(found, 3), 0.75)
+
+
+def test_columns_to_read_are_known_from_the_titles() -> None:
+    titles = ("Block", "F635 % Sat.", "F Pixels", "area", "Trust")
+    assert weight_columns("none", titles) == ()
+    assert weight_columns("saturation", titles) == ("F635 % Sat.",)
+    assert weight_columns("area:1,2", titles) == ("area",)
+    assert weight_columns("trust", titles) == ("Trust",)
