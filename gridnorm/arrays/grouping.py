@@ -14,6 +14,7 @@ from gridnorm.core.segments import Segments
 from gridnorm.errors import LayoutError, OptionError
 
 WELLS = 384  # a microtitre plate of 16 × 24 wells
+SHOWN_TITLES = 12  # of a file, in a message
 WINDOW_SPOTS = 150  # spots a print-order window holds at least
 
 
@@ -85,9 +86,14 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "--by"
 
     groupings = list(GROUPINGS) if option == "--by" else []
     near = difflib.get_close_matches(word, [*groupings, *titles], n=1, cutoff=0.6)
-    hint = f"Did you mean {near[0]!r}?" if near else "Spot columns here: " + (", ".join(titles) or "none")
+    hint = f"Did you mean {near[0]!r}?" if near else "Spot columns here: " + (_listed(titles) or "none")
     expected = ", ".join([*groupings, "or a spot column"]) if groupings else "a spot column"
     raise OptionError(f"{option} names no column", file=file or None, found=repr(word), expected=expected, hint=hint)
+
+
+def _listed(titles: list[str]) -> str:
+    more = len(titles) - SHOWN_TITLES
+    return ", ".join(titles[:SHOWN_TITLES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _print_tip(spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str) -> NDArray[Any]:

@@ -119,13 +119,10 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
             raise FormatError(
                 "no spot area for --weights area", file=raw.name, expected="a column " + " or ".join(AREA_COLUMNS)
             )
-        area = raw.spots[names[0]].astype(np.float64)
+        area = _numbers(raw, names[0])
         return np.clip(np.where(area <= high, np.minimum(area / low, 1.0), 1.0 - (area - high) / low), 0.0, None)
     name = find_column(spec, raw.spots, raw.name, "--weights")
-    column = raw.spots[name]
-    if column.dtype.kind not in "fiu":
-        raise FormatError(f"the weights column {name!r} is text", file=raw.name, expected="numbers of 0 or more")
-    weights = column.astype(np.float64)
+    weights = _numbers(raw, name)
     if (weights < 0).any():
         raise FormatError(
             f"negative weights in column {name!r}", file=raw.name, found=f"{np.nanmin(weights):g}", expected="0 or more"
@@ -150,6 +147,13 @@ def weights_per_array(weights: FloatArray | None, n_spots: int, n_arrays: int) -
         return [np.ascontiguousarray(column) for column in given.T]
     expected = f"({n_spots},) or ({n_spots}, {n_arrays})"
     raise OptionError("weights do not fit the arrays", found=f"shape {given.shape}", expected=expected)
+
+
+def _numbers(raw: RawArray, name: str) -> FloatArray:
+    column = raw.spots[name]
+    if column.dtype.kind not in "fiu":
+        raise FormatError(f"the weights column {name!r} is text", file=raw.name, expected="numbers of 0 or more")
+    return column.astype(np.float64)
 
 
 def parse_area(spec: str) -> tuple[float, float]:

@@ -103,13 +103,16 @@ def _draw(path: str, by: str) -> Callable[[Sequence[Any]], bytes]:
 def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
     import json
 
-    from gridnorm.workflow.output import check_request
+    from gridnorm.workflow.output import Outcome, check_request, refuse_wrong_option
     from gridnorm.workflow.plan import describe, make_plan
 
     target, _ = check_request(inputs, settings, request)
     plan = make_plan(inputs, settings, compare=not target.folder)
     click.echo(json.dumps({**describe(plan), "output": target.path}, indent=1, ensure_ascii=False))
-    return 0 if plan.tasks and not plan.failures else 1 if plan.tasks else 3
+    if not plan.tasks:
+        refuse_wrong_option(plan.failures)
+    say(f"failed: {failure.error}" for failure in plan.failures)
+    return 0 if plan.tasks and not plan.failures else 1 if plan.tasks else Outcome(failures=list(plan.failures)).exit_code
 
 
 def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -> None:

@@ -126,10 +126,8 @@ def read_targets(path: str) -> list[InputFile]:
         ) from None
     for number, row in enumerate(rows, 1):
         if any("\n" in cell for cell in row):
-            hint = "Is a quote missing?"
-            raise FormatError(
-                "a cell goes on in the next line", file=text.name, line=number, expected="one line an array", hint=hint
-            )
+            what = "a cell goes on in the next line"
+            raise FormatError(what, text.name, number, expected="one line an array", hint="Is a quote missing?")
     titles = [cell.strip() for cell in rows[0]]
     if FILE_COLUMN not in titles:
         hint = (

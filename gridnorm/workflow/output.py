@@ -117,7 +117,8 @@ def normalize_to(
     """
     started = time.perf_counter()
     target, precision = check_request(inputs, settings, request)
-    sweep(target.path if target.folder else os.path.dirname(target.path) or os.curdir)
+    if target.path != "-":
+        sweep(target.path if target.folder else os.path.dirname(target.path) or os.curdir)
     plan = make_plan(inputs, settings, compare=not target.folder)
     _keep_inputs([*inputs, *(task.path for task in plan.tasks)], settings, target, request)
     outcome = Outcome(failures=list(plan.failures), skipped=list(plan.skipped), warnings=list(plan.warnings))
@@ -128,10 +129,15 @@ def normalize_to(
     else:
         _write_table(plan, outcome, target, request, precision, extra, map)
     outcome.timings["total"] = time.perf_counter() - started
-    errors = [failure.error for failure in outcome.failures]
-    if errors and not outcome.results and all(isinstance(error, OptionError) for error in errors):
-        raise errors[0]  # not the files are wrong but what was asked of them
+    if not outcome.results:
+        refuse_wrong_option(outcome.failures)
     return outcome
+
+
+def refuse_wrong_option(failures: Sequence[Failure]) -> None:
+    """Where an option fits no file at all, not the files are wrong but what was asked of them: said once, not per file."""
+    if failures and all(isinstance(failure.error, OptionError) for failure in failures):
+        raise failures[0].error
 
 
 def check_request(inputs: Sequence[str], settings: Settings, request: Request) -> tuple[Target, Precision]:

@@ -93,6 +93,8 @@ def test_weights_come_from_a_column_of_numbers(raw: RawArray) -> None:
         spot_weights("Trust", replace(raw, spots={"Trust": -raw.spots["Trust"]}))
     with pytest.raises(OptionError, match="names no column"):
         spot_weights("Trusty", raw)
+    with pytest.raises(FormatError, match="'F Pixels' is text"):
+        spot_weights("area:1,2", replace(raw, spots={"F Pixels": raw.spots["Word"]}))
     with pytest.raises(FormatError, match="no spot area"):
         spot_weights("area:1,2", replace(raw, spots={}))
 

@@ -406,7 +406,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(cli: Cli, monkeypatch: pyt
     ran = cli("normalize", "a.gpr", "bad.gpr", "--dry-run")
     assert ran.code == 1
     assert json.loads(ran.out)["failed"][0]["file"] == "bad.gpr"
+    assert ran.err.startswith("failed: bad.gpr: ")
     assert cli("normalize", "bad.gpr", "--dry-run").code == 3
+    assert cli("normalize", "a.gpr", "--keep", "nothing", "--dry-run").code == 2
     assert files() == before
 
 

@@ -253,3 +253,11 @@ def test_curves_are_linear_between_knots_and_held_at_the_ends() -> None:
     at = evaluate(found, np.full(200, middle), segments)[0, 0]
     assert at == pytest.approx(0.5 * (found.curve.y[3] + found.curve.y[4]), rel=1e-13)
     assert np.isnan(evaluate(found, np.full(200, np.nan), segments)).all()
+
+
+def test_a_curve_of_one_knot_is_a_constant_except_where_the_covariate_is_missing() -> None:
+    x = np.full(20, 3.0)
+    found = fit(np.arange(20.0), Segments.single(20), "lowess", covariate=x)
+    assert found.curve.x.size == 1
+    at = evaluate(found, np.r_[np.full(10, 7.0), np.full(10, np.nan)], Segments.single(20))[0]
+    np.testing.assert_array_equal(at, np.r_[np.full(10, found.curve.y[0]), np.full(10, np.nan)])

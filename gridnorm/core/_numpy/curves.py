@@ -86,7 +86,8 @@ def interpolate(knots: Knots, covariate: Floats, segments: Segments) -> Floats:
 
 
 def _between(x: Floats, knot_x: Floats, knot_y: Floats) -> Floats:
-    y = np.interp(x, knot_x, knot_y)
+    # Of a single knot np.interp makes a constant, whatever x is.
+    y = np.where(np.isnan(x), np.nan, knot_y[0]) if knot_x.size == 1 else np.interp(x, knot_x, knot_y)
     if np.isnan(knot_y).any():
         # A NaN knot spoils the stretches beside it, not the finite knots themselves.
         at = np.minimum(np.searchsorted(knot_x, x), knot_x.size - 1)
