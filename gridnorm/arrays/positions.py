@@ -18,6 +18,7 @@ FloatArray = NDArray[np.float64]
 
 Steps = tuple[IntArray, FloatArray, FloatArray]  # lines, distances, gaps
 
+FARTHEST = 1e9
 TOLERANCE = 0.25  # of the width of a block: origins closer than this, in a chain, stand in one line
 PAD_GAP = 3.0  # a gap this many times the narrowest one sets pads apart
 SAME_PITCH = 0.1  # relative difference below which blocks stand as far apart across as down
@@ -72,7 +73,8 @@ def block_origins(
     -------
     None where a block has no centres, or where the distance of spots cannot be had.
     """
-    known = np.isfinite(x) & np.isfinite(y)
+    # Micrometres: what lies farther out than a kilometre is no position.
+    known = (np.abs(x) < FARTHEST) & (np.abs(y) < FARTHEST)
     if not known.all():
         index, row, column, x, y = index[known], row[known], column[known], x[known], y[known]
     if index.size == 0 or np.bincount(index, minlength=n_blocks).min() == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +191,9 @@ def _check(n_arrays: int, parameters: dict[str, Any]) -> None:
     for name, value in counts.items():
         if value < 1:
             raise OptionError(f"{name} must be 1 or more", found=str(value))
+    for name, value in parameters.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise OptionError(f"{name} must be a finite number", found=str(value))
     for name in ("changed", "outliers", "flagged"):
         if not 0.0 <= parameters[name] <= 1.0:
             raise OptionError(f"{name} is a share", found=str(parameters[name]), expected="0 to 1")

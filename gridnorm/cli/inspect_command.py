@@ -38,8 +38,9 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
     errors = [record for record in found["inputs"] if record["status"] == "error"]
     if as_json:
         say(f"failed: {record['error']}" for record in errors)
-    if errors:
-        return NOT_READ if len(errors) == len(found["inputs"]) else 1
+    read = [record for record in found["inputs"] if record["status"] == "ok"]
+    if errors or not read:
+        return 1 if read else NOT_READ
     return CHECK_FAILED if broken else 0
 
 
@@ -47,6 +48,8 @@ def _lines(record: dict[str, Any]) -> list[str]:
     """One file for people."""
     if record["status"] == "error":
         return [record["file"], f"  cannot be read: {record['error']}"]
+    if record["status"] == "skipped":
+        return [record["file"], f"  skipped: {record['reason']}"]
     lines = [record["file"], f"  format     {' '.join(filter(None, (record['format'], record['version'])))}"]
     for channel in record["channels"]:
         nm = f" ({channel['wavelength']} nm)" if channel["wavelength"] else ""

@@ -112,7 +112,9 @@ def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
     if not plan.tasks:
         refuse_wrong_option(plan.failures)
     say(f"failed: {failure.error}" for failure in plan.failures)
-    return 0 if plan.tasks and not plan.failures else 1 if plan.tasks else Outcome(failures=list(plan.failures)).exit_code
+    if not plan.tasks:
+        return Outcome(failures=list(plan.failures)).exit_code
+    return 1 if plan.failures else 0
 
 
 def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -> None:

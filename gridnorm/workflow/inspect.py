@@ -42,7 +42,8 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     -------
     dict
         ``{"schema": 1, "inputs": [...]}``; per file ``file status format version channels spots blocks layout flags
-        groups quality explained warnings``. A file that cannot be read has ``status`` ``"error"`` and ``error``.
+        groups quality explained warnings``. A file that cannot be read has ``status`` ``"error"`` and ``error``, one
+        that was found in a folder or glob and is no array ``"skipped"`` and ``reason``.
 
     Raises
     ------
@@ -59,8 +60,18 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     settings = make_settings(options)
     files: list[InputFile] = []
     for given in expand(listed):
-        files.extend(read_targets(given.path) if _is_targets(given) else [given])
-    return {"schema": SCHEMA_VERSION, "inputs": [_inspected(given, settings) for given in files]}
+        files.extend(read_targets(given.path) if given.named and _is_targets(given) else [given])
+    records: list[dict[str, Any]] = []
+    wrong: list[OptionError] = []
+    for given in files:
+        try:
+            records.append(_inspected(given, settings))
+        except GridnormError as error:
+            wrong += [error] if isinstance(error, OptionError) else []
+            records.append({"file": given.file, "status": "error", "error": str(error), "exit_code": error.exit_code})
+    if wrong and len(wrong) == len(records):
+        raise wrong[0]  # an option that fits no file at all is what is wrong
+    return {"schema": SCHEMA_VERSION, "inputs": records}
 
 
 def _is_targets(given: InputFile) -> bool:
@@ -71,21 +82,22 @@ def _is_targets(given: InputFile) -> bool:
 
 
 def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
+    from gridnorm.io import gal
+
     try:
         head = load_head(given.path)
-        from gridnorm.io import gal
-
         if gal.sniff(head.data):
             return _gal_record(given, settings)
-        known = io.read_head(head, settings.columns)
-        options = read_options(settings, known.columns, given.file, keys_only=False)
-        raw = prepared(io.read_text(load(given.path), known.format, options), settings)
-        layout, warnings = layout_of(raw, settings)
-        return _record(raw.with_warnings(*warnings), layout, settings)
-    except GridnormError as error:
-        if isinstance(error, OptionError):
+        io.recognise(head, settings.columns)
+    except FormatError as error:
+        if given.named:
             raise
-        return {"file": given.file, "status": "error", "error": str(error), "exit_code": error.exit_code}
+        return {"file": given.file, "status": "skipped", "reason": error.what}
+    known = io.read_head(head, settings.columns)
+    options = read_options(settings, known.columns, given.file, keys_only=False)
+    raw = prepared(io.read_text(load(given.path), known.format, options), settings)
+    layout, warnings = layout_of(raw, settings)
+    return _record(raw.with_warnings(*warnings), layout, settings)
 
 
 def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def normalize_to(
     if target.path != "-":
         sweep(target.path if target.folder else os.path.dirname(target.path) or os.curdir)
     plan = make_plan(inputs, settings, compare=not target.folder)
-    _keep_inputs([*inputs, *(task.path for task in plan.tasks)], settings, target, request)
+    _keep_inputs(inputs, plan, target, request)
     outcome = Outcome(failures=list(plan.failures), skipped=list(plan.skipped), warnings=list(plan.warnings))
     outcome.timings["plan"] = time.perf_counter() - started
     extra = [_digest(settings.gal)] if settings.gal else []
@@ -135,7 +135,7 @@ def normalize_to(
 
 
 def refuse_wrong_option(failures: Sequence[Failure]) -> None:
-    """Where an option fits no file at all, not the files are wrong but what was asked of them: said once, not per file."""
+    """Where an option fits no file at all, what was asked is wrong and not the files: said once, not per file."""
     if failures and all(isinstance(failure.error, OptionError) for failure in failures):
         raise failures[0].error
 
@@ -192,11 +192,15 @@ def _places(target: Target, request: Request) -> list[str]:
     return [*named, *filter(None, (request.figure, request.log_file))]
 
 
-def _keep_inputs(read: Sequence[str], settings: Settings, target: Target, request: Request) -> None:
+def _keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Request) -> None:
     """No output may take the place of an input, not even with ``--force``."""
-    inputs = {os.path.realpath(path) for path in (*read, *filter(None, [settings.gal]))}
-    for path in _places(target, request):
-        if os.path.realpath(path) in inputs:
+    read = [*inputs, *(task.path for task in plan.tasks), *filter(None, [plan.settings.gal])]
+    kept = {os.path.realpath(path) for path in read}
+    places = _places(target, request)
+    if target.folder:
+        places += [os.path.join(target.path, name) for name in _file_names(plan, target.form)]
+    for path in places:
+        if os.path.realpath(path) in kept:
             raise OptionError(
                 "an input would be overwritten", file=os.path.basename(path), hint="Choose another output"
             )

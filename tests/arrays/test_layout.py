@@ -240,3 +240,11 @@ def test_a_layout_is_plain_data() -> None:
     again = copy.deepcopy(layout)  # goes through the same protocol as a process pool
     assert again.describe() == layout.describe()
     assert json.loads(json.dumps(layout.to_dict()))["grid_columns"] == 4
+
+
+def test_positions_beyond_any_slide_are_left_out(recwarn: pytest.WarningsRecorder) -> None:
+    block, row, column, x, y = grid(4, 4)
+    x = x.copy()
+    x[5] = 1e308
+    assert infer_layout(block, row, column, x, y).describe() == infer_layout(*grid(4, 4)).describe()
+    assert len(recwarn) == 0

@@ -134,3 +134,10 @@ def test_the_truth_is_a_table(tmp_path: Path) -> None:
 def test_impossible_parameters_are_usage_errors(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         simulate(**{"n_arrays": 1, "blocks": (1, 1), **wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["effect", "dye_bias", "spatial", "background", "noise_sd"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused(name: str, value: float) -> None:
+    with pytest.raises(OptionError, match=f"{name} must be a finite number"):
+        simulate(1, (2, 2), (5, 5), **{name: value})

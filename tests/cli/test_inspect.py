@@ -116,6 +116,29 @@ def test_what_cannot_be_read_is_an_error_record_and_exit_3_or_1(cli: Cli) -> Non
     assert cli("inspect", "none.gpr").code in (2, 3)
 
 
+def test_what_is_found_and_no_array_is_listed_as_skipped(cli: Cli) -> None:
+    Path("in").mkdir()
+    Path("in/notes.txt").write_text("hello")
+    Path("in/t.txt").write_text("FileName\na.gpr\n")
+    assert cli("inspect", "in").code == 3
+    sheet().write(Path("in/a.gpr"))
+    assert {r["file"]: r["status"] for r in inspected(cli, "in")} == {
+        "a.gpr": "ok",
+        "notes.txt": "skipped",
+        "t.txt": "skipped",
+    }
+    assert "notes.txt\n  skipped: not an array file" in cli("inspect", "in").out
+    Path("in/cut.gpr").write_text(sheet().text()[:-300], newline="")
+    assert {r["file"]: r["status"] for r in inspected(cli, "in", code=1)}["cut.gpr"] == "error"
+
+
+def test_an_option_that_fits_one_file_only_costs_the_others_nothing(cli: Cli) -> None:
+    other = sheet()
+    damage.with_columns(other, [t for t in other.titles if t != "Dia."]).write(Path("b.gpr"))
+    assert [r["status"] for r in inspected(cli, "a.gpr", "b.gpr", "--by", "Dia.", code=1)] == ["ok", "error"]
+    assert cli("inspect", "b.gpr", "--by", "Dia.").code == 2
+
+
 def test_check_fails_with_7_and_names_the_rule(cli: Cli) -> None:
     assert cli("inspect", "a.gpr", "--check").code == 0
     for name, title, rows, cell, rule in (

@@ -158,6 +158,16 @@ def test_an_input_is_never_overwritten(cli: Cli, option: str, tmp_path: Path) ->
     assert Path("a.tsv").read_bytes() == data
 
 
+def test_an_input_in_the_output_folder_is_never_overwritten(cli: Cli) -> None:
+    Path("in").mkdir()
+    Path("in/x.tsv").write_text("ID\tR\tG\n" + "".join(f"g{k}\t{100 + k}\t{90 + k % 7}\n" for k in range(50)))
+    data = Path("in/x.tsv").read_bytes()
+    ran = cli("normalize", "in", "-o", "in", "--force")
+    assert ran.code == 2
+    assert "x.tsv: an input would be overwritten" in ran.err
+    assert [p.read_bytes() for p in Path("in").iterdir()] == [data]
+
+
 def test_a_folder_gets_one_table_an_array_and_one_record_of_all(cli: Cli) -> None:
     ran = cli("normalize", "a.gpr", "b.gpr", "-o", "each/")
     assert ran.code == 0
