@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,11 +19,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=os.environ.get("GRIDNORM_REQUIRE", "").split(","),
         metavar="PART",
-        help="fail instead of skip where PART (shared) is absent; also GRIDNORM_REQUIRE",
+        help="fail instead of skip where PART (shared, shim, nvrtc, gpu) is absent; also GRIDNORM_REQUIRE",
     )
 
 
-def skip_without(config: pytest.Config, part: str, reason: str) -> NoReturn:
+def skip(config: pytest.Config, part: str, reason: str) -> NoReturn:
     """Skip the test with its reason; fail it where the run requires the part."""
     if part in config.getoption("--require"):
         pytest.fail(f"required, but {reason}")
@@ -29,11 +31,17 @@ def skip_without(config: pytest.Config, part: str, reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
+def skip_without(pytestconfig: pytest.Config) -> Callable[[str, str], NoReturn]:
+    """``skip_without(part, reason)``: skip the test, or fail it where the run requires the part."""
+    return partial(skip, pytestconfig)
+
+
+@pytest.fixture(scope="session")
 def shared(pytestconfig: pytest.Config) -> Path:
     """Folder of real array files and limma's results, which are not part of the project."""
     folder = Path(os.environ.get("GRIDNORM_SHARED", CHECKOUT.parent / "shared"))
     if not (folder / "data" / "arrays" / "MANIFEST.tsv").is_file():
-        skip_without(pytestconfig, "shared", f"no real array files at {folder} (set GRIDNORM_SHARED)")
+        skip(pytestconfig, "shared", f"no real array files at {folder} (set GRIDNORM_SHARED)")
     return folder
 
 

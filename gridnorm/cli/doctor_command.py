@@ -31,7 +31,8 @@ def command(as_json: bool) -> int:
         click.echo(json.dumps(found, indent=1))
     else:
         click.echo("\n".join(_lines(found)))
-    return 0 if not found["missing"] else 1
+    broken = found["missing"] or any(row["trouble"] for row in found["device"]["kernels"])
+    return 1 if broken else 0
 
 
 def examine() -> dict[str, Any]:
@@ -46,7 +47,7 @@ def examine() -> dict[str, Any]:
         "packages": needed,
         "optional": {name: {"version": _version(name), "extra": extra} for name, extra in OPTIONAL.items()},
         "missing": [name for name, version in needed.items() if version is None],
-        "device": {"used": "cpu", "gpu": False, "reason": _gpu_reason()},
+        "device": _device(),
     }
 
 
@@ -59,8 +60,17 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _gpu_reason() -> str:
-    return "this version of gridnorm computes arrays on the CPU; it has no GPU backend yet"
+def _device() -> dict[str, Any]:
+    """The GPU, or why there is none; with a GPU, what became of every kernel."""
+    from gridnorm.core import kernels
+
+    usable, reason = kernels.cuda_status()
+    compiled = (
+        [{"kernel": str(inst), "seconds": round(s, 2), "trouble": text} for inst, s, text in kernels.compile_all()]
+        if usable
+        else []
+    )
+    return {"used": "cpu", "gpu": usable, "reason": reason, "kernels": compiled}
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -72,4 +82,10 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {name:<14} {part['version'] or 'not installed (optional: pip install gridnorm[' + part['extra'] + '])'}"
         )
-    return [*lines, f"device: {found['device']['used']}; {found['device']['reason']}"]
+    device = found["device"]
+    if not device["gpu"]:
+        return [*lines, f"device: CPU; {device['reason']}"]
+    lines.append(f"device: CPU unless --device gpu; GPU: {device['reason']}")
+    for row in device["kernels"]:
+        lines.append(f"  {row['kernel']:<56} {row['trouble'] or 'compiled in ' + str(row['seconds']) + ' s'}")
+    return lines

@@ -63,7 +63,7 @@ _SETTINGS: list[tuple[str, Any, str]] = [
         "NAME",
         "recommended, limma (its defaults and its numbers); explicit options win.  [default: recommended]",
     ),
-    ("--device", "auto|cpu|gpu", "Where to compute; gpu never falls back.  [default: auto]"),
+    ("--device", "auto|cpu|gpu", "Where to compute: auto is the CPU; gpu never falls back.  [default: auto]"),
 ]
 
 

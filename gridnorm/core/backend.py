@@ -1,23 +1,38 @@
 """Which backend computes on which kind of array. The only place in gridnorm that names array libraries.
 
 A backend is a module with one function a verb (``moments``, ``median``, ``mad``, ``quantiles``, ``lowess_fit``,
-``interpolate``, ``gather``, ``scatter_rows``) and ``xp``, its array namespace. NumPy's is the reference.
+``interpolate``, ``gather``, …) and ``xp``, its array namespace. NumPy's is the reference; CuPy arrays stay on their
+device; ``on_device()`` lets the device compute for NumPy arrays too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from gridnorm.errors import OptionError
 
-_BACKENDS: dict[str, str] = {"numpy": "gridnorm.core._numpy"}
+_BACKENDS: dict[str, str] = {"numpy": "gridnorm.core._numpy", "cupy": "gridnorm.core._cupy"}
+_for_numpy: ContextVar[str] = ContextVar("gridnorm_for_numpy", default=_BACKENDS["numpy"])
 
 
 def register(library: str, module: str) -> None:
     """Let arrays whose type lives in ``library`` be computed by the backend ``module`` (imported on first use)."""
     _BACKENDS[library] = module
+
+
+@contextmanager
+def on_device(wanted: bool = True) -> Iterator[None]:
+    """Within the block, NumPy arrays are copied to the device for every verb and the results back (if ``wanted``)."""
+    token = _for_numpy.set("gridnorm.core._hosted" if wanted else _for_numpy.get())
+    try:
+        yield
+    finally:
+        _for_numpy.reset(token)
 
 
 def backend_for(*values: Any) -> ModuleType:
@@ -48,4 +63,5 @@ def backend_for(*values: Any) -> ModuleType:
             expected=" or ".join(sorted(_BACKENDS)),
             hint="Convert it to a NumPy array first",
         )
-    return import_module(_BACKENDS[chosen.pop() if chosen else "numpy"])
+    library = chosen.pop() if chosen else "numpy"
+    return import_module(_for_numpy.get() if library == "numpy" else _BACKENDS[library])

@@ -119,7 +119,9 @@ def _shrink(
         left = values - evaluate(replaced, arguments["covariate"], segments)
         shift = fit(left, segments, "median", use=arguments["use"], weights=arguments["weights"]).location
         move = xp.where(small & (own.n > 0), share * shift, 0.0).ravel()
-        curve = replace(curve, y=curve.y + xp.repeat(move, xp.diff(curve.offsets)))
+        # Not repeat(move, counts): CuPy takes no array of counts.
+        which = xp.searchsorted(curve.offsets, xp.arange(curve.y.size), side="right") - 1
+        curve = replace(curve, y=curve.y + move[which])
     return replace(replaced, location=location, scale=scale, curve=curve, source=source)
 
 

@@ -18,6 +18,7 @@ from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import Column, FloatArray, RawArray, ReadOptions
 from gridnorm.arrays.weights import spot_weights, use_of, weight_columns
 from gridnorm.arrays.within import WithinResult, default_method, within_array
+from gridnorm.core.backend import on_device
 from gridnorm.core.segments import Segments
 from gridnorm.errors import GridnormError, OptionError
 from gridnorm.provenance import InputDigest
@@ -240,18 +241,21 @@ def _normalized(
         covariate = None
     segments = group_spots(settings.by, raw.spots, layout, raw.n_spots, raw.name)
     method = default_method(raw.channels) if settings.method == "auto" else settings.method
-    within = within_array(
-        values,
-        covariate,
-        segments,
-        method,
-        use,
-        span=settings.span,
-        iterations=settings.iterations,
-        min_group=settings.min_group,
-        small_groups=settings.small_groups,
-        position=slide_position(raw.spots, layout) if layout is not None and settings.small_groups == "merge" else None,
-    )
+    with on_device(settings.device == "gpu"):
+        within = within_array(
+            values,
+            covariate,
+            segments,
+            method,
+            use,
+            span=settings.span,
+            iterations=settings.iterations,
+            min_group=settings.min_group,
+            small_groups=settings.small_groups,
+            position=slide_position(raw.spots, layout)
+            if layout is not None and settings.small_groups == "merge"
+            else None,
+        )
     if two:
         named = {"M": within.values[0], "A": a}
     else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from gridnorm.errors import DeviceError, FitError, FormatError, GridnormError, OptionError, OutputError
+from gridnorm.errors import FitError, FormatError, GridnormError, OptionError, OutputError
 from gridnorm.io.atomic import Output, check_target, sweep
 from gridnorm.io.text import load, load_head
 from gridnorm.io.write import Precision, form_of, write_table
@@ -160,11 +160,20 @@ def check_request(inputs: Sequence[str], settings: Settings, request: Request) -
 
 
 def check_device(settings: Settings) -> None:
-    """The GPU is used only where it can be; asking for it elsewhere is an error, never a silent fallback."""
+    """Asking for a GPU that cannot be used is an error, never a silent fallback.
+
+    ``auto`` is the CPU here: of the time of a file most goes into reading and writing, and the bytes of a result must
+    not depend on the machine. Whoever wants the GPU says so.
+
+    Raises
+    ------
+    DeviceError
+        With the reason.
+    """
     if settings.device == "gpu":
-        raise DeviceError(
-            "no GPU backend is available", found="this version computes arrays on the CPU", hint="Use --device auto"
-        )
+        from gridnorm.core.kernels import engine
+
+        engine()
 
 
 def _check_places(target: Target, request: Request) -> None:

@@ -1,0 +1,151 @@
+"""CUDA through CuPy: whether it can be used and why not, and the engine that runs kernels with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from gridnorm.errors import DeviceError
+
+if TYPE_CHECKING:
+    from gridnorm.core.kernels import Instance
+
+INSTALL = 'pip install "gridnorm[gpu-cuda13]" (gpu-cuda12 for older drivers)'
+# No multiplication is fused into an addition unless a kernel says fma(): the arithmetic that is executed on the CPU in
+# every run of the checks is then the arithmetic of the card.
+OPTIONS = ("-std=c++17", "--fmad=false")
+_PROBE = 'extern "C" __global__ void gridnorm_probe(int* y) { y[0] = 7; }'
+_NO_DRIVER, _NO_DEVICE = 35, 100  # cudaErrorInsufficientDriver, cudaErrorNoDevice
+
+
+@cache
+def cuda_status() -> tuple[bool, str]:
+    """Whether kernels can be run on a CUDA device, and the device or the reason why not. Asked once; never raises.
+
+    Imports CuPy, counts devices, then compiles and runs one line: a visible device does not mean that kernels
+    compile. It creates a CUDA context, so call it on the first use of the GPU, not at import.
+    """
+    try:
+        import cupy
+    except ImportError as error:
+        if error.name == "cupy":
+            return False, f"CuPy is not installed: {INSTALL}"
+        return False, f"CuPy is installed but cannot be imported ({first_line(error)}): {INSTALL}"
+    except Exception as error:  # noqa: BLE001 - a broken CuPy may raise anything
+        return False, f"CuPy is installed but cannot be imported ({first_line(error)}): {INSTALL}"
+    try:
+        if cupy.cuda.runtime.getDeviceCount() < 1:
+            return False, "no CUDA device is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES"
+        y = cupy.zeros(1, dtype=cupy.int32)
+        cupy.RawModule(code=_PROBE).get_function("gridnorm_probe")((1,), (1,), (y,))
+        if int(y[0]) != 7:
+            return False, "a test kernel ran but gave a wrong result: the device or its driver is faulty"
+        device = cupy.cuda.Device()
+        shown = cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
+        capability = device.compute_capability
+        return True, f"{shown}, compute capability {capability[:-1]}.{capability[-1]}, CuPy {cupy.__version__}"
+    except Exception as error:  # noqa: BLE001 - the reason is what is asked for
+        what, hint = explain(error)
+        return False, f"{what}: {hint}"
+
+
+@cache
+def cuda_engine() -> CudaEngine:
+    """The CUDA engine; DeviceError with the reason where CUDA cannot be used."""
+    usable, reason = cuda_status()
+    if not usable:
+        raise DeviceError("the GPU cannot be used", found=reason, hint="To compute on the CPU: --device auto")
+    return CudaEngine()
+
+
+class CudaEngine:
+    """Kernels compiled by CuPy for the current device, run on the current stream, kept per device."""
+
+    name = "cuda"
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.xp: Any = cupy
+        self._functions: dict[tuple[int, Instance, str], Callable[..., None]] = {}
+        self._modules: dict[tuple[int, Instance], Any] = {}
+
+    def function(self, inst: Instance, name: str) -> Callable[..., None]:
+        """The compiled kernel of the current device."""
+        device = self.xp.cuda.runtime.getDevice()
+        found = self._functions.get((device, inst, name))
+        if found is None:
+            found = self._functions[device, inst, name] = self._compiled(device, inst, name)
+        return found
+
+    def free_bytes(self) -> int:
+        """Four fifths of what the device has free, counting what CuPy's pool holds unused."""
+        pool = self.xp.get_default_memory_pool()
+        free, _ = self.xp.cuda.runtime.memGetInfo()
+        room = free + pool.free_bytes()
+        if pool.get_limit():
+            room = min(room, pool.get_limit() - pool.used_bytes())
+        return max(0, int(room * 0.8))
+
+    def _compiled(self, device: int, inst: Instance, name: str) -> Callable[..., None]:
+        from gridnorm.core.kernels import source
+
+        cupy = self.xp
+        module = self._modules.get((device, inst))
+        if module is None:
+            module = self._modules[device, inst] = cupy.RawModule(code=source(inst), options=OPTIONS)
+        kernel = module.get_function(name)
+        most = cupy.cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"] - kernel.shared_size_bytes
+
+        def run(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], shared_mem: int = 0) -> None:
+            for given in args:
+                if isinstance(given, cupy.ndarray) and given.data.device_id != device:
+                    raise DeviceError(
+                        f"kernel {name}: an array lies on another device",
+                        found=f"device {given.data.device_id}",
+                        expected=f"device {device}, the current one",
+                    )
+            if shared_mem > most:
+                raise DeviceError(
+                    f"kernel {name}: too much shared memory for this card",
+                    found=f"{shared_mem} bytes",
+                    expected=f"at most {most}",
+                )
+            if shared_mem > 48 * 1024 and kernel.max_dynamic_shared_size_bytes < shared_mem:
+                kernel.max_dynamic_shared_size_bytes = shared_mem  # above 48 KiB only on request
+            kernel(grid, block, args, shared_mem=shared_mem)
+
+        return run
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """What went wrong on the way to a running kernel, and what to do about it."""
+    kind, status = type(error).__name__, getattr(error, "status", None)
+    line = first_line(error)
+    if isinstance(error, MemoryError):
+        return f"out of device memory ({line})", "Free memory on the device, or compute on the CPU (--device cpu)"
+    if status == _NO_DRIVER:
+        return f"no NVIDIA driver that CuPy can use ({line})", f"install or update the driver, or {INSTALL}"
+    if status == _NO_DEVICE:
+        return f"a driver, but no visible device ({line})", "see nvidia-smi and CUDA_VISIBLE_DEVICES"
+    if kind == "DynamicLibNotFoundError" or re.search(r"nvrtc.*(not|no) |cuda headers|\.so\b", str(error), re.I):
+        return f"the compiler NVRTC or its headers cannot be found ({line})", INSTALL
+    if isinstance(error, OSError):
+        folder = getattr(error, "filename", None) or "the kernel cache"
+        return f"CuPy cannot write its kernel cache ({line})", (
+            f"make {folder} writable, or set CUPY_CACHE_DIR to a folder that is, or CUPY_CACHE_IN_MEMORY=1"
+        )
+    if kind == "CompileException":
+        return (
+            f"compiler: {line}",
+            "this card or NVRTC may be too old or too new; `gridnorm doctor` compiles every kernel",
+        )
+    return f"{kind}: {line}", "see nvidia-smi, and `gridnorm doctor`"
+
+
+def first_line(error: BaseException) -> str:
+    """First line of a message that says something; of a compiler log the first error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "error" in line.lower()), lines[0] if lines else type(error).__name__)

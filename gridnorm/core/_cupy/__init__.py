@@ -1,0 +1,36 @@
+"""The CuPy backend: the verbs of the NumPy backend as CUDA kernels, one file a verb.
+
+``xp`` and everything else asks ``kernels.engine()`` at the time of the call, so that importing this needs no CuPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gridnorm.core import kernels
+from gridnorm.core._cupy.apply import remove
+from gridnorm.core._cupy.curves import interpolate, lowess_fit, select_curves
+from gridnorm.core._cupy.median import mad, median, quantiles
+from gridnorm.core._cupy.moments import moments
+from gridnorm.core._cupy.observed import gather, observed, per_item
+
+__all__ = [
+    "gather",
+    "interpolate",
+    "lowess_fit",
+    "mad",
+    "median",
+    "moments",
+    "observed",
+    "per_item",
+    "quantiles",
+    "remove",
+    "select_curves",
+    "xp",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "xp":
+        return kernels.engine().xp
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,156 @@
+"""Number, mean and standard deviation of every segment: ``segment_moments.cu``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gridnorm.core import kernels
+from gridnorm.core._cupy.plan import (
+    Placed,
+    blocks,
+    check_view,
+    dtype_of,
+    in_elements,
+    optional,
+    placed,
+    strides,
+)
+from gridnorm.core.segments import IntArray, Segments
+
+THREADS, SMALL = 128, 512  # as in segment_moments.cu
+_LANES = ((128, 8), (SMALL, 32))  # most elements of a segment that so many threads share
+
+
+def chunk_length(dtype: str) -> int:
+    """Elements of one block."""
+    return THREADS * (16 if dtype == "float64" else 32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Segments by class; arrays of the engine."""
+
+    small: list[tuple[int, Any]]  # threads per segment, segments
+    chunk_segment: Any
+    chunk_part: Any
+    merged: Any  # segments of several chunks, their first chunk and how many
+    first_chunk: Any
+    chunk_count: Any
+
+
+def _plan(where: Placed, width: int, chunk: int) -> _Plan:
+    sizes = where.segments.sizes * width
+    small, below = [], -1
+    for most, lanes in _LANES:
+        chosen = np.flatnonzero((sizes > below) & (sizes <= most))
+        if chosen.size:
+            small.append((lanes, where.listed(chosen)))
+        below = most
+    large = np.flatnonzero(sizes > SMALL)
+    count: IntArray = -(-sizes[large] // chunk)
+    first = np.concatenate([[0], np.cumsum(count)])[:-1].astype(np.int64)
+    part = np.arange(int(count.sum())) - np.repeat(first, count)
+    several = count > 1
+    return _Plan(
+        small,
+        where.listed(np.repeat(large, count)),
+        where.listed(part),
+        where.listed(large[several]),
+        where.listed(first[several]),
+        where.listed(count[several]),
+    )
+
+
+def moments(
+    values: Any, segments: Segments, weights: Any, use: Any, ddof: int = 0, *, dtype: str | None = None
+) -> tuple[Any, Any, Any]:
+    """Count, mean and standard deviation, each (batch, segment).
+
+    As ``gridnorm.core._numpy.moments``, for values of float16, bfloat16, float32 or float64 with any strides. Sums of
+    half and float32 values are float32 around K = the rounded mean; the mean comes as the float64 K + δ.
+
+    Parameters
+    ----------
+    dtype
+        ``"bfloat16"`` for uint16 values that hold its bits.
+    """
+    xp = kernels.engine().xp
+    check_view(values, segments, {"weights": weights, "use": use}, xp)
+    kind = dtype_of(values, dtype)
+    inst = kernels.variant("segment_moments.cu", kind)
+    real = xp.float64 if kind == "float64" else xp.float32
+    batch, _, width = values.shape
+    shape = (batch, segments.n_segments)
+    n, mean, deviation = xp.zeros(shape, xp.int64), xp.full(shape, xp.nan), xp.full(shape, xp.nan)
+    if not batch or not width or not segments.n_items:
+        return n, mean, deviation
+    values = in_elements(values, xp)
+    weights = None if weights is None else weights.astype(real, copy=False)
+    where = placed(segments)
+    chunk = chunk_length(kind)
+    plan: _Plan = where.plan(("moments", width, chunk), lambda: _plan(where, width, chunk))
+
+    def run(start: int, stop: int) -> None:
+        part = slice(start, stop)
+        _launch(
+            inst,
+            plan,
+            where,
+            values[part],
+            None if weights is None else weights[part],
+            None if use is None else use[part],
+            ddof,
+            (n[part], mean[part], deviation[part]),
+        )
+
+    kernels.in_batches(batch, 32 * int(plan.chunk_part.size), run)
+    return n, mean, deviation
+
+
+def _launch(
+    inst: kernels.Instance,
+    plan: _Plan,
+    where: Placed,
+    values: Any,
+    weights: Any,
+    use: Any,
+    ddof: int,
+    out: tuple[Any, Any, Any],
+) -> None:
+    batch, _, width = values.shape
+    steps = strides(values)
+    # Elements are counted along whichever lies closer in memory, so that neighbouring threads read neighbours.
+    items_inside = width == 1 or abs(steps[1]) < abs(steps[2])
+    groups = where.segments.n_segments
+    view = [
+        *(kernels.strided(values), *steps, np.int64(width)),
+        *optional(use),
+        *optional(weights),
+        *(where.order, where.offsets, np.int64(groups), np.int32(items_inside)),
+    ]
+    for lanes, chosen in plan.small:
+        listed = int(chosen.size)
+        grid = blocks(batch * listed, THREADS // lanes)
+        rest = [chosen, np.int64(listed), np.int64(batch), np.int32(lanes), np.int64(ddof), *out]
+        kernels.launch(inst, "segment_moments_small", grid, (THREADS,), [*view, *rest])
+    chunks = int(plan.chunk_part.size)
+    if not chunks:
+        return
+    merged = int(plan.merged.size)
+    parts = kernels.engine().xp.empty((batch, chunks, 4) if merged else (1, 1, 4))
+    rest = [plan.chunk_segment, plan.chunk_part, np.int64(chunks), np.int64(ddof), parts, *out]
+    kernels.launch(inst, "segment_moments_chunk", blocks(batch * chunks, 1), (THREADS,), [*view, *rest])
+    if merged:
+        kernels.launch(
+            inst,
+            "segment_moments_merge",
+            blocks(batch * merged, THREADS // 32),
+            (THREADS,),
+            [
+                *(parts, np.int64(chunks), plan.merged, plan.first_chunk, plan.chunk_count),
+                *(np.int64(merged), np.int64(batch), np.int64(groups), np.int64(ddof), *out),
+            ],
+        )

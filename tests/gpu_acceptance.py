@@ -1,0 +1,454 @@
+"""One command for a borrowed GPU: is everything right on it, and how fast is it?
+
+    python tests/gpu_acceptance.py --out FOLDER                  # on the GPU; status 1 if any check fails
+    python tests/gpu_acceptance.py --backend cpu-kernels         # rehearsal without one: the checks, at small size
+
+Every verb is compared with NumPy in float64, at small and at full size; results must not depend on the batch, and not
+on memory that is scarce. Then each kernel is timed: microseconds, GB/s of the traffic that it needs at least, and its
+share of what a plain copy reaches on the same card. Writes ``gpu_acceptance.json`` and ``gpu_acceptance.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # for cudashim
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from gridnorm.core import _numpy, kernels
+from gridnorm.core.segments import Segments
+
+TIPS, SPOTS = 48, 20_000
+# Against float64 of the very values the kernel was given: relative to the spread of the data.
+TOLERANCE = {"float64": 1e-12, "float32": 4e-6, "float16": 4e-6, "bfloat16": 4e-6}
+# Of standardized values, up to about 5 in size, written in that type.
+ROUNDING = {"float64": 1e-11, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
+ALL = ("float64", "float32", "float16", "bfloat16")
+
+
+@dataclass
+class Report:
+    """What was found."""
+
+    info: dict[str, Any] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    speed: list[dict[str, Any]] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+    def say(self, *words: Any) -> None:
+        print(f"[{time.perf_counter() - self.started:6.1f} s]", *words, flush=True)
+
+    def check(self, name: str, found: Any, expected: Any, tolerance: float, scale: float = 1.0) -> None:
+        """Compare; NaN must stand where NaN is expected. ``tolerance`` is in units of ``scale``."""
+        found, expected = np.asarray(on_host(found), np.float64), np.asarray(expected, np.float64)
+        with np.errstate(invalid="ignore"):
+            apart = np.where(found == expected, 0.0, np.abs(found - expected)) / scale
+        same_gaps = found.shape == expected.shape and bool((np.isnan(found) == np.isnan(expected)).all())
+        worst = float(np.nanmax(apart, initial=0.0))
+        ok = same_gaps and worst <= tolerance
+        self.checks.append({"name": name, "ok": ok, "worst": worst, "tolerance": tolerance})
+        self.say("pass" if ok else "FAIL", name, f"worst {worst:.1e}, allowed {tolerance:.0e}")
+
+
+def on_host(array: Any) -> Any:
+    return array.get() if hasattr(array, "get") else array
+
+
+def groupings(items: int, groups: int, rng: np.random.Generator) -> Iterator[tuple[str, Segments]]:
+    """The three shapes of segments: contiguous and even, contiguous and ragged, arbitrary."""
+    yield "uniform", Segments.uniform(items - items % groups, groups)
+    cuts = np.sort(rng.integers(0, items + 1, groups - 1))
+    codes = np.repeat(np.arange(groups), np.diff([0, *cuts, items]))
+    yield "ragged", Segments.from_codes(codes, range(groups))
+    yield "arbitrary", Segments.from_codes(rng.permutation(codes), range(groups))
+
+
+# ---------------------------------------------------------------------------------------------- correctness
+
+
+def typed(values: Any, dtype: str) -> tuple[Any, Any]:
+    """Values in a type (bfloat16: its bits, as uint16), and what they are in float64."""
+    if dtype != "bfloat16":
+        view = values.astype(dtype)
+        return view, view if dtype == "float64" else view.astype(np.float64)
+    bits = values.astype(np.float32).view(np.uint32).astype(np.uint64)
+    view = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return view, widened(view, dtype)
+
+
+def widened(view: Any, dtype: str) -> Any:
+    """Values of a type as float64."""
+    return ((view.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else view).astype(np.float64)
+
+
+def check_reductions(report: Report, shape: tuple[int, int, int], groups: int, dtypes: tuple[str, ...]) -> None:
+    """Moments, standardize, median, MAD and quantiles."""
+    from gridnorm.core import _cupy
+
+    rng = np.random.default_rng(1)
+    to = kernels.engine().xp.asarray
+    for kind, segments in groupings(shape[1], groups, rng):
+        for dtype in dtypes:
+            view, exact = typed(rng.standard_normal((shape[0], segments.n_items, shape[2])) * 3 + 50, dtype)
+            if dtype == "float64":
+                view[rng.random(view.shape) < 0.01] = np.nan
+            name = f"{dtype} {kind} {view.shape} in {groups}"
+            n, mean, deviation = _numpy.moments(exact, segments, None, None)
+            found = _cupy.moments(to(view), segments, None, None, dtype=dtype)
+            report.check(f"moments: n {name}", found[0], n, 0)
+            report.check(f"moments: mean {name}", found[1], mean, TOLERANCE[dtype], 50)
+            report.check(f"moments: deviation {name}", found[2], deviation, TOLERANCE[dtype], 3)
+            spread = np.where(deviation > 0, deviation, 1.0)
+            expected = (exact - _numpy.per_item(mean, segments)) / _numpy.per_item(spread, segments)
+            result = on_host(_cupy.remove(to(view), segments, to(mean), to(deviation), dtype=dtype))
+            report.check(f"standardize {name}", widened(result, dtype), expected, ROUNDING[dtype])
+            if dtype in ("float32", "float64"):
+                check_order_statistics(report, view, exact, segments, name)
+
+
+def check_order_statistics(report: Report, view: Any, exact: Any, segments: Segments, name: str) -> None:
+    from gridnorm.core import _cupy
+
+    to = kernels.engine().xp.asarray
+    tolerance = 0 if view.dtype == np.float64 else 1e-6
+    n, centre, spread = _numpy.mad(exact, segments, None, None)
+    found = _cupy.mad(to(view), segments, None, None)
+    report.check(f"mad: n {name}", found[0], n, 0)
+    report.check(f"median {name}", found[1], centre, tolerance, 50)
+    report.check(f"mad {name}", found[2], spread, tolerance * 20, 3)
+    probabilities = np.array([0.0, 0.1, 0.25, 0.5, 1.0])
+    _, points = _numpy.quantiles(exact, segments, None, probabilities)
+    report.check(f"quantiles {name}", _cupy.quantiles(to(view), segments, None, to(probabilities))[1], points, 1e-6, 50)
+
+
+def spots(batch: int, items: int, rng: np.random.Generator) -> tuple[Any, Any]:
+    """M and A of arrays, (batch, item, 1): a bent curve with noise, on values as they are in files (with ties)."""
+    a = np.round(6 + 10 * rng.beta(2, 4, (batch, items, 1)), 3)
+    return np.sin(a / 2) + 0.3 * rng.standard_normal(a.shape), a
+
+
+LOWESS: dict[str, Any] = {"span": 0.3, "iterations": 4, "zero_weights": "clamp"}
+
+
+def check_lowess(report: Report, batch: int, items: int, groups: int) -> None:
+    """Both of limma's paths, and the curve at every item."""
+    from gridnorm.core import _cupy
+
+    rng = np.random.default_rng(2)
+    to = kernels.engine().xp.asarray
+    m, a = spots(batch, items, rng)
+    m[rng.random(m.shape) < 0.01] = np.nan
+    weights = np.where(rng.random((batch, items)) < 0.05, 0.0, rng.random((batch, items)))
+    for kind, segments in list(groupings(items, groups, rng))[1:]:
+        for path, w in (("plain", None), ("weighted", weights)):
+            name = f"{path} {kind} {batch} × {items} in {groups}"
+            n, knots = _numpy.lowess_fit(m, a, segments, w, None, **LOWESS)
+            found_n, found = _cupy.lowess_fit(to(m), to(a), segments, None if w is None else to(w), None, **LOWESS)
+            report.check(f"lowess: n {name}", found_n, n, 0)
+            report.check(f"lowess: places of the knots {name}", found.x, knots.x, 0)
+            report.check(f"lowess: curve {name}", found.y, knots.y, 1e-12, float(np.nanmax(np.abs(knots.y))))
+            expected = _numpy.interpolate(knots, a, segments)
+            report.check(f"curve at every item {name}", _cupy.interpolate(found, to(a), segments), expected, 1e-11)
+
+
+@dataclass
+class Scarce:
+    """An engine that says it has little memory."""
+
+    inner: kernels.Engine
+    room: int
+
+    def __post_init__(self) -> None:
+        self.name, self.xp, self.function = self.inner.name, self.inner.xp, self.inner.function
+
+    def free_bytes(self) -> int:
+        return self.room
+
+
+def check_independence(report: Report, batches: tuple[int, ...], items: int, groups: int) -> None:
+    """Results are bit-equal run to run, at any batch size, and with memory for a few entries only."""
+    from gridnorm.core import _cupy
+
+    rng = np.random.default_rng(3)
+    to = kernels.engine().xp.asarray
+    m, a = spots(max(batches), items, rng)
+    *_, (_, segments) = groupings(items, groups, rng)
+
+    def everything(stop: int) -> list[Any]:
+        n, knots = _cupy.lowess_fit(to(m[:stop]), to(a[:stop]), segments, None, None, **LOWESS)
+        found = [*_cupy.moments(to(m[:stop]), segments, None, None), *_cupy.mad(to(m[:stop]), segments, None, None)]
+        found += _cupy.moments(to(m[:stop].astype(np.float32)), segments, None, None)[1:]
+        return [np.asarray(on_host(v)) for v in (n, _cupy.interpolate(knots, to(a[:stop]), segments), *found)]
+
+    whole = everything(max(batches))
+    runs = {f"batch of {stop}": (stop, lambda stop=stop: everything(stop)) for stop in batches}
+
+    def scarce() -> list[Any]:
+        with kernels.use_engine(Scarce(kernels.engine(), 150 * items * 3)):
+            return everything(max(batches))
+
+    runs["little memory"] = (max(batches), scarce)
+    for name, (stop, run) in runs.items():
+        same = all(np.array_equal(x, y[:stop], equal_nan=True) for x, y in zip(run(), whole, strict=True))
+        report.check(f"bit-equal: {name}", 0.0 if same else 1.0, 0.0, 0)
+
+
+# ---------------------------------------------------------------------------------------------- speed
+
+
+class Clock:
+    """Seconds of a call on the device (CUDA events) or, in a rehearsal, on the clock."""
+
+    def __init__(self, repeats: int) -> None:
+        self.repeats = repeats
+        self.copy = float("nan")
+
+    def seconds(self, call: Callable[[], Any]) -> float:
+        engine = kernels.engine()
+        for _ in range(1 if self.repeats == 1 else 3):
+            call()
+        if engine.name != "cuda":
+            started = time.perf_counter()
+            call()
+            return time.perf_counter() - started
+        cupy = engine.xp
+        taken = []
+        for _ in range(self.repeats):
+            before, after = cupy.cuda.Event(), cupy.cuda.Event()
+            before.record()
+            call()
+            after.record()
+            after.synchronize()
+            taken.append(cupy.cuda.get_elapsed_time(before, after) / 1e3)
+        return statistics.median(taken)
+
+    def row(self, report: Report, name: str, call: Callable[[], Any], traffic: int, **more: Any) -> float:
+        """Time a call; ``traffic``: bytes that it must move at least."""
+        seconds = self.seconds(call)
+        rate = traffic / seconds
+        row = {"name": name, "us": seconds * 1e6, "GBps": rate / 1e9, "percent_of_copy": 100 * rate / self.copy, **more}
+        report.speed.append(row)
+        report.say(f"{name:64} {row['us']:10.1f} µs {row['GBps']:8.1f} GB/s {row['percent_of_copy']:6.1f} % of copy")
+        return seconds
+
+
+def measure_copy(report: Report, clock: Clock, size: int) -> None:
+    xp = kernels.engine().xp
+    source, target = xp.ones(size // 4, "float32"), xp.empty(size // 4, "float32")
+    seconds = clock.seconds(lambda: xp.copyto(target, source))
+    clock.copy = 2 * source.nbytes / seconds
+    report.info["copy_GBps"] = clock.copy / 1e9
+    report.say(f"copy on the device: {clock.copy / 1e9:.0f} GB/s (read and written)")
+
+
+def measure_reductions(report: Report, clock: Clock, shape: tuple[int, int, int], groups: int) -> None:
+    """Moments and standardize, contiguous against arbitrary segments, in four types."""
+    from gridnorm.core import _cupy
+
+    xp = kernels.engine().xp
+    rng = np.random.default_rng(4)
+    even = Segments.uniform(shape[1], groups)
+    mixed = Segments.from_codes(rng.permutation(even.codes), range(groups))
+    for dtype in ("float32", "float16", "float64"):
+        x = xp.asarray(rng.standard_normal(shape[1:], np.float32)[None] + np.zeros((shape[0], 1, 1), np.float32), dtype)
+        out = xp.empty_like(x)
+        for kind, segments in (("contiguous", even), ("arbitrary", mixed)):
+            _, mean, deviation = _cupy.moments(x, segments, None, None)
+            name = f"{dtype} {shape} in {groups} {kind}"
+
+            found = partial(_cupy.moments, x, segments, None, None)
+            done = partial(_cupy.remove, x, segments, mean, deviation, out=out)
+
+            def both(found: Any = found, x: Any = x, out: Any = out, segments: Segments = segments) -> None:
+                _, mean, deviation = found()
+                _cupy.remove(x, segments, mean, deviation, out=out)
+
+            clock.row(report, f"moments {name}", found, x.nbytes)
+            clock.row(report, f"standardize {name}", done, 2 * x.nbytes)
+            clock.row(report, f"moments + standardize {name}", both, 2 * x.nbytes)
+        measure_torch(report, clock, x, groups, f"{dtype} {shape} in {groups}")
+
+
+def measure_torch(report: Report, clock: Clock, x: Any, groups: int, name: str) -> None:
+    """The same by torch, where it is installed and sees the card."""
+    try:
+        import torch
+    except ImportError:
+        report.info["torch"] = "not installed"
+        return
+    if kernels.engine().name != "cuda" or not torch.cuda.is_available():
+        report.info["torch"] = f"{torch.__version__}, no device"
+        return
+    report.info["torch"] = torch.__version__
+    tensor = torch.from_dlpack(x)
+    torch.cuda.set_stream(torch.cuda.ExternalStream(kernels.engine().xp.cuda.get_current_stream().ptr))
+    norm = torch.nn.functional.group_norm
+    clock.row(report, f"torch group_norm {name}", lambda: norm(tensor, groups), 2 * x.nbytes)
+
+
+def measure_arrays(report: Report, clock: Clock, batch: int, items: int, groups: int, limma_ms: float | None) -> None:
+    """Many arrays of one layout: order statistics and the print-tip loess of limma, data on the device."""
+    from gridnorm.core import _cupy
+
+    xp = kernels.engine().xp
+    rng = np.random.default_rng(5)
+    few, repeat = spots(min(batch, 20), items, rng), -(-batch // min(batch, 20))
+    m, a = (xp.asarray(np.tile(v, (repeat, 1, 1))[:batch]) for v in few)
+    segments = Segments.from_codes(rng.permutation(np.arange(items) % groups), range(groups))
+    name = f"float64 {batch} × {items} in {groups} arbitrary"
+    slow = Clock(min(clock.repeats, 5))
+    slow.copy = clock.copy
+    for verb in ("moments", "median", "mad"):
+        call = getattr(_cupy, verb)
+        slow.row(report, f"{verb} {name}", lambda call=call: call(m, segments, None, None), m.nbytes)
+
+    def loess() -> Any:
+        _, knots = _cupy.lowess_fit(m, a, segments, None, None, **LOWESS)
+        return m - _cupy.interpolate(knots, a, segments)[:, :, None]
+
+    seconds = slow.row(report, f"print-tip loess {name}", loess, 3 * m.nbytes)
+    w = xp.asarray(np.where(rng.random((batch, items)) < 0.02, 0.0, 1.0))
+    slow.row(
+        report,
+        f"print-tip loess, weighted path {name}",
+        lambda: _cupy.lowess_fit(m, a, segments, w, None, **LOWESS),
+        3 * m.nbytes + w.nbytes,
+    )
+    report.info["loess_ms_per_array"] = seconds * 1e3 / batch
+    if limma_ms:
+        report.info["times_limma"] = limma_ms / report.info["loess_ms_per_array"]
+        report.info["limma_ms_per_array"] = limma_ms
+
+
+# ---------------------------------------------------------------------------------------------- the run
+
+
+def describe(report: Report) -> None:
+    """Versions and the card."""
+    import gridnorm
+
+    report.info |= {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "gridnorm": gridnorm.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "engine": kernels.engine().name,
+    }
+    if kernels.engine().name == "cuda":
+        cupy = kernels.engine().xp
+        runtime = cupy.cuda.runtime
+        properties = runtime.getDeviceProperties(cupy.cuda.Device().id)
+        report.info |= {
+            "device": properties["name"].decode(),
+            "memory_GiB": round(properties["totalGlobalMem"] / 2**30, 1),
+            "compute_capability": cupy.cuda.Device().compute_capability,
+            "cupy": cupy.__version__,
+            "nvrtc": ".".join(map(str, cupy.cuda.nvrtc.getVersion())),
+            "driver": runtime.driverGetVersion(),
+            "runtime": runtime.runtimeGetVersion(),
+        }
+    report.say(report.info)
+
+
+def compile_everything(report: Report) -> None:
+    """Seconds with an empty cache, and in a new process that finds the cache filled."""
+    started = time.perf_counter()
+    for inst, _, trouble in kernels.compile_all():
+        report.checks.append({"name": f"compiles: {inst}", "ok": not trouble, "trouble": trouble})
+        if trouble:
+            report.say("FAIL", trouble)
+    report.info["compile_cold_s"] = time.perf_counter() - started
+    if kernels.engine().name == "cuda":
+        done = subprocess.run([sys.executable, __file__, "--warm"], capture_output=True, text=True, check=False)
+        report.info["compile_warm_s"] = float(done.stdout.split()[-1]) if done.returncode == 0 else done.stderr
+    report.say(f"{len(kernels.INSTANCES)} variants compiled in {report.info['compile_cold_s']:.1f} s;", "again:")
+    report.say(report.info.get("compile_warm_s", "not measured"))
+
+
+def markdown(report: Report) -> str:
+    lines = [f"- {name}: {value}" for name, value in report.info.items()]
+    failed = [check["name"] for check in report.checks if not check["ok"]]
+    lines += [f"- checks: {len(report.checks) - len(failed)} of {len(report.checks)} passed", ""]
+    lines += [f"- FAILED: {name}" for name in failed]
+    if report.info["engine"] == "cuda":
+        lines += ["| kernel | µs | GB/s of minimum traffic | % of copy |", "|---|---|---|---|"]
+        lines += [
+            f"| {r['name']} | {r['us']:.0f} | {r['GBps']:.0f} | {r['percent_of_copy']:.0f} |" for r in report.speed
+        ]
+    else:
+        lines.append("A rehearsal on the CPU: nothing here says how fast a GPU is.")
+    return "\n".join(lines) + "\n"
+
+
+def run(report: Report, full: bool, limma_ms: float | None) -> None:
+    describe(report)
+    compile_everything(report)
+    check_reductions(report, (2, 40, 3), 4, ALL)
+    check_reductions(report, (3, 700, 1), 3, ("float64",))
+    check_lowess(report, 2, 300, 4)
+    check_independence(report, (1, 7, 264, 1000) if full else (1, 3), 600, 5)
+    if full:
+        check_reductions(report, (2, 300_000, 1), 7, ALL)
+        check_reductions(report, (4, 512, 1024), 32, ALL)
+        check_lowess(report, 4, SPOTS, TIPS)
+        check_lowess(report, 2, 40_000, 3)
+    clock = Clock(20 if full else 1)
+    measure_copy(report, clock, 2**30 if full else 2**20)
+    measure_reductions(report, clock, (64, 1024, 2048) if full else (2, 16, 8), 32 if full else 4)
+    if full:
+        measure_reductions(report, clock, (256, 320, 256), 32)
+    measure_arrays(report, clock, *((1000, SPOTS, TIPS) if full else (2, 200, 4)), limma_ms)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backend", default="cuda", choices=("cuda", "cpu-kernels"))
+    parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")))
+    parser.add_argument("--limma-ms", type=float, help="limma's time for one such array on one core, for the ratio")
+    parser.add_argument("--warm", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.warm:
+        started = time.perf_counter()
+        troubles = [trouble for *_, trouble in kernels.compile_all() if trouble]
+        print(time.perf_counter() - started)
+        return bool(troubles)
+    report = Report()
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["CUPY_CACHE_DIR"] = cache  # empty, and left by nobody: the first compilation is a cold one
+        if asked.backend == "cuda":
+            usable, reason = kernels.cuda_status()
+            if not usable:
+                print(f"no GPU: {reason}")
+                return 1
+            run(report, True, asked.limma_ms)
+        else:
+            import cudashim
+
+            with kernels.use_engine(cudashim.CpuEngine()):
+                run(report, False, asked.limma_ms)
+    report.info["seconds"] = round(time.perf_counter() - report.started, 1)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "gpu_acceptance.json").write_text(json.dumps(report.__dict__, indent=1, default=str))
+    (asked.out / "gpu_acceptance.md").write_text(markdown(report))
+    failed = [check["name"] for check in report.checks if not check["ok"]]
+    report.say(f"{len(report.checks) - len(failed)} of {len(report.checks)} checks passed", *failed)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Every kernel compiles for every card generation, without warnings and without spills; and the check can fail."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gridnorm.core import kernels
+
+sys.path.insert(0, str(Path(__file__).parent))
+import nvrtc
+
+pytestmark = pytest.mark.nvrtc
+
+
+@pytest.fixture(autouse=True)
+def compiler(skip_without: Callable[[str, str], None]) -> None:
+    reason = nvrtc.why_not()
+    if reason:
+        skip_without("nvrtc", reason)
+
+
+@pytest.mark.parametrize("inst", kernels.INSTANCES, ids=str)
+def test_compiles_for_every_card_without_warnings_and_spills(inst: kernels.Instance) -> None:
+    for compiled in nvrtc.compile_instance(inst):
+        assert compiled.complaints == []
+        assert set(compiled.kernels) == set(kernels.kernel_names(inst))  # the signature reader sees what NVRTC sees
+
+
+def test_every_kernel_file_compiles_alone_with_its_default_macros() -> None:
+    for path in sorted(kernels.kernel_folder().glob("*.cu")):
+        (compiled,) = nvrtc.compile_instance(kernels.instance(path.name), ["sm_75"])
+        assert compiled.complaints == []
+        assert compiled.kernels
+
+
+def test_every_kernel_file_has_variants_that_are_checked() -> None:
+    files = {path.name for path in kernels.kernel_folder().glob("*.cu")}
+    assert {inst.file for inst in kernels.INSTANCES} == files
+
+
+# 300 values that live at once do not fit into the 64 registers that a block of 1024 threads leaves to each.
+_SPILL = (
+    "float a[300];\n#pragma unroll\nfor (int i = 0; i < 300; ++i) a[i] = x[i * n];\n"
+    "#pragma unroll\nfor (int i = 0; i < 300; ++i) x[i] = a[299 - i] * a[i];"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("x[0] = 1.0f;", None),
+        ("int left_over; x[0] = 1.0f;", 'left_over" was declared but never referenced'),
+        ("x[0] = y;", "planted.cu(3): error"),
+        (_SPILL, "bytes spilled"),
+    ],
+)
+def test_a_warning_an_error_and_a_spill_are_each_caught(body: str, complaint: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "planted.cu"
+    file.write_text(f'extern "C" __global__ void __launch_bounds__(1024)\nplanted(float* x, int n) {{\n{body}\n}}\n')
+    (compiled,) = nvrtc.compile_instance(kernels.instance(str(file)), ["sm_90"])
+    if complaint is None:
+        assert compiled.complaints == []
+        assert compiled.kernels["planted"].registers > 0
+    else:
+        assert any(complaint in line for line in compiled.complaints), compiled.log

@@ -1,0 +1,176 @@
+"""``segment_median.cu`` against NumPy: not near, equal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridnorm.core import _numpy, kernels
+from gridnorm.core._cupy.median import BLOCK, WARP, mad, median, quantiles
+from gridnorm.core.segments import Segments
+from gridnorm.errors import DeviceError, OptionError
+
+sys.path.insert(0, str(Path(__file__).parent))
+import groupings as g
+
+RNG = np.random.default_rng(10)
+PROBABILITIES = np.array([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.999, 1.0])
+
+
+def check(
+    values: np.ndarray, segments: Segments, weights: Any = None, use: Any = None, dtype: str | None = None
+) -> None:
+    """All three verbs, and their counts, equal NumPy's."""
+    xp = kernels.engine().xp
+    placed = values if xp is np else xp.asarray(values)
+    w, u = (None if a is None else xp.asarray(a) for a in (weights, use))
+    got = [*median(placed, segments, w, u, dtype=dtype), *mad(placed, segments, w, u, dtype=dtype)]
+    plain = (g.from_bfloat16(values) if dtype == "bfloat16" else values).astype(np.float64)
+    wanted = [*_numpy.median(plain, segments, weights, use), *_numpy.mad(plain, segments, weights, use)]
+    if weights is None:
+        got += quantiles(placed, segments, u, xp.asarray(PROBABILITIES), dtype=dtype)
+        wanted += _numpy.quantiles(plain, segments, use, PROBABILITIES)
+    for one, two in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(g.host(one), two)
+
+
+@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize(("sizes", "kind"), g.SHAPES)
+def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str, sizes: str, kind: str) -> None:
+    g.once_for_races(small, dtype)
+    if small and kind == "contiguous":
+        pytest.skip("shapes are few under ThreadSanitizer")
+    segments = g.segments_of(g.SIZES[sizes], kind)
+    shape = (2, segments.n_items)
+    weights, use = RNG.choice([0.0, 0.1, 1.7, np.nan], shape), RNG.uniform(size=shape) < 0.8
+    for width in (1,) if small else (1, 3):
+        values = RNG.normal(2.0, 3.0, (*shape, width)).astype(np.float32)
+        if dtype == "bfloat16":
+            values = g.bfloat16_bits(values)
+            check(values, segments, None, None, dtype)
+        else:
+            values = g.spoil(values.astype(dtype))
+            check(values, segments)
+        check(values, segments, weights, use, dtype if dtype == "bfloat16" else None)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_segments_too_large_for_shared_memory(engine: kernels.Engine, small: bool, dtype: str, weighted: bool) -> None:
+    g.once_for_races(small, dtype)
+    segments = g.segments_of([BLOCK + 1, 3] if small else [3 * BLOCK, 3, 20_001], "arbitrary")
+    values = g.spoil(RNG.normal(2.0, 3.0, (1, segments.n_items, 1)).astype(dtype))
+    weights = RNG.choice([0.0, 0.1, 0.2, 1.7], values.shape[:2]) if weighted else None
+    check(values, segments, weights)
+
+
+HARD = {
+    "all equal": lambda n: np.full(n, 0.1),
+    "two values": lambda n: np.where(np.arange(n) % 2, -1e-300, 7.0),
+    "half equal": lambda n: np.where(np.arange(n) % 2, 3.0, np.arange(n)),
+    "neighbours": lambda n: (np.float64(1.0).view(np.int64) + np.arange(n) % 1500).view(np.float64),
+    "both signs, all magnitudes": lambda n: np.exp(np.linspace(-700, 700, n)) * np.where(np.arange(n) % 3, 1, -1),
+    "huge": lambda n: np.where(np.arange(n) % 2, 1.7e308, 1.6e308),
+    "zeros of both signs": lambda n: np.where(np.arange(n) % 2, 0.0, -0.0),
+}
+
+
+@pytest.mark.parametrize("size", [WARP - 1, BLOCK, 2 * BLOCK + 1, 2 * BLOCK + 2])
+@pytest.mark.parametrize("kind", HARD)
+def test_values_that_are_hard_to_select_from(engine: kernels.Engine, small: bool, kind: str, size: int) -> None:
+    if small and (size != 2 * BLOCK + 2 or kind != "half equal"):
+        pytest.skip("shapes are small under ThreadSanitizer")
+    values = HARD[kind](size)[RNG.permutation(size)]
+    check(values[None, :, None], g.segments_of([size]))
+
+
+def test_large_segments_whose_middle_lies_between_two_heaps(engine: kernels.Engine, small: bool) -> None:
+    """The two middle values, far apart, are the largest of one heap and the smallest of another."""
+    size = BLOCK + 2 if small else 3 * BLOCK
+    values = np.where(np.arange(size) < size // 2, RNG.normal(-1e6, 1, size), RNG.normal(1e6, 1, size))
+    check(RNG.permutation(values)[None, :, None], g.segments_of([size]))
+
+
+@pytest.mark.parametrize("size", [5, 8, 10, 100, 129, 300, 1000, 5000])
+def test_equal_weights_take_the_branch_that_numpy_takes(engine: kernels.Engine, small: bool, size: int) -> None:
+    """A tenth is no binary fraction: whether half the weight is reached hangs on how it is added."""
+    if small and size > 300:
+        pytest.skip("shapes are small under ThreadSanitizer")
+    batch, groups = (1, 1) if small else (3, 1 if size > 300 else 12)
+    segments, shape = Segments.uniform(groups * size, groups), (batch, groups * size)
+    values = RNG.integers(0, size, (*shape, 1)) / 7
+    for weight in (0.1, 0.3, 1.1)[: 1 if small else 3]:
+        check(values, segments, np.full(shape, weight))
+    check(values, segments, RNG.choice([0.1, 0.2, 0.7], shape))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_every_layout_of_the_view(engine: kernels.Engine, small: bool, dtype: str) -> None:
+    g.once_for_races(small, dtype)
+    segments = g.segments_of([40, 7, 90], "arbitrary")
+    values = g.spoil(RNG.normal(1.0, 2.0, (2, segments.n_items, 3)).astype(dtype))
+    weights = np.broadcast_to(RNG.uniform(size=(1, segments.n_items)), values.shape[:2])
+    for _, view in g.layouts(values, small):
+        check(view, segments)
+        check(view, segments, weights)
+
+
+def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool) -> None:
+    segments = g.segments_of([3, 9, 1], "arbitrary")
+    values = engine.xp.asarray(RNG.normal(size=(8 if small else 1000, segments.n_items, 1)).astype(np.float32))
+    whole = [g.host(a) for a in mad(values, segments, None, None)]
+    for n in (1,) if small else (1, 7, 264):
+        for one, part in zip(whole, mad(values[:n], segments, None, None), strict=True):
+            np.testing.assert_array_equal(one[:n], g.host(part))
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 1), (2, 4, 0), (2, 0, 3)])
+def test_nothing_has_no_median(engine: kernels.Engine, shape: tuple[int, int, int]) -> None:
+    segments = Segments.from_codes(np.zeros(shape[1], np.int64), ["a", "b"])
+    values = engine.xp.zeros(shape)
+    n, centre, spread = (g.host(a) for a in mad(values, segments, None, None))
+    assert n.shape == (shape[0], 2)
+    assert not n.any()
+    assert np.isnan(centre).all()
+    assert np.isnan(spread).all()
+
+
+def test_all_left_out_has_no_median(engine: kernels.Engine, small: bool) -> None:
+    values = np.full((1, 8, 1), np.nan)
+    values[0, 7] = 2.0
+    check(values, g.segments_of([3, 4, 1]))
+    check(values, g.segments_of([3, 4, 1]), np.zeros((1, 8)))
+    if small:
+        return
+    large = np.full((1, 2 * BLOCK, 1), np.nan)
+    check(large, g.segments_of([2 * BLOCK]))
+    check(large, g.segments_of([2 * BLOCK]), np.ones((1, 2 * BLOCK)))
+
+
+def test_batches_are_cut_to_the_memory(engine: kernels.Engine, monkeypatch: pytest.MonkeyPatch, small: bool) -> None:
+    if small:
+        pytest.skip("no other kernel than before")
+    values = RNG.normal(size=(2, BLOCK + 1, 1))
+    monkeypatch.setattr(type(engine), "free_bytes", lambda _: 1)
+    check(values, g.segments_of([BLOCK + 1]), np.ones(values.shape[:2]))
+
+
+def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
+    segments, xp = g.segments_of([4]), engine.xp
+    values = xp.zeros((2, 4, 1))
+    with pytest.raises(OptionError, match="do not take values of this type; found int64"):
+        median(values.astype(xp.int64), segments, None, None)
+    with pytest.raises(OptionError, match="use do not fit the values"):
+        median(values, segments, None, xp.ones((2, 3), bool))
+    with pytest.raises(DeviceError, match="argument use: wrong dtype; found float64, expected bool"):
+        median(values, segments, None, xp.ones((2, 4)))
+
+
+def test_planted_mistakes_would_show_here(engine: kernels.Engine) -> None:
+    """One block that sorts and one warp whose segment is the last of an index: races and reads past the end."""
+    segments = g.segments_of([WARP + 1, 7], "arbitrary")
+    check(RNG.normal(size=(1, segments.n_items, 1)), segments)
