@@ -25,7 +25,7 @@ def test_versions_and_the_device_with_its_reason(cli: Cli) -> None:
     assert ran.code == 0
     assert f"gridnorm {gridnorm.__version__}" in ran.out and sys.version.split()[0] in ran.out
     assert importlib.metadata.version("numpy") in ran.out
-    assert "device: cpu; " in ran.out
+    assert "device: CPU" in ran.out
     assert ran.err == ""
 
 
