@@ -16,7 +16,7 @@ from gridnorm.arrays.arrayset import count_flagged
 from gridnorm.arrays.grouping import find_column, group_spots, needed_columns, slide_position
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import Column, FloatArray, RawArray, ReadOptions
-from gridnorm.arrays.weights import spot_weights, use_of, weight_columns
+from gridnorm.arrays.weights import SpotUse, spot_weights, use_of, weight_columns
 from gridnorm.arrays.within import WithinResult, default_method, within_array
 from gridnorm.core.backend import on_device
 from gridnorm.core.segments import Segments
@@ -232,35 +232,11 @@ def _normalized(
     corrected = bg.correct(
         raw.foreground, raw.background, background, offset=offset, position=position, names=raw.channels
     )
-    two = raw.channels == ("R", "G")
-    if two:
-        m, a, n_bad = bg.to_log_ratio(corrected.values[0], corrected.values[1])
-        values, covariate = m[None, :], a[None, :]
-    else:
-        values, n_bad = bg.to_log(corrected.values)
-        covariate = None
+    values, covariate, n_bad = _levels(raw.channels, corrected.values)
     segments = group_spots(settings.by, raw.spots, layout, raw.n_spots, raw.name)
     method = default_method(raw.channels) if settings.method == "auto" else settings.method
-    with on_device(settings.device == "gpu"):
-        within = within_array(
-            values,
-            covariate,
-            segments,
-            method,
-            use,
-            span=settings.span,
-            iterations=settings.iterations,
-            min_group=settings.min_group,
-            small_groups=settings.small_groups,
-            position=slide_position(raw.spots, layout)
-            if layout is not None and settings.small_groups == "merge"
-            else None,
-        )
-    if two:
-        named = {"M": within.values[0], "A": a}
-    else:
-        titles = ["E"] if len(raw.channels) == 1 else [f"E.{channel}" for channel in raw.channels]
-        named = dict(zip(titles, within.values, strict=True))
+    within = _within(raw, settings, layout, values, covariate, segments, method, use)
+    named = _named(raw.channels, within, covariate)
     differs = bool((use.reported != 1).any())
     return ArrayResult(
         name=task.name if task else raw.name,
@@ -296,6 +272,51 @@ def _normalized(
             "wavelengths": list(raw.wavelengths),
         },
     )
+
+
+def _levels(channels: tuple[str, ...], corrected: FloatArray) -> tuple[FloatArray, FloatArray | None, int]:
+    """What is normalized, (row, spot), and A for two channels; how many intensities were not positive."""
+    if channels == ("R", "G"):
+        m, a, n_bad = bg.to_log_ratio(corrected[0], corrected[1])
+        return m[None, :], a[None, :], n_bad
+    values, n_bad = bg.to_log(corrected)
+    return values, None, n_bad
+
+
+def _within(
+    raw: RawArray,
+    settings: Settings,
+    layout: Layout | None,
+    values: FloatArray,
+    covariate: FloatArray | None,
+    segments: Segments,
+    method: str,
+    use: SpotUse,
+) -> WithinResult:
+    position = None
+    if settings.small_groups == "merge" and layout is not None:
+        position = slide_position(raw.spots, layout)
+    with on_device(settings.device == "gpu"):
+        return within_array(
+            values,
+            covariate,
+            segments,
+            method,
+            use,
+            span=settings.span,
+            iterations=settings.iterations,
+            min_group=settings.min_group,
+            small_groups=settings.small_groups,
+            position=position,
+        )
+
+
+def _named(channels: tuple[str, ...], within: WithinResult, covariate: FloatArray | None) -> dict[str, FloatArray]:
+    """The rows of the result by name: M and A, E, or E.<nm>."""
+    if covariate is not None:
+        return {"M": within.values[0], "A": covariate[0]}
+    titles = ["E"] if len(channels) == 1 else [f"E.{channel}" for channel in channels]
+    return dict(zip(titles, within.values, strict=True))
 
 
 def _normexp(channels: tuple[str, ...], corrected: bg.Corrected) -> dict[str, dict[str, float]] | None:
