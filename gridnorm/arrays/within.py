@@ -33,7 +33,8 @@ class WithinResult:
     n
         int64 (row, group): usable spots.
     before, after
-        float64 (row, group): median of each group's used values.
+        float64 (row, group): shift of each group, the median of its used values; of one channel relative to the
+        median of all used values.
     """
 
     values: FloatArray
@@ -104,9 +105,10 @@ def within_array(
             f"{method} needs two channels (its curve runs over A)", found="one channel", hint="Use --method median"
         )
     values = np.where(spot_use.dropped, np.nan, values)
-    start = fit(values, segments, "median", use=spot_use.use)
+    ratio = covariate is not None
+    n, before = group_shifts(values, segments, spot_use.use, ratio)
     if method == "none":
-        return WithinResult(values, values, None, start.n, start.location, start.location)
+        return WithinResult(values, values, None, n, before, before)
     options: dict[str, Any] = {}
     if METHODS[method].needs_covariate:
         options = {
@@ -127,5 +129,16 @@ def within_array(
         keep_level=covariate is None,
         **options,
     )
-    end = fit(done.values, segments, "median", use=spot_use.use)
-    return WithinResult(done.values, values, done.fit, done.fit.n, start.location, end.location)
+    _, after = group_shifts(done.values, segments, spot_use.use, ratio)
+    return WithinResult(done.values, values, done.fit, done.fit.n, before, after)
+
+
+def group_shifts(
+    values: FloatArray, segments: Segments, use: NDArray[np.bool_], ratio: bool
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """Used spots and shift of each group; a ratio is measured from zero, an intensity from the array's median."""
+    groups = fit(values, segments, "median", use=use)
+    if ratio:
+        return groups.n, groups.location
+    whole = fit(values, Segments.single(values.shape[1]), "median", use=use)
+    return groups.n, groups.location - whole.location

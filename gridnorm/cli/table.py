@@ -31,7 +31,6 @@ def summary(results: Sequence[ArrayResult]) -> list[str]:
 
 def _row(result: ArrayResult) -> tuple[str, ...]:
     within = result.within
-    level = 0.0 if "M" in result.values else median_of(within.before[0])
     name = result.name if len(result.name) <= WIDEST_NAME else "…" + result.name[-WIDEST_NAME + 1 :]
     return (
         name,
@@ -40,8 +39,8 @@ def _row(result: ArrayResult) -> tuple[str, ...]:
         str(result.n_missing),
         str(result.segments.n_segments),
         _fit(result),
-        _spread(within.before[0] - level),
-        _spread(within.after[0] - level),
+        _spread(within.before[0]),
+        _spread(within.after[0]),
     )
 
 
@@ -57,6 +56,6 @@ def _spread(shifts: np.ndarray) -> str:
     known = shifts[np.isfinite(shifts)]
     if known.size == 0:
         return "none"
-    if known.size == 1:
-        return f"{known[0] + 0.0:.3f}"
-    return f"{median_of(known) + 0.0:.3f} ± {known.std(ddof=1):.3f}"
+    # Rounded before zero is added: no minus before 0.000.
+    middle = f"{round(median_of(known), 3) + 0.0:.3f}"
+    return middle if known.size == 1 else f"{middle} ± {known.std(ddof=1):.3f}"

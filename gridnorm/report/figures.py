@@ -223,7 +223,7 @@ def _strip(part: Any, panels: Sequence[Panel], total: int) -> None:
         colours = group_colours(panel.before)
         rank = _rank(panel.before)
         place = 0.26 * (rank / max(rank.size - 1, 1) - 0.5)
-        for x, medians in ((k - 0.2, panel.before - panel.level), (k + 0.2, panel.after - panel.level)):
+        for x, medians in ((k - 0.2, panel.before), (k + 0.2, panel.after)):
             axis.scatter(x + place, medians, s=16, c=colours, linewidths=0, zorder=3)
             top = np.nanmax(medians) if np.isfinite(medians).any() else 0.0
             above: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center"}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.grouping import group_spots
 from gridnorm.arrays.raw import FloatArray
-from gridnorm.core.fit import fit
+from gridnorm.arrays.within import group_shifts
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 from gridnorm.workflow.one import ArrayResult
@@ -22,8 +22,7 @@ class Panel:
     """One array (of several channels: one channel) of a picture.
 
     ``start``, ``values``: float64 (spot,), before and after; ``covariate``: A, or None; ``before``, ``after``: float64
-    (group,), medians; ``use``: bool (spot,), spots behind the curves; ``level``: the array's median, which one-channel
-    medians are shown against, else 0.
+    (group,), shifts of the groups; ``use``: bool (spot,), spots behind the curves.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Panel:
     before: FloatArray
     after: FloatArray
     use: NDArray[np.bool_]
-    level: float
 
 
 def panels_of(results: ArraySet | Sequence[ArrayResult], by: str | None) -> list[Panel]:
@@ -84,7 +82,9 @@ def _of_set(arrays: ArraySet, by: str | None) -> list[Panel]:
             within, values = arrays.fits[i], arrays.values[matrix][i]
             before, after = within.before[row], within.after[row]
             if before.size != segments.n_segments:  # an array that lacks groups the set has
-                before, after = (fit(v, segments, "median", use=use).location[0] for v in (within.start[row], values))
+                ratio = covariate is not None
+                both = (within.start[row][None, :], values[None, :])
+                before, after = (group_shifts(v, segments, use, ratio)[1][0] for v in both)
             panels.append(
                 _panel(
                     _title(name, matrix), by or grouping, str(parameters["method"]), within.start[row], values,
@@ -98,10 +98,8 @@ def _panel(
     name: str, by: str, method: str, start: FloatArray, values: FloatArray, covariate: FloatArray | None,
     segments: Segments, before: FloatArray, after: FloatArray, use: NDArray[np.bool_],
 ) -> Panel:  # fmt: skip
-    known = start[np.isfinite(start) & use]
-    level = float(np.median(known)) if covariate is None and known.size else 0.0
     noun = "group" if "," in by or " " in by else by
-    return Panel(name, noun, method, start, values, covariate, segments, before, after, use, level)
+    return Panel(name, noun, method, start, values, covariate, segments, before, after, use)
 
 
 def _title(name: str, matrix: str) -> str:

@@ -134,3 +134,14 @@ def test_what_cannot_be_fitted_says_why() -> None:
         within_array(m, a, GROUPS, "lowess", ALL)
     with pytest.raises(OptionError, match="small groups"):
         within_array(m, a, GROUPS, "median", ALL, small_groups="whole")
+
+
+def test_shifts_of_one_channel_are_measured_from_the_array_and_vanish() -> None:
+    rng = np.random.default_rng(4)
+    groups = Segments.from_labels(np.repeat([0, 1, 2], [100, 100, 40]))
+    level = 10 + np.repeat([0.5, -1.0, 4.0], [100, 100, 40]) + rng.normal(0, 0.1, 240)
+    done = within_array(level[None, :], None, groups, "median", use_of(None, 240, "ignore"))
+    medians = np.array([np.median(level[groups.codes == g]) for g in range(3)])
+    np.testing.assert_allclose(done.before[0], medians - np.median(level), atol=1e-12)
+    np.testing.assert_allclose(done.after, 0, atol=1e-12)
+    assert np.median(done.values) == pytest.approx(np.median(level), abs=1e-12)
