@@ -6,6 +6,8 @@ The exit code of the command line lives on the class.
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class GridnormError(Exception):
     """Base class of all errors that gridnorm raises on purpose.
@@ -43,6 +45,10 @@ class GridnormError(Exception):
         self.found = found
         self.expected = expected
         self.hint = hint
+
+    def completed(self, *, file: str | None = None, hint: str | None = None) -> Self:
+        """The same error with the file or hint that only the caller knows, where it has none of its own."""
+        return type(self)(self.what, self.file or file, self.line, self.found, self.expected, self.hint or hint)
 
     def __str__(self) -> str:
         where = "" if self.file is None else self.file if self.line is None else f"{self.file}:{self.line}"

@@ -19,8 +19,6 @@ from gridnorm.provenance import History
 if TYPE_CHECKING:
     import pandas as pd
 
-RAW_NAMES = ("R", "G", "Rb", "Gb", "E", "Eb")
-
 
 @dataclass(frozen=True, eq=False)
 class ArraySet:

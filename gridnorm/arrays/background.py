@@ -322,3 +322,15 @@ def to_log(intensity: FloatArray) -> tuple[FloatArray, int]:
     """``log2`` of corrected intensities, NaN where they are zero or less, and how many were; any shape."""
     dark = intensity <= 0
     return np.log2(np.where(dark, np.nan, intensity)), int(dark.sum())
+
+
+def to_levels(channels: tuple[str, ...], intensity: FloatArray) -> tuple[FloatArray, FloatArray | None, int]:
+    """What is normalized, (row, spot): M with A as covariate for R and G, else log2 of each channel.
+
+    The third entry counts the intensities that were not positive.
+    """
+    if channels == ("R", "G"):
+        m, a, n_bad = to_log_ratio(intensity[0], intensity[1])
+        return m[None, :], a[None, :], n_bad
+    values, n_bad = to_log(intensity)
+    return values, None, n_bad

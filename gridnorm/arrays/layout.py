@@ -132,14 +132,6 @@ class Layout:
         }
 
 
-def pads(layout: Layout) -> dict[int, tuple[int, ...]]:
-    """Pad number to the numbers of its blocks; one pad where no gap sets blocks apart."""
-    return {
-        pad: tuple(int(number) for number in layout.blocks[layout.pad_of_block == pad])
-        for pad in range(1, layout.n_pads + 1)
-    }
-
-
 def infer_layout(
     block: ArrayLike | None,
     row: ArrayLike,

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.core.fit import group_medians, median_of
+from gridnorm.core.apply import apply
+from gridnorm.core.fit import fit, group_medians, median_of
 from gridnorm.core.segments import Segments, distinct
 
 IntArray = NDArray[np.int64]
@@ -162,17 +163,15 @@ def find_pads(origins: Origins, grid: Grid, spot_rows: int, spot_columns: int) -
 
 def _slopes(index: IntArray, n: int, place: IntArray, x: FloatArray, y: FloatArray) -> tuple[float, float]:
     """Change of X and Y per step of ``place``, the median over blocks of the least-squares slopes."""
-    count = np.bincount(index, minlength=n)
-    centred = place - (np.bincount(index, place, n) / count)[index]
-    spread = np.bincount(index, centred * centred, n)
-    usable = spread > 0
+    blocks = Segments.from_codes(index, range(n))
+    rows = np.stack([place.astype(np.float64), x, y])
+    step, *moved = apply(rows, blocks, fit(rows, blocks, "moments"), "centre")
+    means = fit(np.stack([step * step, *(step * row for row in moved)]), blocks, "moments").location
+    usable = means[0] > 0
     if not usable.any():
         return 0.0, 0.0
-    slopes = []
-    for values in (x, y):
-        middle = (np.bincount(index, values, n) / count)[index]
-        slopes.append(median_of(np.bincount(index, centred * (values - middle), n)[usable] / spread[usable]))
-    return slopes[0], slopes[1]
+    across, down = (median_of(row[usable] / means[0][usable]) for row in means[1:])
+    return across, down
 
 
 def _lines(x: FloatArray, y: FloatArray, origins: Origins) -> tuple[IntArray, IntArray, IntArray, IntArray] | None:
@@ -190,7 +189,7 @@ def _line_up(values: FloatArray, width: float) -> tuple[IntArray, IntArray]:
     starts = np.concatenate([[0], (np.diff(values[order]) > TOLERANCE * width).astype(np.int64)])
     rank = np.empty(values.size, np.int64)
     rank[order] = np.cumsum(starts)
-    centre = np.bincount(rank, values) / np.bincount(rank)
+    centre = fit(values, Segments.from_labels(rank), "moments").location[0]
     if centre.size < 3:
         return rank, rank
     step = np.diff(centre)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.grouping import group_spots, slide_position
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.weights import use_of, weights_per_array
-from gridnorm.arrays.within import default_method, within_array
+from gridnorm.arrays.within import default_method, result_titles, within_array
 from gridnorm.errors import FitError, GridnormError, GridnormWarning, OptionError
 
 
@@ -73,7 +74,7 @@ def background_correct(
                 names=raw.channels,
             )
         except GridnormError as error:
-            raise _named(error, raw.name) from None
+            raise error.completed(file=raw.name) from None
         _warn(f"{raw.name}: {note}" for note in corrected.notes)
         for name, row in zip(raw.channels, corrected.values, strict=True):
             out[name].append(row)
@@ -142,7 +143,7 @@ def normalize_within(
     (900, 1)
     """
     two = arrays.channels == ("R", "G")
-    levels = _levels(arrays, two)
+    levels = _levels(arrays)
     chosen = default_method(arrays.channels) if method == "auto" else method
     spots = dict(arrays.columns)
     segments = group_spots(by, spots, arrays.layout, arrays.n_spots)
@@ -166,41 +167,30 @@ def normalize_within(
                 position=position,
             )
         except FitError as error:
-            raise _named(error, name) from None
+            raise error.completed(file=name) from None
         fits.append(done)
         values.append(done.values)
         reported.append(use.reported)
-    titles = ["M"] if two else ["E"] if len(arrays.channels) == 1 else [f"E.{c}" for c in arrays.channels]
+    titles = result_titles(arrays.channels)
     matrices = {title: np.stack([rows[k] for rows in values]) for k, title in enumerate(titles)}
     if two:
         matrices["A"] = np.stack([a[0] for _, a in levels if a is not None])
     stacked = np.stack(reported)
-    from dataclasses import replace
-
     out = arrays.with_values(
         matrices, "normalize_within", by=by, method=chosen, span=span, iterations=iterations, flags=flags
     )
     return replace(out, fits=tuple(fits), spot_weights=stacked if bool((stacked != 1).any()) else None)
 
 
-def _levels(arrays: ArraySet, two: bool) -> list[tuple[FloatArray, FloatArray | None]]:
+def _levels(arrays: ArraySet) -> list[tuple[FloatArray, FloatArray | None]]:
     """Per array: what is normalized, (row, spot), and A for two channels."""
     values = arrays.values
     if "M" in values:
         return [(m[None, :], a[None, :]) for m, a in zip(values["M"], values["A"], strict=True)]
     if any(f"{channel}b" in values for channel in arrays.channels):
         _warn(["a background was measured but not corrected: call background_correct first, or normalize"])
-    if not two:
-        return [(bg.to_log(np.stack([values[c][i] for c in arrays.channels]))[0], None) for i in range(len(arrays))]
-    out: list[tuple[FloatArray, FloatArray | None]] = []
-    for red, green in zip(values["R"], values["G"], strict=True):
-        m, a, _ = bg.to_log_ratio(red, green)
-        out.append((m[None, :], a[None, :]))
-    return out
-
-
-def _named(error: GridnormError, name: str) -> GridnormError:
-    return type(error)(error.what, name, error.line, error.found, error.expected, error.hint)
+    stacked = (np.stack([values[c][i] for c in arrays.channels]) for i in range(len(arrays)))
+    return [bg.to_levels(arrays.channels, intensity)[:2] for intensity in stacked]
 
 
 def _warn(texts: Any) -> None:

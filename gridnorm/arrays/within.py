@@ -57,6 +57,13 @@ def default_method(channels: tuple[str, ...]) -> str:
     return "loess" if channels == ("R", "G") else "median"
 
 
+def result_titles(channels: tuple[str, ...]) -> list[str]:
+    """Names of the normalized rows: M, E, or ``E.<nm>`` of three and more wavelengths."""
+    if channels == ("R", "G"):
+        return ["M"]
+    return ["E"] if len(channels) == 1 else [f"E.{channel}" for channel in channels]
+
+
 def within_array(
     values: FloatArray,
     covariate: FloatArray | None,

@@ -20,11 +20,6 @@ _BACKENDS: dict[str, str] = {"numpy": "gridnorm.core._numpy", "cupy": "gridnorm.
 _for_numpy: ContextVar[str] = ContextVar("gridnorm_for_numpy", default=_BACKENDS["numpy"])
 
 
-def register(library: str, module: str) -> None:
-    """Let arrays whose type lives in ``library`` be computed by the backend ``module`` (imported on first use)."""
-    _BACKENDS[library] = module
-
-
 @contextmanager
 def on_device(wanted: bool = True) -> Iterator[None]:
     """Within the block, NumPy arrays are copied to the device for every verb and the results back (if ``wanted``)."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.core.apply import evaluate
-from gridnorm.core.fit import fit
+from gridnorm.core.fit import fit, median_of
 from gridnorm.errors import OptionError, OutputError
 from gridnorm.report.panels import Panel, panels_of
 from gridnorm.workflow.one import ArrayResult
@@ -298,7 +298,7 @@ def _legend(panel: Panel) -> str:
 def _named(medians: FloatArray, noun: str) -> str:
     known = int(np.count_nonzero(np.isfinite(medians)))
     if known < 2:
-        return f"median {_number(float(np.nanmedian(medians)))}" if known else "no usable spot"
+        return f"median {_number(median_of(medians))}" if known else "no usable spot"
     return f"{noun} medians spread by {_spread(medians)} (sd)"
 
 

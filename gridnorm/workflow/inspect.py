@@ -146,10 +146,7 @@ def _channel(raw: RawArray, k: int) -> dict[str, Any]:
 def _level(raw: RawArray) -> FloatArray:
     """M (two channels) or log2 intensity (one), background subtracted where measured; for looking only."""
     corrected = bg.correct(raw.foreground, raw.background, "subtract" if raw.background is not None else "none").values
-    if raw.channels == ("R", "G"):
-        level: FloatArray = bg.to_log_ratio(corrected[0], corrected[1])[0]
-    else:
-        level = bg.to_log(corrected)[0][0]
+    level: FloatArray = bg.to_levels(raw.channels, corrected)[0][0]
     return level
 
 

@@ -17,7 +17,7 @@ from gridnorm.arrays.grouping import find_column, group_spots, needed_columns, s
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import Column, FloatArray, RawArray, ReadOptions
 from gridnorm.arrays.weights import SpotUse, spot_weights, use_of, weight_columns
-from gridnorm.arrays.within import WithinResult, default_method, within_array
+from gridnorm.arrays.within import WithinResult, default_method, result_titles, within_array
 from gridnorm.core.backend import on_device
 from gridnorm.core.segments import Segments
 from gridnorm.errors import GridnormError, OptionError
@@ -138,9 +138,7 @@ def normalize_raw(
         raw, keys, spots, layout = _placed(raw, settings, reference, task)
         return _normalized(raw, settings, keys, spots, layout, task, digest, weights)
     except GridnormError as error:
-        if error.file is None:
-            raise type(error)(error.what, raw.name, error.line, error.found, error.expected, error.hint) from None
-        raise
+        raise error.completed(file=raw.name) from None
 
 
 def _placed(
@@ -232,11 +230,13 @@ def _normalized(
     corrected = bg.correct(
         raw.foreground, raw.background, background, offset=offset, position=position, names=raw.channels
     )
-    values, covariate, n_bad = _levels(raw.channels, corrected.values)
+    values, covariate, n_bad = bg.to_levels(raw.channels, corrected.values)
     segments = group_spots(settings.by, raw.spots, layout, raw.n_spots, raw.name)
     method = default_method(raw.channels) if settings.method == "auto" else settings.method
     within = _within(raw, settings, layout, values, covariate, segments, method, use)
-    named = _named(raw.channels, within, covariate)
+    named = dict(zip(result_titles(raw.channels), within.values, strict=True))
+    if covariate is not None:
+        named["A"] = covariate[0]
     differs = bool((use.reported != 1).any())
     return ArrayResult(
         name=task.name if task else raw.name,
@@ -274,15 +274,6 @@ def _normalized(
     )
 
 
-def _levels(channels: tuple[str, ...], corrected: FloatArray) -> tuple[FloatArray, FloatArray | None, int]:
-    """What is normalized, (row, spot), and A for two channels; how many intensities were not positive."""
-    if channels == ("R", "G"):
-        m, a, n_bad = bg.to_log_ratio(corrected[0], corrected[1])
-        return m[None, :], a[None, :], n_bad
-    values, n_bad = bg.to_log(corrected)
-    return values, None, n_bad
-
-
 def _within(
     raw: RawArray,
     settings: Settings,
@@ -309,14 +300,6 @@ def _within(
             small_groups=settings.small_groups,
             position=position,
         )
-
-
-def _named(channels: tuple[str, ...], within: WithinResult, covariate: FloatArray | None) -> dict[str, FloatArray]:
-    """The rows of the result by name: M and A, E, or E.<nm>."""
-    if covariate is not None:
-        return {"M": within.values[0], "A": covariate[0]}
-    titles = ["E"] if len(channels) == 1 else [f"E.{channel}" for channel in channels]
-    return dict(zip(titles, within.values, strict=True))
 
 
 def _normexp(channels: tuple[str, ...], corrected: bg.Corrected) -> dict[str, dict[str, float]] | None:

@@ -119,9 +119,7 @@ def _with_targets(files: list[InputFile]) -> list[InputFile]:
 def _with_origin(error: FormatError | OptionError, given: InputFile) -> FormatError | OptionError:
     if not given.origin:
         return error
-    return type(error)(
-        error.what, error.file, error.line, error.found, error.expected, error.hint or f"Named in {given.origin}"
-    )
+    return error.completed(hint=f"Named in {given.origin}")
 
 
 def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gridnorm.arrays.layout import Layout, infer_layout, pads
+from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.errors import LayoutError, OptionError
 from gridnorm.io import gal, gpr
@@ -51,6 +51,11 @@ def grid(
     y = b // columns * pitch + r * 200.0 + rng.uniform(-20, 20, b.size)
     x, y = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
     return b + 1, r + 1, c + 1, np.rint(x + 5000), np.rint(y + 5000)
+
+
+def pads(layout: Layout) -> dict[int, tuple[int, ...]]:
+    """Blocks of every pad."""
+    return {k: tuple(layout.blocks[layout.pad_of_block == k].tolist()) for k in range(1, layout.n_pads + 1)}
 
 
 REAL = [
