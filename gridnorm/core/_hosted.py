@@ -14,7 +14,7 @@ import numpy as np
 
 from gridnorm.core import kernels
 from gridnorm.core._cuda import explain
-from gridnorm.core._numpy import gather, observed, per_item, select_curves
+from gridnorm.core._numpy import gather, observed, select_curves
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, GridnormError
 
@@ -28,8 +28,8 @@ __all__ = [
     "median",
     "moments",
     "observed",
-    "per_item",
     "quantiles",
+    "remove",
     "select_curves",
     "xp",
 ]
@@ -68,6 +68,7 @@ def _each_array(value: Any, kind: type, move: Callable[[Any], Any]) -> Any:
 moments = _on_engine("moments")
 median = _on_engine("median")
 mad = _on_engine("mad")
+remove = _on_engine("remove")
 quantiles = _on_engine("quantiles")
 lowess_fit = _on_engine("lowess_fit")
 interpolate = _on_engine("interpolate")

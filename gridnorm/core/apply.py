@@ -31,7 +31,8 @@ def apply(values: Any, segments: Segments, fit: Fit, how: str, *, covariate: Any
     Returns
     -------
     array
-        float64, the shape of ``values``. NaN stays NaN; items whose group has no fit become NaN.
+        The shape and floating-point dtype of ``values`` (float64 for whole numbers). NaN stays NaN; items whose
+        group has no fit become NaN.
     """
     row = APPLICATIONS.get(how)
     if row is None:
@@ -77,20 +78,19 @@ def relative_scale(fit: Fit) -> Fit:
 
 
 def _centre(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
-    return view - backend.per_item(fit.location, segments)
+    return backend.remove(view, segments, fit.location, None)
 
 
 def _scale(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
-    scale = backend.xp.where(fit.scale > 0, fit.scale, 1.0)
-    return view / backend.per_item(scale, segments)
+    return backend.remove(view, segments, None, fit.scale)
 
 
 def _standardize(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
-    return _scale(backend, _centre(backend, view, segments, fit, covariate), segments, fit, covariate)
+    return backend.remove(view, segments, fit.location, fit.scale)
 
 
 def _subtract_curve(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
-    return view - evaluate(fit, covariate, segments)[:, :, None]
+    return (view - evaluate(fit, covariate, segments)[:, :, None]).astype(view.dtype, copy=False)
 
 
 APPLICATIONS: dict[str, Callable[..., Any]] = {

@@ -68,7 +68,8 @@ def fit(
     ----------
     values
         Shape (item,), (batch, item) or (batch, item, width); NaN and infinite values are left out.
-        Statistics pool item × width of a group; batch entries stay separate.
+        Moments of half and single precision are computed in float32 (the mean in two parts, so that offsets cost
+        no digits), everything else in float64. Statistics pool item × width of a group; batch entries stay separate.
     segments
         Groups of the items.
     statistic
@@ -131,24 +132,29 @@ def median_of(values: Any) -> float:
 
 
 def as_view(values: Any, segments: Segments, backend: Any) -> Any:
-    """The strided view (batch, item, width) of values given with one, two or three axes, as float64."""
+    """The strided view (batch, item, width) of values given with one, two or three axes.
+
+    Floating-point numbers keep their precision, half and single included; all others become float64.
+    """
     array = backend.xp.asarray(values)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise OptionError("values must be numbers", found=f"dtype {array.dtype}")
+    if array.dtype.kind in "iub" or array.dtype.itemsize > 8:
+        array = array.astype(backend.xp.float64)
     if array.ndim not in (1, 2, 3):
         raise OptionError(
             "values have too many axes",
             found=f"shape {array.shape}",
             expected="(item,), (batch, item) or (batch, item, width)",
         )
-    view = array[None, :, None] if array.ndim == 1 else array[:, :, None] if array.ndim == 2 else array
+    view: Any = array[None, :, None] if array.ndim == 1 else array[:, :, None] if array.ndim == 2 else array
     if view.shape[1] != segments.n_items:
         raise OptionError(
             "values and groups differ in length",
             found=f"{view.shape[1]} items",
             expected=f"{segments.n_items}, one per label",
         )
-    return view.astype(backend.xp.float64, copy=False)
+    return view
 
 
 def as_items(given: Any, shape: tuple[int, int], name: str, backend: Any, dtype: Any = None) -> Any:
@@ -219,6 +225,7 @@ def _lowess(backend: Any, view: Any, segments: Segments, arguments: dict[str, An
     if iterations < 1 or iterations != int(iterations):
         raise OptionError("iterations must be a whole number of at least 1", found=str(iterations))
     covariate = arguments["covariate"][:, :, None]
+    view = view.astype(backend.xp.float64, copy=False)
     n, knots = backend.lowess_fit(view, covariate, segments, arguments["weights"], arguments["use"], **settings)
     return _fit(backend, "lowess", n, curve=knots)
 

@@ -54,7 +54,7 @@ def normalize_groups(
     Returns
     -------
     Same kind as ``values``
-        float64, same shape; a DataFrame keeps its index and columns.
+        Same shape and floating-point dtype (float64 for whole numbers); a DataFrame keeps its index and columns.
 
     Raises
     ------

@@ -124,5 +124,5 @@ def normalize_within(
     out = apply(view, segments, found, row.application, covariate=covariate)
     if keep_level and row.keeps_level:
         whole = fit(view, Segments.single(segments.n_items), row.statistic, **arguments)
-        out = out + whole.location
+        out = (out + whole.location).astype(out.dtype, copy=False)
     return Normalized(out, found)

@@ -64,6 +64,21 @@ class Segments:
         codes[self.order] = np.repeat(np.arange(self.n_segments), self.sizes)
         return codes
 
+    @cached_property
+    def by_size(self) -> list[tuple[int, IntArray, slice | IntArray]]:
+        """Segments of equal size together: the size, their numbers, and their items one segment after the other.
+
+        Ascending by size, without empty segments; items that follow one another come as a slice.
+        """
+        classes = []
+        for size in distinct(self.sizes)[0].tolist():
+            if size:
+                numbers = np.flatnonzero(self.sizes == size)
+                items = self.order[(self.offsets[numbers][:, None] + np.arange(size)).ravel()]
+                run = int(items[-1]) - int(items[0]) + 1 == items.size and bool((np.diff(items) == 1).all())
+                classes.append((size, numbers, slice(int(items[0]), int(items[-1]) + 1) if run else items))
+        return classes
+
     @classmethod
     def single(cls, n_items: int, label: Any = "all") -> Segments:
         """All items in one segment."""

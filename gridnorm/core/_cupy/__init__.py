@@ -12,7 +12,7 @@ from gridnorm.core._cupy.apply import remove
 from gridnorm.core._cupy.curves import interpolate, lowess_fit, select_curves
 from gridnorm.core._cupy.median import mad, median, quantiles
 from gridnorm.core._cupy.moments import moments
-from gridnorm.core._cupy.observed import gather, observed, per_item
+from gridnorm.core._cupy.observed import gather, observed
 
 __all__ = [
     "gather",
@@ -22,7 +22,6 @@ __all__ = [
     "median",
     "moments",
     "observed",
-    "per_item",
     "quantiles",
     "remove",
     "select_curves",

@@ -23,8 +23,3 @@ def observed(values: Any, use: Any, weights: Any) -> Any:
     if weights is not None:
         mask &= (weights > 0)[:, :, None]
     return mask
-
-
-def per_item(per_segment: Any, segments: Segments) -> Any:
-    """Spread (batch, segment) numbers to (batch, item, 1)."""
-    return per_segment[:, placed(segments).codes, None]

@@ -13,7 +13,7 @@ MAD_CONSISTENT = 1.4826  # makes the MAD estimate the standard deviation of norm
 def median(values: Floats, segments: Segments, weights: Floats | None, use: Mask | None) -> tuple[IntArray, Floats]:
     """Count and (weighted) median, each (batch, segment); NaN where a segment has no value."""
     mask = gather(observed(values, use, weights), segments)
-    flat = gather(values, segments)
+    flat = gather(values, segments).astype(np.float64, copy=False)
     w = None if weights is None else gather(np.repeat(weights[:, :, None], values.shape[2], axis=2), segments)
     return _rows(flat, mask, w, segments.offsets * values.shape[2])
 
@@ -23,7 +23,7 @@ def mad(
 ) -> tuple[IntArray, Floats, Floats]:
     """Count, median and median absolute deviation (× 1.4826), each (batch, segment)."""
     mask = gather(observed(values, use, weights), segments)
-    flat = gather(values, segments)
+    flat = gather(values, segments).astype(np.float64, copy=False)
     offsets = segments.offsets * values.shape[2]
     w = None if weights is None else gather(np.repeat(weights[:, :, None], values.shape[2], axis=2), segments)
     n, centre = _rows(flat, mask, w, offsets)
@@ -35,7 +35,7 @@ def mad(
 def quantiles(values: Floats, segments: Segments, use: Mask | None, probabilities: Floats) -> tuple[IntArray, Floats]:
     """Count (batch, segment) and quantiles (batch, segment, probability), linear between order statistics (type 7)."""
     mask = gather(observed(values, use, None), segments)
-    flat = gather(values, segments)
+    flat = gather(values, segments).astype(np.float64, copy=False)
     batch, groups = flat.shape[0], segments.n_segments
     n = np.zeros((batch, groups), np.int64)
     out = np.full((batch, groups, probabilities.size), np.nan)

@@ -29,11 +29,6 @@ def observed(values: Floats, use: Mask | None, weights: Floats | None) -> Mask:
     return mask
 
 
-def per_item(per_segment: NDArray[Any], segments: Segments) -> NDArray[Any]:
-    """Spread (batch, segment) numbers to (batch, item, 1)."""
-    return per_segment[:, segments.codes, None]
-
-
 def compress(row: Floats, mask: Mask, offsets: IntArray) -> tuple[Floats, IntArray]:
     """Observed values of one batch row (in segment order) and the offsets of their segments."""
     if mask.all():

@@ -1,0 +1,329 @@
+"""Standardize every segment and scale every item: forward, with statistics of one's own, and backward.
+
+v → f(((v − mean) · rstd) · gain + offset), rstd = 1/√(variance + eps). The mean is carried as a rounded number and its
+rest, so that a large offset of the values costs no digits; sums over a segment are float64 sums of short float32 ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gridnorm.core import _numpy
+from gridnorm.core import activation as activations
+from gridnorm.core._numpy.moments import around, real
+from gridnorm.core._numpy.observed import Floats
+from gridnorm.core._numpy.rows import (
+    Array,
+    Place,
+    dots,
+    loops_of,
+    of_segments,
+    places,
+    put,
+    quiet,
+    take,
+    to_segments,
+    window,
+)
+from gridnorm.core.segments import Segments
+
+
+def standardize(
+    values: Array,
+    segments: Segments,
+    *,
+    eps: float,
+    center: bool = True,
+    weights: Array | None = None,
+    gain: Array | None = None,
+    offset: Array | None = None,
+    activation: str | None = None,
+    residual: Array | None = None,
+    total: Array | None = None,
+    out: Array | None = None,
+) -> tuple[Array, Floats, Array]:
+    """Standardize the values of every segment of every batch entry.
+
+    Parameters
+    ----------
+    values
+        (batch, item, width) of any strides.
+    eps
+        Added to the variance.
+    center
+        False: the mean is taken as 0, and the mean square as the variance.
+    weights
+        (batch, item, width), none negative: shares of the values in mean and variance. Values of weight 0 are
+        standardized as well.
+    gain, offset
+        (batch, item), float32 (float64 for float64 values): what a standardized value is multiplied by and what is
+        added.
+    activation
+        ``"silu"``, ``"relu"`` or ``"gelu"``, applied at the end.
+    residual, total
+        Like the values: what is added to them first, and where that sum goes.
+    out
+        Where the result goes; ``values`` itself will do. None: a new array, its axes ordered in memory as theirs.
+
+    Returns
+    -------
+    out
+        Like the values.
+    mean
+        float64 (batch, segment); NaN where a segment has no weight, or a value of positive weight that is not finite.
+    rstd
+        float32 (float64 for float64 values), (batch, segment); 0 where variance and ``eps`` are 0.
+    """
+    shape = (values.shape[0], segments.n_segments)
+    kind = real(values.dtype)
+    mean, rstd = np.full(shape, np.nan), np.full(shape, np.nan, kind)
+    result = np.empty_like(values) if out is None else out
+    shared = out is not None and any(a is not None and np.may_share_memory(out, a) for a in (values, residual))
+    with quiet():
+        for place in places(values.shape, segments):
+            x = _read(values, residual, total, place)
+            # Differences are computed where the result goes, if that lies in one piece and holds nothing still needed.
+            room = None if shared or result.dtype != kind else window(result, place)
+            x, w, lost = _weighed(x, weights, place)
+            found = around(x, w, center=center, into=room)
+            if lost is not None:
+                found.left[lost] = np.nan
+            scale = _inverse(found.variance, eps).astype(kind, copy=False)
+            to_segments(mean, place, found.shift + found.rest)
+            to_segments(rstd, place, scale)
+            _finish(found.left, found.rest, scale, gain, offset, activation, place)
+            if room is None or found.left is not room:
+                put(result, place, found.left)
+    return result, mean, rstd
+
+
+def standardize_with(
+    values: Array,
+    segments: Segments,
+    mean: Floats,
+    rstd: Array,
+    *,
+    gain: Array | None = None,
+    offset: Array | None = None,
+    activation: str | None = None,
+    residual: Array | None = None,
+    total: Array | None = None,
+    out: Array | None = None,
+) -> Array:
+    """The same with a mean and a factor (batch, segment) that are given."""
+    result = np.empty_like(values) if out is None else out
+    with quiet():
+        for place in places(values.shape, segments):
+            x = _read(values, residual, total, place)
+            shift, rest = _parts(mean, place, x.dtype)
+            left = x - shift[:, None]
+            _finish(left, rest, of_segments(rstd, place), gain, offset, activation, place)
+            put(result, place, left)
+    return result
+
+
+def standardize_backward(
+    grad: Array,
+    values: Array,
+    segments: Segments,
+    mean: Floats,
+    rstd: Array,
+    *,
+    center: bool = True,
+    weights: Array | None = None,
+    gain: Array | None = None,
+    offset: Array | None = None,
+    activation: str | None = None,
+    add_mean: Floats | None = None,
+    add_rstd: Floats | None = None,
+    reduce_batch: bool = False,
+    out: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """Gradients of ``standardize`` with respect to the values, the gain and the offset.
+
+    Parameters
+    ----------
+    grad
+        Gradient with respect to the result, like the values.
+    values
+        What was standardized (with a residual: the sum).
+    mean, rstd
+        As ``standardize`` returned them.
+    add_mean, add_rstd
+        Gradients with respect to ``mean`` and ``rstd``, float64 (batch, segment), where those are used further.
+    reduce_batch
+        Sum the gradients of gain and offset over the batch, one entry after the other.
+
+    Returns
+    -------
+    dvalues
+        Like the values. With h = grad·f′·gain, standardized values x̂ and shares p of the weights, over each segment:
+        rstd·(h − p·Σh − p·x̂·Σ(h·x̂)).
+    dgain, doffset
+        (batch, item), with ``reduce_batch`` (1, item), in the dtype of ``rstd``.
+    """
+    kind = real(values.dtype)
+    batch, items, width = values.shape
+    result = np.empty_like(values) if out is None else out
+    entries = 1 if reduce_batch else batch
+    dgain, doffset = (np.zeros((entries, items), np.float64 if reduce_batch else kind) for _ in range(2))
+    with quiet():
+        for place in places(values.shape, segments):
+            x, w, _ = _weighed(_read(values, None, None, place), weights, place)
+            shift, rest = _parts(mean, place, x.dtype)
+            scale = of_segments(rstd, place).astype(np.float64)
+            room = window(result, place) if result.dtype == kind and out is None else None
+            loops_of(x.shape[1])
+            left = np.subtract(x, shift[:, None], out=room)
+            g = _read(grad, None, None, place)
+            if activation is not None:
+                z = left.copy()
+                _finish(z, rest, scale, gain, offset, None, place)
+                g = g * activations.slope(activation, z, _numpy)
+            by_item = (x.shape[0], place.size, width)
+            whole = _item_sums(g, None, by_item)
+            inner = scale[:, None] * (_item_sums(g, left, by_item) - rest[:, None] * whole)
+            _to_items(dgain, place, inner, reduce_batch)
+            _to_items(doffset, place, whole, reduce_batch)
+            a = _of_items(gain, place)
+            first, second = ((s if a is None else s * a).sum(axis=1, dtype=np.float64) for s in (whole, inner))
+            if add_mean is not None:
+                first = first - np.where(scale > 0, of_segments(add_mean, place) / scale, 0.0)
+            if add_rstd is not None:
+                second = second + scale * of_segments(add_rstd, place)
+            share = None if w is None else w / dots(w).astype(kind)[:, None]
+            _project(left, g, share, _Sums(scale, rest, first if center else 0.0 * first, second), a, by_item)
+            if room is None:
+                put(result, place, left)
+    return result, dgain.astype(kind, copy=False), doffset.astype(kind, copy=False)
+
+
+class _Sums(NamedTuple):
+    """Of the rows of a block: factor, rest of the mean, Σh and Σ(h·x̂)."""
+
+    rstd: Floats
+    rest: Floats
+    first: Floats
+    second: Floats
+
+
+def _project(left: Array, g: Array, share: Array | None, s: _Sums, a: Array | None, by_item: tuple[int, ...]) -> None:
+    """``left`` (x − shift) becomes rstd·(h − p·Σh − p·x̂·Σ(h·x̂)), x̂ being rstd·(left − rest)."""
+    loops_of(left.shape[1])
+    kind = left.dtype
+    slope = -(s.rstd**2) * s.second
+    level = -s.rstd * s.first - slope * s.rest
+    if share is None:
+        slope, level = slope / left.shape[1], level / left.shape[1]
+    left *= slope.astype(kind)[:, None]
+    left += level.astype(kind)[:, None]
+    if share is not None:
+        left *= share
+    factor = s.rstd[:, None] if a is None else s.rstd[:, None] * a
+    left += _times_items(g, factor.astype(kind), by_item)
+
+
+def _read(values: Array, residual: Array | None, total: Array | None, place: Place) -> Array:
+    """Rows of the values, with the residual added and rounded as the values are."""
+    kind = real(values.dtype)
+    rows = take(values, place)
+    if residual is not None:
+        added = rows.astype(kind, copy=False) + take(residual, place).astype(kind, copy=False)
+        rows = added.astype(values.dtype, copy=False)
+        if total is not None:
+            put(total, place, rows)
+    return np.ascontiguousarray(rows.astype(kind, copy=False))
+
+
+def _weighed(x: Array, weights: Array | None, place: Place) -> tuple[Array, Array | None, Array | None]:
+    """Rows, their weights, and where a value of no weight is not finite: it became 0, so as not to reach a sum."""
+    if weights is None:
+        return x, None, None
+    w = np.ascontiguousarray(take(weights, place).astype(x.dtype, copy=False))
+    w = np.where(w > 0, w, x.dtype.type(0))
+    lost = (w == 0) & ~np.isfinite(x)
+    return (np.where(lost, x.dtype.type(0), x), w, lost) if lost.any() else (x, w, None)
+
+
+def _inverse(variance: Floats, eps: float) -> Floats:
+    if eps > 0:
+        return 1.0 / np.sqrt(variance + eps)
+    return np.where(variance == 0, 0.0, 1.0 / np.sqrt(variance))
+
+
+def _parts(mean: Floats, place: Place, kind: np.dtype[Any]) -> tuple[Array, Floats]:
+    whole = of_segments(mean, place)
+    shift = whole.astype(kind)
+    return shift, whole - shift
+
+
+def _finish(
+    left: Array,
+    rest: Floats,
+    scale: Array,
+    gain: Array | None,
+    offset: Array | None,
+    activation: str | None,
+    place: Place,
+) -> None:
+    """In place: f(((left − rest) · scale) · gain + offset), as one factor and one summand an item."""
+    a, b = _of_items(gain, place), _of_items(offset, place)
+    factor = scale[:, None] if a is None else scale[:, None] * a
+    level = rest[:, None] * factor
+    level = np.negative(level) if b is None else b - level
+    by_item = (left.shape[0], place.size, left.shape[1] // place.size)
+    _times_items(left, factor.astype(left.dtype, copy=False), by_item, into=left)
+    _plus_items(left, level.astype(left.dtype), by_item)
+    if activation is not None:
+        activations.activate(activation, left, _numpy)
+
+
+def _of_items(table: Array | None, place: Place) -> Array | None:
+    """Entries (batch, item) of a table for a block, (row, item of the segment)."""
+    return None if table is None else table[place.batch, place.items].reshape(-1, place.size)
+
+
+def _to_items(table: Array, place: Place, rows: Array, reduce_batch: bool) -> None:
+    if reduce_batch:
+        entries = rows.shape[0] // place.n
+        part = rows.reshape(entries, place.n * place.size)
+        table[0, place.items] += part[0] if entries == 1 else part.sum(axis=0)
+    else:
+        part = table[place.batch]
+        part[:, place.items] = rows.reshape(part.shape[0], place.n * place.size)
+
+
+def _item_sums(g: Array, x: Array | None, by_item: tuple[int, ...]) -> Array:
+    """Sum over the width of each item, (row, item)."""
+    if by_item[2] == 1:
+        return g if x is None else g * x
+    return dots(g.reshape(by_item), None if x is None else x.reshape(by_item))
+
+
+def _times_items(rows: Array, factor: Array, by_item: tuple[int, ...], into: Array | None = None) -> Array:
+    """Rows · factor, one factor a row or an item."""
+    one = factor.shape[1] == 1
+    loops_of(rows.shape[1] if one else by_item[2])
+    if one:
+        return np.multiply(rows, factor, out=into)
+    wide = _widen(factor, by_item)
+    shape = rows.shape if wide.ndim == 2 else by_item
+    target = None if into is None else into.reshape(shape)
+    return np.multiply(rows.reshape(shape), wide, out=target).reshape(rows.shape)
+
+
+def _plus_items(rows: Array, summand: Array, by_item: tuple[int, ...]) -> None:
+    if summand.shape[1] == 1:
+        rows += summand
+        return
+    wide = _widen(summand, by_item)
+    target = rows if wide.ndim == 2 else rows.reshape(by_item)
+    target += wide
+
+
+def _widen(numbers: Array, by_item: tuple[int, ...]) -> Array:
+    """(row, item) numbers for an operation on rows; written out where an item is too narrow for an inner loop."""
+    width = by_item[2]
+    return np.repeat(numbers, width, axis=1) if width < 16 else numbers[:, :, None]
