@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gridnorm import nn
     from gridnorm.arrays.arrayset import ArraySet
     from gridnorm.arrays.simulate import simulate
     from gridnorm.arrays.steps import background_correct, normalize_within
@@ -63,6 +64,7 @@ __all__ = [
     "Segments",
     "background_correct",
     "inspect",
+    "nn",
     "normalize",
     "normalize_groups",
     "normalize_within",
@@ -73,6 +75,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "nn":
+        return import_module("gridnorm.nn")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'gridnorm' has no attribute {name!r}")

@@ -1,0 +1,300 @@
+"""Group normalization and its limits as functions: ``group_norm``, ``layer_norm``, ``instance_norm``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from gridnorm.errors import OptionError
+from gridnorm.nn.arguments import Arguments, check_eps, floating, gather, warn_of_single_values
+from gridnorm.nn.views import as_view, assign, shows
+
+
+def group_norm(
+    x: Any,
+    num_groups: int = 32,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    *,
+    groups: Any = None,
+    channel_axis: int = 1,
+    batch_axes: Sequence[int] = (0,),
+    affine: str = "channel",
+    center: bool = True,
+    mask: Any = None,
+    sample_weight: Any = None,
+    activation: str | None = None,
+    residual: Any = None,
+    return_residual: bool = False,
+    scale: Any = None,
+    shift: Any = None,
+    out: Any = None,
+    return_stats: bool = False,
+) -> Any:
+    """Normalize every sample within groups of its channels.
+
+    y = f(((x − mean) · rstd · γ + β) · (1 + scale) + shift), with mean and rstd = 1/√(variance + eps) of each sample
+    and group, over its channels and all axes that are neither batch nor channels.
+
+    Parameters
+    ----------
+    x
+        float16, bfloat16, float32 or float64 array of NumPy or CuPy, any axes and strides. Statistics are float32
+        (float64 for float64), the mean carried in two parts, so that large offsets cost no digits.
+    num_groups
+        Number of equal groups of channels that follow one another. 1 is ``layer_norm``, the number of channels
+        ``instance_norm``.
+    weight, bias
+        γ and β: one number per channel, or per group with ``affine="group"``.
+    eps
+        Added to the variance.
+    groups
+        Instead of ``num_groups``: one label per channel (whole numbers; −1 passes the channel through untouched), or a
+        list of arrays of channel numbers (channels in none pass through). Groups may have any sizes and lie anywhere;
+        they are numbered by ascending label. ``gridnorm.nn.groups`` makes labels.
+    channel_axis, batch_axes
+        The axis of the channels; the axes whose entries are samples. ``batch_axes=()`` for one sample without a batch.
+    affine
+        Whether ``weight`` and ``bias`` hold a number per ``"channel"`` or per ``"group"``.
+    center
+        False: nothing is subtracted, and the mean square takes the variance's place (RMS norm).
+    mask
+        Boolean, broadcast to x: False leaves a value out of the statistics; it is still normalized with them.
+    sample_weight
+        Non-negative numbers, broadcast to x: how much a value counts in the statistics.
+    activation
+        ``"silu"``, ``"relu"`` or ``"gelu"`` (exact), at the end.
+    residual, return_residual
+        Array like x that is added to it first; whether to return the sum, too.
+    scale, shift
+        (batch…, channels) or (batch…, 1): a modulation of each sample (FiLM, AdaGN).
+    out
+        Where the result goes, an array like x; x itself normalizes in place.
+    return_stats
+        Also return mean and rstd.
+
+    Returns
+    -------
+    y
+        Shape, dtype, device and axis order of x.
+    mean, rstd
+        With ``return_stats``: float64, and float32 (float64 for float64 x); shape (batch…, groups).
+    sum
+        With ``return_residual``: x + residual, in the dtype of x.
+
+    Raises
+    ------
+    OptionError
+        For arguments that do not fit together; the message says what would.
+
+    Warns
+    -----
+    GridnormWarning
+        If a group has one value per sample: the result there is β.
+
+    Notes
+    -----
+    A sample's result does not depend on the batch it comes in, to the last bit. Equal values in a group give β
+    exactly. NaN stays within its sample and group. Wu & He (2018), Group Normalization,
+    doi:10.1007/978-3-030-01261-8_1; positional arguments as in ``torch.nn.functional.group_norm``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm import nn
+    >>> x = np.arange(16.0).reshape(1, 4, 2, 2)
+    >>> nn.group_norm(x, 2).round(2)[0, :, 0]
+    array([[-1.53, -1.09],
+           [ 0.22,  0.65],
+           [-1.53, -1.09],
+           [ 0.22,  0.65]])
+    >>> y, mean, rstd = nn.group_norm(x, groups=[0, 1, 1, 0], return_stats=True)
+    >>> mean
+    array([[7.5, 7.5]])
+    """
+    if groups is not None and num_groups not in (None, 32):
+        raise OptionError("num_groups and groups exclude each other", found=f"num_groups {num_groups} and groups")
+    given = gather(
+        x,
+        num_groups,
+        groups,
+        channel_axis=channel_axis,
+        batch_axes=batch_axes,
+        affine=affine,
+        activation=activation,
+        weight=weight,
+        bias=bias,
+        scale=scale,
+        shift=shift,
+        mask=mask,
+        sample_weight=sample_weight,
+    )
+    if center:
+        warn_of_single_values(given.partition, given.axes.width)
+    return _normalize(given, check_eps(eps), center, residual, return_residual, out, return_stats)
+
+
+def _normalize(
+    given: Arguments, eps: float, center: bool, residual: Any, return_residual: bool, out: Any, return_stats: bool
+) -> Any:
+    x, axes, backend = given.x, given.axes, given.backend
+    added = None if residual is None else like(residual, given, "residual")
+    total = None
+    if return_residual:
+        if added is None:
+            raise OptionError("return_residual needs a residual")
+        total = given.xp.empty_like(x)
+    y = given.xp.empty_like(x) if out is None else like(out, given, "out")
+    places = [a if a is None or shows(a, axes) else None for a in (y, total)]
+    buffers = [
+        None if a is None else given.xp.empty(given.values.shape, x.dtype) if place is None else as_view(place, axes)
+        for a, place in zip((y, total), places, strict=True)
+    ]
+    untouched = _passed(given, x, added)
+    _, mean, rstd = backend.standardize(
+        given.values,
+        given.partition.segments,
+        eps=eps,
+        center=center,
+        weights=given.weights,
+        gain=given.gain,
+        offset=given.offset,
+        activation=given.activation,
+        residual=None if added is None else as_view(added, axes),
+        total=buffers[1],
+        out=buffers[0],
+    )
+    for array, place, buffer in zip((y, total), places, buffers, strict=True):
+        if array is not None and place is None:
+            assign(array, axes, buffer)
+    if untouched is not None:
+        y[passed_at(given)] = untouched
+    results = [y]
+    if return_stats:
+        results += [given.per_sample(mean), given.per_sample(rstd)]
+    if return_residual:
+        results.append(total)
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def like(array: Any, given: Arguments, name: str) -> Any:
+    """An array that must have the shape and dtype of x."""
+    array = given.xp.asarray(array)
+    if array.shape != given.x.shape or array.dtype != given.x.dtype:
+        raise OptionError(
+            f"{name} is not like x", found=f"{array.dtype} {array.shape}", expected=f"{given.x.dtype} {given.x.shape}"
+        )
+    return array
+
+
+def passed_at(given: Arguments) -> tuple[Any, ...]:
+    """Index of the channels that no group holds."""
+    channel = given.axes.order[len(given.axes.batch_shape)]
+    return (*(slice(None),) * channel, given.xp.asarray(given.partition.passed))
+
+
+def _passed(given: Arguments, x: Any, added: Any) -> Any:
+    """Values of the channels that no group holds; read before anything is written."""
+    if given.partition.passed is None:
+        return None
+    where = passed_at(given)
+    return x[where] if added is None else x[where] + added[where]
+
+
+def layer_norm(
+    x: Any,
+    normalized_shape: int | Sequence[int] | None = None,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    **options: Any,
+) -> Any:
+    """Normalize every sample as a whole: group normalization with one group.
+
+    Parameters
+    ----------
+    x
+        As in ``group_norm``.
+    normalized_shape
+        None: all axes but the batch axes are one group, γ and β are per channel; exactly ``group_norm(x, 1, …)``.
+        A shape: torch's meaning; the last axes, which must have that shape, are normalized together, all others are
+        batch; γ and β have that shape.
+    weight, bias, eps
+        γ, β and what is added to the variance.
+    **options
+        Of ``group_norm``. With ``normalized_shape``: ``center``, ``activation``, ``residual``, ``return_residual``,
+        ``out``, ``return_stats``.
+
+    Returns
+    -------
+    As ``group_norm``; with ``normalized_shape`` the statistics have the shape of the other axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm import nn
+    >>> nn.layer_norm(np.array([[1.0, 2.0, 3.0]]), 3).round(3)
+    array([[-1.225,  0.   ,  1.225]])
+    """
+    if normalized_shape is None:
+        return group_norm(x, 1, weight, bias, eps, **options)
+    flat, shape, inner = trailing(x, normalized_shape)
+    w, b = (None if a is None else flat_affine(a, inner, name) for a, name in ((weight, "weight"), (bias, "bias")))
+    options = {**options, "channel_axis": 1, "batch_axes": (0,)}
+    for name in ("residual", "out"):
+        if options.get(name) is not None:
+            options[name] = trailing(options[name], normalized_shape)[0]
+    result = group_norm(flat, 1, w, b, eps, **options)
+    leading = shape[: len(shape) - len(inner)]
+    if not isinstance(result, tuple):
+        return result.reshape(shape)
+    return tuple(a.reshape(shape if a.shape == flat.shape else leading) for a in result)
+
+
+def trailing(x: Any, normalized_shape: int | Sequence[int]) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
+    """``x`` with its last axes as channels and all others as one batch axis; its shape, and the normalized one."""
+    from gridnorm.core.backend import backend_for
+
+    x = floating(x, backend_for(x))
+    inner = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not inner or x.shape[x.ndim - len(inner) :] != inner:
+        raise OptionError(
+            "the last axes of x do not have the normalized shape",
+            found=f"x {x.shape}",
+            expected=f"(…, {str(inner)[1:]}",
+        )
+    return x.reshape(prod(x.shape[: x.ndim - len(inner)]), prod(inner)), x.shape, inner
+
+
+def flat_affine(array: Any, inner: tuple[int, ...], name: str) -> Any:
+    """γ or β of a normalized shape as one number per channel."""
+    if tuple(array.shape) != inner:
+        raise OptionError(f"{name} does not have the normalized shape", found=str(array.shape), expected=str(inner))
+    return array.reshape(-1)
+
+
+def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, **options: Any) -> Any:
+    """Normalize every channel of every sample by itself: exactly ``group_norm`` with one group per channel.
+
+    Parameters
+    ----------
+    x, weight, bias, eps
+        As in ``group_norm``.
+    **options
+        Of ``group_norm``, without ``num_groups`` and ``groups``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm import nn
+    >>> nn.instance_norm(np.array([[[1.0, 3.0], [10.0, 30.0]]])).round(3)
+    array([[[-1.,  1.],
+            [-1.,  1.]]])
+    """
+    axis = options.get("channel_axis", 1)
+    shape = getattr(x, "shape", ())
+    if not -len(shape) <= axis < len(shape):
+        raise OptionError("x has no axis of channels", found=f"shape {shape}", expected=f"an axis {axis}")
+    return group_norm(x, shape[axis], weight, bias, eps, **options)

@@ -1,0 +1,369 @@
+"""First and second derivatives of the functions in ``functional``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gridnorm.errors import OptionError
+from gridnorm.nn.arguments import Arguments, gather
+from gridnorm.nn.functional import flat_affine, like, passed_at, trailing
+from gridnorm.nn.views import as_view, assign, shows
+
+
+def group_norm_backward(
+    dy: Any,
+    x: Any,
+    mean: Any,
+    rstd: Any,
+    weight: Any = None,
+    *,
+    bias: Any = None,
+    num_groups: int | None = None,
+    groups: Any = None,
+    channel_axis: int = 1,
+    batch_axes: Sequence[int] = (0,),
+    affine: str = "channel",
+    center: bool = True,
+    mask: Any = None,
+    sample_weight: Any = None,
+    activation: str | None = None,
+    scale: Any = None,
+    shift: Any = None,
+    dmean: Any = None,
+    drstd: Any = None,
+    needs: tuple[bool, bool, bool] = (True, True, True),
+    out: Any = None,
+) -> tuple[Any, ...]:
+    """Gradients of ``group_norm``.
+
+    Parameters
+    ----------
+    dy
+        Gradient with respect to y, like x.
+    x
+        What was normalized; with a residual the sum that ``return_residual`` gave.
+    mean, rstd
+        What ``return_stats`` gave, (batch…, groups).
+    weight, bias, groups, channel_axis, batch_axes, affine, center, mask, sample_weight, activation, scale, shift
+        As they were given to ``group_norm``. ``bias`` and ``shift`` matter only with an activation.
+    num_groups
+        None: as many as the statistics have.
+    dmean, drstd
+        Gradients with respect to ``mean`` and ``rstd`` where those are used further.
+    needs
+        Which of the three are wanted; the others come as None.
+    out
+        Where dx goes, an array like x (``dy`` itself will do).
+
+    Returns
+    -------
+    dx
+        Like x. A residual's gradient is the same.
+    dweight, dbias
+        float32 (float64 for float64 x): (channels,), or (groups,) with ``affine="group"``; also without ``weight``.
+    dscale, dshift
+        Only if ``scale`` or ``shift`` was given: their shapes.
+
+    Raises
+    ------
+    OptionError
+        For arguments that do not fit together.
+
+    Notes
+    -----
+    With h = dy·f′·γ, normalized values x̂ and shares p (1/m without weights), over each sample and group:
+    dx = rstd·(h − p·Σh − p·x̂·Σ(h·x̂)). Sums over the batch are taken in its order, so gradients do not change from run
+    to run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm import nn
+    >>> x = np.array([[1.0, 2.0, 4.0, 8.0]])
+    >>> y, mean, rstd = nn.group_norm(x, 2, return_stats=True)
+    >>> dx, dweight, dbias = nn.group_norm_backward(np.ones_like(x), x, mean, rstd)
+    >>> bool(np.abs(dx).max() < 1e-12), dweight.round(3), dbias
+    (True, array([-1.,  1., -1.,  1.]), array([1., 1., 1., 1.]))
+    """
+    given = _given(
+        x,
+        mean,
+        num_groups,
+        groups,
+        channel_axis=channel_axis,
+        batch_axes=batch_axes,
+        affine=affine,
+        activation=activation,
+        weight=weight,
+        bias=bias,
+        scale=scale,
+        shift=shift,
+        mask=mask,
+        sample_weight=sample_weight,
+    )
+    dy = like(dy, given, "dy")
+    dx = given.xp.empty_like(given.x) if out is None else like(out, given, "out")
+    direct = shows(dx, given.axes)
+    untouched = None if given.partition.passed is None else dy[passed_at(given)]
+    modulated = scale is not None or shift is not None
+    result, dgain, doffset = given.backend.standardize_backward(
+        as_view(dy, given.axes),
+        given.values,
+        given.partition.segments,
+        given.per_segment("mean", mean),
+        given.per_segment("rstd", rstd),
+        center=center,
+        weights=given.weights,
+        gain=given.gain,
+        offset=given.offset,
+        activation=activation,
+        add_mean=None if dmean is None else given.per_segment("dmean", dmean).astype(given.xp.float64),
+        add_rstd=None if drstd is None else given.per_segment("drstd", drstd).astype(given.xp.float64),
+        reduce_batch=not modulated,
+        out=as_view(dx, given.axes) if direct else None,
+    )
+    if not direct:
+        assign(dx, given.axes, result)
+    if untouched is not None:
+        dx[passed_at(given)] = untouched
+    return affine_gradients(given, dx, dgain, doffset, needs)
+
+
+def _given(x: Any, mean: Any, num_groups: int | None, groups: Any, **rest: Any) -> Arguments:
+    number = num_groups if num_groups is not None or groups is not None else int(mean.shape[-1])
+    return gather(x, number, groups, **rest)
+
+
+def affine_gradients(
+    given: Arguments, dx: Any, dgain: Any, doffset: Any, needs: tuple[bool, bool, bool] = (True, True, True)
+) -> tuple[Any, ...]:
+    """From gradients of gain and offset, (batch or 1, channel), to those of γ, β, scale and shift."""
+    xp = given.xp
+    if given.partition.passed is not None:
+        dgain[:, given.xp.asarray(given.partition.passed)] = 0
+        doffset[:, given.xp.asarray(given.partition.passed)] = 0
+    more = 1 if given.scale is None else 1 + given.per_sample_numbers("scale", given.scale)
+    results = [dx if needs[0] else None]
+    for wanted, gradient in zip(needs[1:], (dgain * more, doffset * more), strict=True):
+        results.append(_per_parameter(given, gradient) if wanted else None)
+    if given.scale is not None:
+        weight, bias = given.per_channel("weight", given.weight), given.per_channel("bias", given.bias)
+        dscale = dgain if weight is None else dgain * weight
+        results.append(_as_given(given, dscale if bias is None else dscale + doffset * bias, given.scale))
+    if given.shift is not None:
+        results.append(_as_given(given, doffset, given.shift))
+    return tuple(a if a is None or a is dx else xp.asarray(a) for a in results)
+
+
+def _per_parameter(given: Arguments, gradient: Any) -> Any:
+    summed = gradient[0] if gradient.shape[0] == 1 else gradient.sum(axis=0, dtype=given.xp.float64)
+    if given.affine == "group":
+        segments = given.partition.segments
+        ordered = given.xp.ascontiguousarray(summed)[None, :, None]
+        summed = given.backend.sums(ordered, segments)[0, : given.partition.groups]
+    return summed.astype(given.real, copy=False)
+
+
+def _as_given(given: Arguments, gradient: Any, like_this: Any) -> Any:
+    if like_this.shape[-1] == 1 and gradient.shape[-1] != 1:
+        gradient = gradient.sum(axis=1, keepdims=True, dtype=given.xp.float64)
+    return gradient.reshape(like_this.shape).astype(like_this.dtype, copy=False)
+
+
+def layer_norm_backward(
+    dy: Any,
+    x: Any,
+    mean: Any,
+    rstd: Any,
+    weight: Any = None,
+    *,
+    normalized_shape: int | Sequence[int] | None = None,
+    bias: Any = None,
+    **options: Any,
+) -> tuple[Any, ...]:
+    """Gradients of ``layer_norm``: those of ``group_norm`` with one group; arguments and results as there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm import nn
+    >>> x = np.array([[1.0, 2.0, 4.0]])
+    >>> y, mean, rstd = nn.layer_norm(x, 3, return_stats=True)
+    >>> dx, dweight, dbias = nn.layer_norm_backward(np.ones_like(x), x, mean, rstd, normalized_shape=3)
+    >>> dweight.shape, bool(np.abs(dx).max() < 1e-12)
+    ((3,), True)
+    """
+    if normalized_shape is None:
+        return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, **options)
+    flat, shape, inner = trailing(x, normalized_shape)
+    if mean.shape != shape[: len(shape) - len(inner)]:
+        raise OptionError("mean does not fit x", found=str(mean.shape), expected=str(shape[: len(shape) - len(inner)]))
+    w, b = (None if a is None else flat_affine(a, inner, name) for a, name in ((weight, "weight"), (bias, "bias")))
+    dx, *rest = group_norm_backward(
+        trailing(dy, normalized_shape)[0], flat, mean.reshape(-1, 1), rstd.reshape(-1, 1), w, bias=b, **options
+    )
+    return (None if dx is None else dx.reshape(shape), *(None if a is None else a.reshape(inner) for a in rest))
+
+
+def instance_norm_backward(
+    dy: Any, x: Any, mean: Any, rstd: Any, weight: Any = None, *, bias: Any = None, **options: Any
+) -> tuple[Any, ...]:
+    """Gradients of ``instance_norm``: those of ``group_norm`` with one group per channel; all else as there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm import nn
+    >>> x = np.array([[[1.0, 2.0, 4.0]]])
+    >>> y, mean, rstd = nn.instance_norm(x, return_stats=True)
+    >>> nn.instance_norm_backward(np.ones_like(x), x, mean, rstd)[2]
+    array([3.])
+    """
+    return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, **options)
+
+
+def group_norm_double_backward(
+    ddx: Any,
+    ddweight: Any,
+    ddbias: Any,
+    dy: Any,
+    x: Any,
+    mean: Any,
+    rstd: Any,
+    weight: Any = None,
+    *,
+    bias: Any = None,
+    num_groups: int | None = None,
+    groups: Any = None,
+    channel_axis: int = 1,
+    batch_axes: Sequence[int] = (0,),
+    affine: str = "channel",
+    center: bool = True,
+    mask: Any = None,
+    sample_weight: Any = None,
+    activation: str | None = None,
+) -> tuple[Any, Any, Any, Any]:
+    """Gradients of ``group_norm_backward``: what a gradient penalty needs. Composed of the same verbs.
+
+    Parameters
+    ----------
+    ddx, ddweight, ddbias
+        Gradients with respect to the dx, dweight and dbias that ``group_norm_backward`` returned; None for 0.
+    dy, x, mean, rstd, weight, and all others
+        As given to ``group_norm_backward``.
+
+    Returns
+    -------
+    ddy, dx
+        Gradients with respect to dy and x, like x.
+    dweight, dbias
+        Gradients with respect to weight and bias (the latter is 0 without an activation).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm import nn
+    >>> x, dy = np.array([[1.0, 2.0, 4.0, 9.0]]), np.array([[1.0, 0.0, 0.0, 0.0]])
+    >>> y, mean, rstd = nn.group_norm(x, 1, return_stats=True)
+    >>> ddy, dx, dweight, dbias = nn.group_norm_double_backward(np.ones_like(x), None, None, dy, x, mean, rstd)
+    >>> bool(np.abs(ddy).max() < 1e-12)  # a constant ddx is what dx never has
+    True
+    """
+    given = _given(
+        x,
+        mean,
+        num_groups,
+        groups,
+        channel_axis=channel_axis,
+        batch_axes=batch_axes,
+        affine=affine,
+        activation=activation,
+        weight=weight,
+        bias=bias,
+        mask=mask,
+        sample_weight=sample_weight,
+    )
+    return _Second(given, mean, rstd, center).gradients(like(dy, given, "dy"), ddx, ddweight, ddbias)
+
+
+class _Second:
+    """The terms of the second derivative, by the names of the formulas in ``gradients``."""
+
+    def __init__(self, given: Arguments, mean: Any, rstd: Any, center: bool) -> None:
+        xp, self.given, self.center = given.xp, given, center
+        self.codes = given.codes
+        self.mean = given.per_segment("mean", mean)
+        self.rstd = given.per_segment("rstd", rstd).astype(xp.float64)
+        self.r = self._spread(self.rstd)
+        self.xhat = ((given.values.astype(xp.float64) - self._spread(self.mean)) * self.r).astype(xp.float64)
+        self.a = None if given.gain is None else given.gain[:, :, None]
+        self.p = self._shares()
+
+    def _spread(self, per_segment: Any) -> Any:
+        return per_segment[:, self.codes][:, :, None]
+
+    def _sum(self, values: Any) -> Any:
+        """Sums over segments, (batch, segment)."""
+        return self.given.backend.sums(self.given.xp.ascontiguousarray(values), self.given.partition.segments)
+
+    def _shares(self) -> Any:
+        given = self.given
+        if given.weights is None:
+            counts = given.xp.asarray(given.partition.segments.sizes) * given.axes.width
+            return self._spread((1.0 / given.xp.maximum(counts, 1))[None])
+        w = given.weights.astype(given.xp.float64)
+        return w / self._spread(self._sum(w))
+
+    def _project(self, e: Any, extra: Any) -> Any:
+        """rstd·(e − p·Σe − p·x̂·(Σ(e·x̂) + rstd·extra))."""
+        level = self._spread(self._sum(e)) if self.center else 0.0
+        slope = self._spread(self._sum(e * self.xhat) + self.rstd * extra)
+        return self.r * (e - self.p * level - self.p * self.xhat * slope)
+
+    def gradients(self, dy: Any, ddx: Any, ddweight: Any, ddbias: Any) -> tuple[Any, Any, Any, Any]:
+        """With u, A, O the gradients of dx, dγ, dβ: q = J·u, t = γ·q + A·x̂ + O, and what follows from them."""
+        given, xp = self.given, self.given.xp
+        from gridnorm.core import activation as activations
+
+        grad = as_view(dy, given.axes).astype(xp.float64)
+        g, bent = grad, None
+        if given.activation is not None:
+            z = self.xhat if self.a is None else self.xhat * self.a
+            z = z if given.offset is None else z + given.offset[:, :, None]
+            first = activations.slope(given.activation, z, given.backend)
+            g, bent = grad * first, grad * activations.curvature(given.activation, z, given.backend)
+        h = g if self.a is None else g * self.a
+        u = xp.zeros_like(h) if ddx is None else as_view(like(ddx, given, "ddx"), given.axes).astype(xp.float64)
+        mean_u = self._sum(self.p * u) if self.center else xp.zeros_like(self.rstd)
+        slope_u = self._sum(self.p * u * self.xhat)
+        q = self.r * (u - self._spread(mean_u) - self.xhat * self._spread(slope_u))
+        sum_h, sum_hx = self._sum(h), self._sum(h * self.xhat)
+        of_rstd = self._sum(u * h) - sum_h * mean_u - sum_hx * slope_u
+        big_a, big_o = (self._parameter(name, v) for name, v in (("ddweight", ddweight), ("ddbias", ddbias)))
+        t = (q if self.a is None else self.a * q) + big_a * self.xhat + big_o
+        e = g * big_a - self.r * (h * self._spread(slope_u) + self._spread(sum_hx) * self.p * u)
+        to_weight, to_bias = (g * q).sum(axis=2), xp.zeros(grad.shape[:2])
+        ddy = t
+        if bent is not None:
+            ddy, bent = t * first, bent * t
+            e = e + (bent if self.a is None else bent * self.a)
+            to_weight, to_bias = to_weight + (bent * self.xhat).sum(axis=2), bent.sum(axis=2)
+        dx = self._project(e, of_rstd)
+        ddy, dx = (self._shaped(view, fill) for view, fill in ((ddy, ddx), (dx, None)))
+        _, dweight, dbias = affine_gradients(given, dx, to_weight, to_bias)
+        return ddy, dx, dweight, dbias
+
+    def _parameter(self, name: str, numbers: Any) -> Any:
+        if numbers is None:
+            return 0.0
+        return self.given.per_channel(name, numbers)[:, :, None].astype(self.given.xp.float64)
+
+    def _shaped(self, view: Any, passed: Any) -> Any:
+        """Like x; channels that no group holds take what went through them, or 0."""
+        out = self.given.xp.empty_like(self.given.x)
+        assign(out, self.given.axes, view.astype(out.dtype))
+        if self.given.partition.passed is not None:
+            where = passed_at(self.given)
+            out[where] = 0 if passed is None else passed[where]
+        return out

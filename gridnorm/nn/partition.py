@@ -1,0 +1,114 @@
+"""Which channels belong together: numbers, labels or index arrays become segments here."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gridnorm.core.segments import IntArray, Segments
+from gridnorm.errors import OptionError
+
+PASSED = -1  # label of channels that no group holds
+
+
+class Partition(NamedTuple):
+    """Groups of channels. ``passed``: channels that are left as they are, in a last segment of their own; or None."""
+
+    segments: Segments
+    groups: int
+    passed: IntArray | None
+
+
+def partition(channels: int, num_groups: int | None, groups: Any) -> Partition:
+    """Groups of ``channels`` channels: ``num_groups`` equal ones that follow one another, or as ``groups`` says.
+
+    Raises
+    ------
+    OptionError
+        If ``num_groups`` does not divide the channels (the nearest divisors are named), or ``groups`` does not hold
+        one label per channel, or index arrays that overlap.
+    """
+    if groups is None:
+        return _equal(channels, num_groups)
+    if isinstance(groups, Segments):
+        if groups.n_items != channels:
+            raise OptionError("groups are of other channels", found=f"{groups.n_items}", expected=f"{channels}")
+        return Partition(groups, groups.n_segments, None)
+    if hasattr(groups, "get") and not isinstance(groups, dict):
+        raise OptionError("groups must lie in the host's memory", found="a device array", hint="Give groups.get()")
+    if _are_index_arrays(groups):
+        return _labelled(channels, _from_indices(groups, channels).tobytes())
+    labels = np.asarray(groups)
+    if labels.dtype.kind in "iu" and labels.ndim == 1:
+        return _labelled(channels, labels.astype(np.int64).tobytes())
+    return _of(channels, Segments.from_labels(groups), None)
+
+
+@lru_cache(maxsize=256)
+def _equal(channels: int, num_groups: int | None) -> Partition:
+    if not isinstance(num_groups, int | np.integer) or isinstance(num_groups, bool) or num_groups < 1:
+        raise OptionError("num_groups must be a whole number of at least 1", found=repr(num_groups))
+    if channels == 0:
+        return Partition(Segments.from_codes(np.zeros(0, np.int64), range(num_groups)), int(num_groups), None)
+    try:
+        return Partition(Segments.uniform(channels, int(num_groups)), int(num_groups), None)
+    except OptionError as error:
+        raise OptionError(
+            f"{channels} channels cannot be cut into {num_groups} groups of one size",
+            expected=error.expected,
+            hint="Or give groups=, one label per channel: groups need not be of one size",
+        ) from None
+
+
+@lru_cache(maxsize=256)
+def _labelled(channels: int, labels: bytes) -> Partition:
+    """Of int64 labels; kept, so that the device needs to be told about them only once."""
+    given = np.frombuffer(labels, np.int64)
+    if given.size and given.min() < PASSED:
+        raise OptionError(
+            "a group label is negative",
+            found=str(given.min()),
+            expected=f"0 or more, or {PASSED} for channels that pass",
+        )
+    passed = np.flatnonzero(given == PASSED)
+    if not passed.size:
+        return _of(channels, Segments.from_labels(given), None)
+    # Labels sort ascending: the channels that pass must come last.
+    moved = np.where(given == PASSED, np.iinfo(np.int64).max, given)
+    return _of(channels, Segments.from_labels(moved), passed)
+
+
+def _of(channels: int, segments: Segments, passed: IntArray | None) -> Partition:
+    if segments.n_items != channels:
+        raise OptionError(
+            "groups do not fit the channels",
+            found=f"{segments.n_items} labels",
+            expected=f"{channels}, one per channel",
+        )
+    return Partition(segments, segments.n_segments - (passed is not None), passed)
+
+
+def _are_index_arrays(groups: Any) -> bool:
+    return isinstance(groups, list | tuple) and bool(groups) and all(np.ndim(one) == 1 for one in groups)
+
+
+def _from_indices(groups: Any, channels: int) -> IntArray:
+    labels = np.full(channels, PASSED, np.int64)
+    for number, given in enumerate(groups):
+        index = np.asarray(given)
+        if index.dtype.kind not in "iu" and index.size:
+            raise OptionError(f"group {number} does not hold channel numbers", found=f"dtype {index.dtype}")
+        index = index.astype(np.int64)
+        bad = index[(index < 0) | (index >= channels)]
+        if bad.size:
+            raise OptionError(
+                f"group {number} names a channel that x does not have", found=str(bad[0]), expected=f"0…{channels - 1}"
+            )
+        again = index[labels[index] != PASSED]
+        if again.size or np.unique(index).size != index.size:
+            twice = again[0] if again.size else next(i for i in index.tolist() if (index == i).sum() > 1)
+            raise OptionError(f"channel {twice} is in two groups, or twice in one", expected="at most one group each")
+        labels[index] = number
+    return labels
