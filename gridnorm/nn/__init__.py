@@ -1,6 +1,7 @@
 """Group Normalization and its family on NumPy and CuPy arrays: arbitrary channel groups, exact limits, gradients."""
 
 from gridnorm.nn import groups
+from gridnorm.nn.batch import batch_norm, batch_norm_backward
 from gridnorm.nn.functional import group_norm, instance_norm, layer_norm
 from gridnorm.nn.gradients import (
     group_norm_backward,
@@ -8,8 +9,13 @@ from gridnorm.nn.gradients import (
     instance_norm_backward,
     layer_norm_backward,
 )
+from gridnorm.nn.layers import GroupNorm
+from gridnorm.nn.segment import segment_norm, segment_norm_backward
 
 __all__ = [
+    "GroupNorm",
+    "batch_norm",
+    "batch_norm_backward",
     "group_norm",
     "group_norm_backward",
     "group_norm_double_backward",
@@ -18,4 +24,6 @@ __all__ = [
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "segment_norm",
+    "segment_norm_backward",
 ]

@@ -188,8 +188,7 @@ def gather(
         )
     if affine not in ("channel", "group"):
         raise OptionError("affine cannot have this value", found=repr(affine), expected='"channel" or "group"')
-    if activation is not None and activation not in ACTIVATIONS:
-        raise OptionError("unknown activation", found=repr(activation), expected=", ".join(ACTIVATIONS))
+    check_activation(activation)
     axes = axes_of(x.shape, channel_axis, tuple(batch_axes))
     return Arguments(
         x, backend, axes, partition(axes.channels, num_groups, groups), affine=affine, activation=activation, **rest
@@ -207,6 +206,11 @@ def floating(x: Any, backend: ModuleType) -> Any:
             hint="Use astype",
         )
     return array
+
+
+def check_activation(activation: str | None) -> None:
+    if activation is not None and activation not in ACTIVATIONS:
+        raise OptionError("unknown activation", found=repr(activation), expected=", ".join(ACTIVATIONS))
 
 
 def check_eps(eps: float) -> float:

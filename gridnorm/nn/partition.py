@@ -10,6 +10,7 @@ import numpy as np
 from gridnorm.core.segments import IntArray, Segments
 from gridnorm.errors import OptionError
 
+_MOST_KEPT = 1 << 16  # labels that are worth remembering
 PASSED = -1  # label of channels that no group holds
 
 
@@ -39,10 +40,11 @@ def partition(channels: int, num_groups: int | None, groups: Any) -> Partition:
     if hasattr(groups, "get") and not isinstance(groups, dict):
         raise OptionError("groups must lie in the host's memory", found="a device array", hint="Give groups.get()")
     if _are_index_arrays(groups):
-        return _labelled(channels, _from_indices(groups, channels).tobytes())
+        return _kept(channels, _from_indices(groups, channels).tobytes())
     labels = np.asarray(groups)
     if labels.dtype.kind in "iu" and labels.ndim == 1:
-        return _labelled(channels, labels.astype(np.int64).tobytes())
+        labels = labels.astype(np.int64)
+        return _kept(channels, labels.tobytes()) if labels.size <= _MOST_KEPT else _labelled(channels, labels)
     return _of(channels, Segments.from_labels(groups), None)
 
 
@@ -63,9 +65,12 @@ def _equal(channels: int, num_groups: int | None) -> Partition:
 
 
 @lru_cache(maxsize=256)
-def _labelled(channels: int, labels: bytes) -> Partition:
+def _kept(channels: int, labels: bytes) -> Partition:
     """Of int64 labels; kept, so that the device needs to be told about them only once."""
-    given = np.frombuffer(labels, np.int64)
+    return _labelled(channels, np.frombuffer(labels, np.int64))
+
+
+def _labelled(channels: int, given: IntArray) -> Partition:
     if given.size and given.min() < PASSED:
         raise OptionError(
             "a group label is negative",

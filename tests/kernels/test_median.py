@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,17 @@ import numpy as np
 import pytest
 
 from gridnorm.core import _numpy, kernels
-from gridnorm.core._cupy.median import BLOCK, WARP, mad, median, quantiles
+from gridnorm.core._cupy.median import (
+    BLOCK,
+    SELECT_THREADS,
+    SMALLEST,
+    THREADS,
+    WARP,
+    WEIGHTED_THREADS,
+    mad,
+    median,
+    quantiles,
+)
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
 
@@ -65,7 +76,62 @@ def test_segments_too_large_for_shared_memory(engine: kernels.Engine, small: boo
     segments = g.segments_of([BLOCK + 1, 3] if small else [3 * BLOCK, 3, 20_001], "arbitrary")
     values = g.spoil(RNG.normal(2.0, 3.0, (1, segments.n_items, 1)).astype(dtype))
     weights = RNG.choice([0.0, 0.1, 0.2, 1.7], values.shape[:2]) if weighted else None
-    check(values, segments, weights)
+    check(values, segments, weights, RNG.uniform(size=values.shape[:2]) < 0.9)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sizes_around_every_border(engine: kernels.Engine, small: bool, weighted: bool) -> None:
+    """Of a warp, a block, a chunk and a run of chunks; one chunk in the middle has no value."""
+    if small:
+        pytest.skip("no other kernel than before")
+    borders = [1, SMALLEST, WARP, BLOCK, 2 * BLOCK, 3 * BLOCK, 4 * BLOCK]
+    segments = g.segments_of([size + more for size in borders for more in (-1, 0, 1)])
+    values = RNG.normal(size=(1, segments.n_items, 1)).round(2)
+    start = int(segments.offsets[-2])
+    values[:, start + BLOCK : start + 2 * BLOCK] = np.nan
+    check(values, segments, RNG.choice([0.1, 0.2, 0.7], values.shape[:2]) if weighted else None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("digits", [1, 15])
+def test_one_segment_of_a_million(engine: kernels.Engine, small: bool, digits: int, weighted: bool) -> None:
+    if small:
+        pytest.skip("shapes are small under ThreadSanitizer")
+    values = RNG.normal(size=(1, 1_000_000, 1)).round(digits)
+    check(values, g.segments_of([values.size]), RNG.choice([0.1, 0.2, 1.7], values.shape[:2]) if weighted else None)
+
+
+def sorted_chunks(values: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Chunks as segment_median_chunks leaves them: keys of the first ``found`` values of a row, sorted; then LAST."""
+    bits = values.view(np.uint64)
+    keys = np.where(bits >> 63 == 1, ~bits, bits | np.uint64(1 << 63))
+    keys[np.arange(BLOCK) >= found[:, None]] = np.uint64(2**64 - 1)
+    return np.sort(keys, axis=1)
+
+
+@pytest.mark.parametrize("parts", [1, 33, SELECT_THREADS + 9])
+def test_search_by_several_warps(engine: kernels.Engine, parts: int) -> None:
+    """More chunks than a warp has lanes, and more than a block has threads."""
+    xp = engine.xp
+    values, found = RNG.normal(size=(parts, BLOCK)).round(3), RNG.integers(0, BLOCK + 1, parts)
+    every = np.sort(values[np.arange(BLOCK) < found[:, None]])
+    n, result = xp.zeros((1, 1), xp.int64), xp.zeros((1, 1, PROBABILITIES.size))
+    kernels.launch(
+        kernels.variant("segment_median.cu", "float64"),
+        "segment_median_select",
+        (PROBABILITIES.size,),
+        (min(SELECT_THREADS, 32 * -(-parts // 32)),),
+        [
+            *(xp.asarray(sorted_chunks(values, found)), np.int64(parts)),
+            *(xp.asarray(PROBABILITIES), np.int32(PROBABILITIES.size)),
+            *(xp.zeros(1, xp.int32), np.int64(1), np.int64(1)),
+            *(xp.empty(PROBABILITIES.size * parts * 3, xp.uint32), n, result),
+        ],
+    )
+    assert int(n[0, 0]) == every.size
+    _, wanted = _numpy.quantiles(every[None, :, None], g.segments_of([every.size]), None, PROBABILITIES)
+    np.testing.assert_array_equal(g.host(result), wanted)
 
 
 HARD = {
@@ -119,12 +185,16 @@ def test_every_layout_of_the_view(engine: kernels.Engine, small: bool, dtype: st
         check(view, segments, weights)
 
 
-def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool) -> None:
-    segments = g.segments_of([3, 9, 1], "arbitrary")
+@pytest.mark.parametrize("sizes", [[3, 9, 1], [BLOCK + 1]], ids=str)
+def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool, sizes: list[int]) -> None:
+    if small and sizes[0] > BLOCK:
+        pytest.skip("shapes are small under ThreadSanitizer")
+    segments = g.segments_of(sizes, "arbitrary")
     values = engine.xp.asarray(RNG.normal(size=(8 if small else 1000, segments.n_items, 1)).astype(np.float32))
-    whole = [g.host(a) for a in mad(values, segments, None, None)]
+    verb = median if sizes[0] > BLOCK else mad
+    whole = [g.host(a) for a in verb(values, segments, None, None)]
     for n in (1,) if small else (1, 7, 264):
-        for one, part in zip(whole, mad(values[:n], segments, None, None), strict=True):
+        for one, part in zip(whole, verb(values[:n], segments, None, None), strict=True):
             np.testing.assert_array_equal(one[:n], g.host(part))
 
 
@@ -156,7 +226,21 @@ def test_batches_are_cut_to_the_memory(engine: kernels.Engine, monkeypatch: pyte
         pytest.skip("no other kernel than before")
     values = RNG.normal(size=(2, BLOCK + 1, 1))
     monkeypatch.setattr(type(engine), "free_bytes", lambda _: 1)
+    check(values, g.segments_of([BLOCK + 1]))
     check(values, g.segments_of([BLOCK + 1]), np.ones(values.shape[:2]))
+
+
+def test_constants_are_those_of_the_kernels() -> None:
+    text = kernels.source(kernels.variant("segment_median.cu", "float64"))
+    told = dict(re.findall(r"^#define (\w+) (\d+)", text, flags=re.M))
+    ours = {"THREADS": THREADS, "CHUNK": BLOCK, "SELECT_THREADS": SELECT_THREADS, "WEIGHTED_THREADS": WEIGHTED_THREADS}
+    assert {name: int(told[name]) for name in ours} == ours
+
+
+def test_no_kernel_counts_by_atomics() -> None:
+    for path in sorted(kernels.kernel_folder().glob("*.cu*")):
+        code = re.sub(r"//[^\n]*", "", path.read_text("utf-8"))
+        assert not re.search(r"\batomic\w*|\b__nv_atomic", code), path.name
 
 
 def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:

@@ -22,18 +22,27 @@ from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
 MAD_CONSISTENT = 1.4826  # makes the MAD estimate the standard deviation of normal data
-WARP_THREADS, RADIX_THREADS = 128, 256  # as in segment_median.cu
+THREADS, WEIGHTED_THREADS, SELECT_THREADS = 128, 256, 256  # as in segment_median.cu; the last: at most
 SMALLEST, WARP, BLOCK = 64, 512, 2048  # elements that are sorted in shared memory: at least, by a warp, by a block
 _LONGEST = 2**31 - 1  # elements of a segment: counted in 32 bits
-_KEY, _WEIGHTED = 8, 20  # bytes per element: key; key, weight and position
+_KEY, _WEIGHTED = 8, 20  # bytes of shared memory an element: key; key, weight and position
+_WINDOW = 3  # numbers that a search keeps of a chunk
 
 
 @dataclass(frozen=True, eq=False)
 class _Class:
-    """Segments that are sorted in ``room`` places, a power of two; numbers of the engine."""
+    """Segments of up to ``room`` elements, a power of two; their numbers are the engine's."""
 
     room: int
+    parts: int  # chunks of BLOCK elements that hold the largest of them
     listed: Any
+
+    def bytes_each(self, count: int, weighted: bool) -> int:
+        """Scratch of one batch entry."""
+        if self.room <= BLOCK:
+            return 0
+        chunk = 2 * (8 + 8) * BLOCK if weighted else 8 * BLOCK + 4 * _WINDOW * count
+        return int(self.listed.size) * self.parts * chunk
 
 
 def _classes(where: Placed, width: int) -> list[_Class]:
@@ -42,7 +51,11 @@ def _classes(where: Placed, width: int) -> list[_Class]:
         raise OptionError("a segment has too many values", found=str(sizes.max()), expected=f"at most {_LONGEST}")
     # frexp gives the exponent exactly, where log2 may round.
     rooms = np.left_shift(1, np.frexp((sizes - 1).astype(np.float64))[1].astype(np.int64))
-    return [_Class(room, where.listed(np.flatnonzero(rooms == room))) for room in sorted(set(rooms.tolist()))]
+    classes = []
+    for room in sorted(set(rooms.tolist())):
+        chosen = np.flatnonzero(rooms == room)
+        classes.append(_Class(room, -(-int(sizes[chosen].max()) // BLOCK), where.listed(chosen)))
+    return classes
 
 
 def median(values: Any, segments: Segments, weights: Any, use: Any, *, dtype: str | None = None) -> tuple[Any, Any]:
@@ -104,8 +117,7 @@ def _select(
             (n[part], points[part]),
         )
 
-    large = [c.room * int(c.listed.size) for c in classes if c.room > BLOCK]
-    kernels.in_batches(batch, _WEIGHTED * max(large, default=0) if weights is not None else 0, run)
+    kernels.in_batches(batch, max(c.bytes_each(count, weights is not None) for c in classes), run)
     return n, points
 
 
@@ -121,29 +133,81 @@ def _launch(
     out: tuple[Any, Any],
 ) -> None:
     batch, _, width = values.shape
-    view = [kernels.strided(values), *strides(values), np.int64(width), *optional(use)]
-    groups = [centre, where.order, where.offsets, np.int64(where.segments.n_segments)]
+    groups = np.int64(where.segments.n_segments)
+    view = [
+        *(kernels.strided(values), *strides(values), np.int64(width)),
+        *optional(use),
+        *optional(weights),
+        *(centre, where.order, where.offsets, groups),
+    ]
     wanted = [probabilities, np.int32(out[1].shape[2])]
     for one in classes:
         listed = int(one.listed.size)
-        pairs = batch * listed
-        rest = [one.listed, np.int64(listed), np.int64(batch)]
         if one.room <= BLOCK:
             by_warp = one.room <= WARP
-            teams = WARP_THREADS // 32 if by_warp else 1
+            teams = THREADS // 32 if by_warp else 1
             kernels.launch(
                 inst,
                 "segment_median_warp" if by_warp else "segment_median_block",
-                blocks(pairs, teams),
-                (WARP_THREADS,),
-                [*view, *optional(weights), *groups, *wanted, *rest, np.int32(one.room), *out],
+                blocks(batch * listed, teams),
+                (THREADS,),
+                [*view, *wanted, one.listed, np.int64(listed), np.int64(batch), np.int32(one.room), *out],
                 shared=teams * one.room * (_KEY if weights is None else _WEIGHTED),
             )
-        elif weights is None:
-            arguments = [*view, *groups, *wanted, *rest, *out]
-            kernels.launch(inst, "segment_median_radix", blocks(pairs, 1), (RADIX_THREADS,), arguments)
+            continue
+        pairs, parts, members = batch * listed, np.int64(one.parts), [one.listed, np.int64(listed)]
+        chunks = _sorted_chunks(inst, [*view, *members, parts], pairs * one.parts, weights is not None)
+        if weights is None:
+            _search(inst, chunks[0], parts, pairs, wanted, [*members, groups], out)
         else:
-            xp = kernels.engine().xp
-            scratch = [xp.empty(pairs * one.room, kind) for kind in (xp.uint64, xp.uint32, xp.float64)]
-            arguments = [*view, *optional(weights), *groups, *rest, np.int64(one.room), *scratch, *out]
-            kernels.launch(inst, "segment_median_sorted", blocks(pairs, 1), (RADIX_THREADS,), arguments)
+            _merge_and_sum(inst, chunks, parts, pairs, [*members, groups], out)
+
+
+def _sorted_chunks(inst: kernels.Instance, arguments: list[Any], chunks: int, weighted: bool) -> tuple[Any, Any]:
+    """Sorted keys of every chunk of every (batch, segment) and, if asked for, their weights."""
+    xp = kernels.engine().xp
+    keys = xp.empty(chunks * BLOCK, xp.uint64)
+    weights = xp.empty(chunks * BLOCK) if weighted else None
+    shared = BLOCK * (_WEIGHTED if weighted else _KEY)
+    kernels.launch(
+        inst, "segment_median_chunks", blocks(chunks, 1), (THREADS,), [*arguments, keys, weights], shared=shared
+    )
+    return keys, weights
+
+
+def _search(
+    inst: kernels.Instance,
+    keys: Any,
+    parts: np.int64,
+    pairs: int,
+    wanted: list[Any],
+    members: list[Any],
+    out: tuple[Any, Any],
+) -> None:
+    """Order statistics from sorted chunks."""
+    xp = kernels.engine().xp
+    searches = pairs * int(wanted[1])
+    threads = min(SELECT_THREADS, 32 * -(-int(parts) // 32))
+    windows = xp.empty(searches * int(parts) * _WINDOW, xp.uint32)
+    arguments = [keys, parts, *wanted, *members, windows, *out]
+    kernels.launch(inst, "segment_median_select", blocks(searches, 1), (threads,), arguments)
+
+
+def _merge_and_sum(
+    inst: kernels.Instance,
+    chunks: tuple[Any, Any],
+    parts: np.int64,
+    pairs: int,
+    members: list[Any],
+    out: tuple[Any, Any],
+) -> None:
+    """Weighted medians from sorted chunks: pairs of runs are merged until one is left."""
+    xp = kernels.engine().xp
+    full, spare = chunks, tuple(xp.empty_like(a) for a in chunks)
+    run = 1
+    while run < parts:
+        arguments = [*full, parts, np.int64(run), *spare]
+        kernels.launch(inst, "segment_median_merge", blocks(pairs * int(parts), 1), (THREADS,), arguments)
+        full, spare, run = spare, full, 2 * run
+    arguments = [*full, parts, *members, *out]
+    kernels.launch(inst, "segment_median_weighted", blocks(pairs, 1), (WEIGHTED_THREADS,), arguments)

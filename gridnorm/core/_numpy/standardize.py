@@ -139,6 +139,7 @@ def standardize_backward(
     add_mean: Floats | None = None,
     add_rstd: Floats | None = None,
     reduce_batch: bool = False,
+    constant: bool = False,
     out: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Gradients of ``standardize`` with respect to the values, the gain and the offset.
@@ -155,6 +156,8 @@ def standardize_backward(
         Gradients with respect to ``mean`` and ``rstd``, float64 (batch, segment), where those are used further.
     reduce_batch
         Sum the gradients of gain and offset over the batch, one entry after the other.
+    constant
+        Mean and factor were given (``standardize_with``): they do not depend on the values.
 
     Returns
     -------
@@ -193,6 +196,8 @@ def standardize_backward(
                 first = first - np.where(scale > 0, of_segments(add_mean, place) / scale, 0.0)
             if add_rstd is not None:
                 second = second + scale * of_segments(add_rstd, place)
+            if constant:
+                first, second = 0.0 * first, 0.0 * second
             share = None if w is None else w / dots(w).astype(kind)[:, None]
             _project(left, g, share, _Sums(scale, rest, first if center else 0.0 * first, second), a, by_item)
             if room is None:

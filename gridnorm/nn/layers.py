@@ -1,0 +1,257 @@
+"""``GroupNorm``: a layer that holds γ, β and their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from gridnorm.core.backend import backend_for
+from gridnorm.errors import OptionError
+from gridnorm.nn.functional import group_norm
+from gridnorm.nn.gradients import group_norm_backward
+from gridnorm.nn.partition import partition
+
+
+class GroupNorm:
+    """Group normalization with parameters.
+
+    Parameters
+    ----------
+    num_groups, num_channels
+        Number of equal groups, and of channels.
+    groups
+        Instead of ``num_groups``: labels or arrays of channel numbers as in ``group_norm``; with labels
+        ``num_channels`` may be left out.
+    eps
+        Added to the variance.
+    affine
+        True or ``"channel"``: γ and β per channel; ``"group"``: per group; False: none.
+    bias
+        False: no β.
+    center, activation, channel_axis, batch_axes
+        As in ``group_norm``.
+    dtype
+        Of γ and β.
+
+    Attributes
+    ----------
+    weight, bias
+        γ (ones at first) and β (zeros), NumPy arrays until ``to`` says otherwise; or None.
+    grads
+        Gradients that the last ``backward`` gave, by the names of ``parameters``.
+
+    Raises
+    ------
+    OptionError
+        If channels and groups do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm import nn
+    >>> layer = nn.GroupNorm(groups=[0, 1, 0, 1])
+    >>> y = layer(np.random.default_rng(0).normal(5, 2, (2, 4, 8)))
+    >>> dx = layer.backward(np.ones_like(y))
+    >>> layer, sorted(layer.grads)
+    (GroupNorm(2 groups of 4 channels, eps=1e-05), ['bias', 'weight'])
+    """
+
+    def __init__(
+        self,
+        num_groups: int | None = None,
+        num_channels: int | None = None,
+        *,
+        groups: Any = None,
+        eps: float = 1e-5,
+        affine: bool | str = True,
+        bias: bool = True,
+        center: bool = True,
+        activation: str | None = None,
+        channel_axis: int = 1,
+        batch_axes: Sequence[int] = (0,),
+        dtype: Any = np.float32,
+    ) -> None:
+        if (num_groups is None) == (groups is None):
+            raise OptionError("GroupNorm needs groups", expected="either num_groups and num_channels, or groups=")
+        if num_channels is None:
+            num_channels = _count(groups)
+        if affine not in (True, False, "channel", "group"):
+            raise OptionError("affine cannot have this value", found=repr(affine), expected='True, False or "group"')
+        self.num_channels = int(num_channels)
+        self.groups = groups
+        self.num_groups = partition(self.num_channels, num_groups, groups).groups
+        self.eps, self.center, self.activation = eps, center, activation
+        self.channel_axis, self.batch_axes = channel_axis, tuple(batch_axes)
+        self.affine = "group" if affine == "group" else "channel"
+        size = self.num_groups if affine == "group" else self.num_channels
+        self.weight: Any = np.ones(size, dtype) if affine else None
+        self.bias: Any = np.zeros(size, dtype) if affine and bias else None
+        self.grads: dict[str, Any] = {}
+        self._seen: tuple[Any, ...] | None = None
+
+    def __repr__(self) -> str:
+        extra = "" if self.weight is not None else ", affine=False"
+        return f"GroupNorm({self.num_groups} groups of {self.num_channels} channels, eps={self.eps}{extra})"
+
+    def __call__(self, x: Any, **options: Any) -> Any:
+        return self.forward(x, **options)
+
+    def forward(self, x: Any, **options: Any) -> Any:
+        """Normalize x and keep what ``backward`` needs; takes ``mask``, ``sample_weight``, ``scale`` and ``shift``."""
+        self._check(x)
+        y, mean, rstd = group_norm(
+            x,
+            32 if self.groups is not None else self.num_groups,
+            self.weight,
+            self.bias,
+            self.eps,
+            return_stats=True,
+            **self._how(),
+            **options,
+        )
+        self._seen = (x, mean, rstd, options)
+        return y
+
+    def backward(self, dy: Any) -> Any:
+        """Gradient with respect to the last x; those of the parameters go to ``grads``, and with ``scale`` or ``shift``
+        theirs, too.
+        """
+        if self._seen is None:
+            raise OptionError("backward comes after forward", hint="Call the layer first")
+        x, mean, rstd, options = self._seen
+        dx, dweight, dbias, *more = group_norm_backward(
+            dy, x, mean, rstd, self.weight, bias=self.bias, num_groups=self._number(), **self._how(), **options
+        )
+        self.grads = {
+            name: gradient.astype(parameter.dtype, copy=False)
+            for name, parameter, gradient in (("weight", self.weight, dweight), ("bias", self.bias, dbias))
+            if parameter is not None
+        }
+        self.grads |= dict(zip([n for n in ("scale", "shift") if options.get(n) is not None], more, strict=True))
+        return dx
+
+    def parameters(self) -> dict[str, Any]:
+        """The arrays that training may change, by name."""
+        return {name: a for name, a in (("weight", self.weight), ("bias", self.bias)) if a is not None}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the parameters, by torch's names."""
+        return {name: a.copy() for name, a in self.parameters().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take parameters from a mapping of arrays, or of torch tensors.
+
+        Raises
+        ------
+        OptionError
+            For names that are missing or unknown, and for other shapes; then nothing is changed.
+        """
+        mine = self.parameters()
+        if set(state) != set(mine):
+            found, expected = (", ".join(sorted(names)) or "none" for names in (state, mine))
+            raise OptionError("the state has other parameters", found=found, expected=expected)
+        xp = backend_for(*mine.values()).xp
+        new = {name: xp.asarray(_plain(value)) for name, value in state.items()}
+        for name, array in new.items():
+            if array.shape != mine[name].shape:
+                raise OptionError(f"{name} does not fit", found=str(array.shape), expected=str(mine[name].shape))
+        for name, array in new.items():
+            setattr(self, name, array.astype(mine[name].dtype))
+
+    def to(self, like: Any) -> Self:
+        """Move the parameters to the library and device of an array, such as the next x."""
+        xp = backend_for(like).xp
+        for name, array in self.parameters().items():
+            setattr(self, name, xp.asarray(array.get() if hasattr(array, "get") and xp is np else array))
+        return self
+
+    @classmethod
+    def from_torch(cls, module: Any) -> Self:
+        """The same layer as a ``torch.nn.GroupNorm`` or a ``gridnorm.nn.torch.GroupNorm``; parameters are copied.
+
+        Examples
+        --------
+        >>> import torch  # doctest: +SKIP
+        >>> layer = GroupNorm.from_torch(torch.nn.GroupNorm(2, 4))  # doctest: +SKIP
+        """
+        labels = getattr(module, "groups", None)
+        affine = getattr(module, "affine", True)
+        layer = cls(
+            None if labels is not None else module.num_groups,
+            module.num_channels,
+            groups=None if labels is None else np.asarray(labels),
+            eps=module.eps,
+            affine=affine,
+            bias=module.bias is not None,
+            center=getattr(module, "center", True),
+            activation=getattr(module, "activation", None),
+        )
+        if affine:
+            layer.load_state_dict({name: value for name, value in module.state_dict().items() if value is not None})
+        return layer
+
+    def to_torch(self) -> Any:
+        """A ``torch.nn.GroupNorm`` where torch has such a layer, else a ``gridnorm.nn.torch.GroupNorm``."""
+        import torch
+
+        state = {name: torch.as_tensor(np.asarray(_plain(a))) for name, a in self.parameters().items()}
+        plain = self.groups is None and self.center and self.activation is None and self.affine == "channel"
+        if plain and self.channel_axis == 1 and self.batch_axes == (0,):
+            module = torch.nn.GroupNorm(
+                self.num_groups, self.num_channels, self.eps, self.weight is not None, bias=self.bias is not None
+            )
+        else:
+            from gridnorm.nn.torch import GroupNorm as Bridge
+
+            module = Bridge(
+                self._number(),
+                self.num_channels,
+                groups=self.groups,
+                eps=self.eps,
+                affine=self.affine if self.weight is not None else False,
+                bias=self.bias is not None,
+                center=self.center,
+                activation=self.activation,
+            )
+        module.load_state_dict(state)
+        return module
+
+    def _number(self) -> int | None:
+        return None if self.groups is not None else self.num_groups
+
+    def _how(self) -> dict[str, Any]:
+        return {
+            "groups": self.groups,
+            "affine": self.affine,
+            "center": self.center,
+            "activation": self.activation,
+            "channel_axis": self.channel_axis,
+            "batch_axes": self.batch_axes,
+        }
+
+    def _check(self, x: Any) -> None:
+        shape = getattr(x, "shape", ())
+        axis = self.channel_axis
+        if -len(shape) <= axis < len(shape) and shape[axis] != self.num_channels:
+            raise OptionError(
+                "x has other channels than the layer",
+                found=f"{shape[axis]} along axis {axis}",
+                expected=str(self.num_channels),
+            )
+
+
+def _count(groups: Any) -> int:
+    """Channels that labels are for."""
+    if isinstance(groups, list | tuple) and groups and all(np.ndim(one) == 1 for one in groups):
+        raise OptionError("arrays of channel numbers do not say how many channels there are", hint="Give num_channels=")
+    return len(groups.codes) if hasattr(groups, "codes") else len(groups)
+
+
+def _plain(value: Any) -> Any:
+    """A host array of a torch tensor or CuPy array; anything else as it is."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        return value.float().numpy() if str(value.dtype) == "torch.bfloat16" else value.numpy()
+    return value
