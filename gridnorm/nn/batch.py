@@ -87,9 +87,9 @@ def batch_norm(
     >>> running_mean, running_var
     (array([0.2]), array([1.1]))
     """
-    given = _gather(x, channel_axis, batch_axis, ghost_size if training else None, mask, sample_weight, activation)
+    ghosts = ghost_size if training else None
+    given = _gather(x, channel_axis, batch_axis, ghosts, mask, sample_weight, activation)
     xp, backend, axes = given.xp, given.backend, given.axes
-    channels = axes.batch
     running = [_channels(given, name, a) for name, a in (("running_mean", running_mean), ("running_var", running_var))]
     if (running[0] is None) != (running[1] is None):
         raise OptionError("running_mean and running_var come together", found="one of them", expected="both or none")
@@ -120,7 +120,7 @@ def batch_norm(
         assign(y, axes, target)
     if not return_stats:
         return y
-    return (y, *(a.reshape(channels) if a.shape[1] == 1 and ghost_size is None else a.T for a in (mean, rstd)))
+    return (y, *(a[:, 0] if ghosts is None else a.T for a in (mean, rstd)))
 
 
 def batch_norm_backward(
