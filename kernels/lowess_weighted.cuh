@@ -77,7 +77,7 @@ __device__ __forceinline__ void least_distance(const Work& work, int npts, Share
     if (work.n <= npts) return;
     const int padded = power_of_two(gaps);
     for (int i = threadIdx.x; i < padded; i += blockDim.x)
-        work.key[i] = i < gaps ? positive_key(work.x[i + 1] - work.x[i]) : LAST;
+        work.key[i] = i < gaps ? positive_key(work.x[i + 1] - work.x[i] + 0.0) : LAST;  // -0 would sort last
     __syncthreads();
     sort<false>(work, padded);
     Extended sum;

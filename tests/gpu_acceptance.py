@@ -14,13 +14,12 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,8 +27,10 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # for cudashim
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # for cudashim and gpu_report
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from gpu_report import FLUSH, Clock, Report, markdown, on_host
+
 from gridnorm.core import _numpy, kernels
 from gridnorm.core.segments import Segments
 
@@ -39,34 +40,6 @@ TOLERANCE = {"float64": 1e-12, "float32": 4e-6, "float16": 4e-6, "bfloat16": 4e-
 # Of standardized values, up to about 5 in size, written in that type.
 ROUNDING = {"float64": 1e-11, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}
 ALL = ("float64", "float32", "float16", "bfloat16")
-
-
-@dataclass
-class Report:
-    """What was found."""
-
-    info: dict[str, Any] = field(default_factory=dict)
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    speed: list[dict[str, Any]] = field(default_factory=list)
-    started: float = field(default_factory=time.perf_counter)
-
-    def say(self, *words: Any) -> None:
-        print(f"[{time.perf_counter() - self.started:6.1f} s]", *words, flush=True)
-
-    def check(self, name: str, found: Any, expected: Any, tolerance: float, scale: float = 1.0) -> None:
-        """Compare; NaN must stand where NaN is expected. ``tolerance`` is in units of ``scale``."""
-        found, expected = np.asarray(on_host(found), np.float64), np.asarray(expected, np.float64)
-        with np.errstate(invalid="ignore"):
-            apart = np.where(found == expected, 0.0, np.abs(found - expected)) / scale
-        same_gaps = found.shape == expected.shape and bool((np.isnan(found) == np.isnan(expected)).all())
-        worst = float(np.nanmax(apart, initial=0.0))
-        ok = same_gaps and worst <= tolerance
-        self.checks.append({"name": name, "ok": ok, "worst": worst, "tolerance": tolerance})
-        self.say("pass" if ok else "FAIL", name, f"worst {worst:.1e}, allowed {tolerance:.0e}")
-
-
-def on_host(array: Any) -> Any:
-    return array.get() if hasattr(array, "get") else array
 
 
 def groupings(items: int, groups: int, rng: np.random.Generator) -> Iterator[tuple[str, Segments]]:
@@ -211,42 +184,6 @@ def check_independence(report: Report, batches: tuple[int, ...], items: int, gro
 # ---------------------------------------------------------------------------------------------- speed
 
 
-class Clock:
-    """Seconds of a call on the device (CUDA events) or, in a rehearsal, on the clock."""
-
-    def __init__(self, repeats: int) -> None:
-        self.repeats = repeats
-        self.copy = float("nan")
-
-    def seconds(self, call: Callable[[], Any]) -> float:
-        engine = kernels.engine()
-        for _ in range(1 if self.repeats == 1 else 3):
-            call()
-        if engine.name != "cuda":
-            started = time.perf_counter()
-            call()
-            return time.perf_counter() - started
-        cupy = engine.xp
-        taken = []
-        for _ in range(self.repeats):
-            before, after = cupy.cuda.Event(), cupy.cuda.Event()
-            before.record()
-            call()
-            after.record()
-            after.synchronize()
-            taken.append(cupy.cuda.get_elapsed_time(before, after) / 1e3)
-        return statistics.median(taken)
-
-    def row(self, report: Report, name: str, call: Callable[[], Any], traffic: int, **more: Any) -> float:
-        """Time a call; ``traffic``: bytes that it must move at least."""
-        seconds = self.seconds(call)
-        rate = traffic / seconds
-        row = {"name": name, "us": seconds * 1e6, "GBps": rate / 1e9, "percent_of_copy": 100 * rate / self.copy, **more}
-        report.speed.append(row)
-        report.say(f"{name:64} {row['us']:10.1f} µs {row['GBps']:8.1f} GB/s {row['percent_of_copy']:6.1f} % of copy")
-        return seconds
-
-
 def measure_copy(report: Report, clock: Clock, size: int) -> None:
     xp = kernels.engine().xp
     source, target = xp.ones(size // 4, "float32"), xp.empty(size // 4, "float32")
@@ -267,6 +204,7 @@ def measure_reductions(report: Report, clock: Clock, shape: tuple[int, int, int]
     for dtype in ("float32", "float16", "float64"):
         x = xp.asarray(rng.standard_normal(shape[1:], np.float32)[None] + np.zeros((shape[0], 1, 1), np.float32), dtype)
         out = xp.empty_like(x)
+        taken = {}
         for kind, segments in (("contiguous", even), ("arbitrary", mixed)):
             _, mean, deviation = _cupy.moments(x, segments, None, None)
             name = f"{dtype} {shape} in {groups} {kind}"
@@ -280,7 +218,10 @@ def measure_reductions(report: Report, clock: Clock, shape: tuple[int, int, int]
 
             clock.row(report, f"moments {name}", found, x.nbytes)
             clock.row(report, f"standardize {name}", done, 2 * x.nbytes)
-            clock.row(report, f"moments + standardize {name}", both, 2 * x.nbytes)
+            taken[kind] = clock.row(report, f"moments + standardize {name}", both, 2 * x.nbytes)
+        report.ratios[f"arbitrary / contiguous, moments + standardize {dtype} {shape} in {groups}"] = (
+            taken["arbitrary"] / taken["contiguous"]
+        )
         measure_torch(report, clock, x, groups, f"{dtype} {shape} in {groups}")
 
 
@@ -296,9 +237,12 @@ def measure_torch(report: Report, clock: Clock, x: Any, groups: int, name: str) 
         return
     report.info["torch"] = torch.__version__
     tensor = torch.from_dlpack(x)
-    torch.cuda.set_stream(torch.cuda.ExternalStream(kernels.engine().xp.cuda.get_current_stream().ptr))
+    # The events are recorded on CuPy's stream. ExternalStream(0) would be a new stream, not the default one.
+    pointer = kernels.engine().xp.cuda.get_current_stream().ptr
+    stream = torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
     norm = torch.nn.functional.group_norm
-    clock.row(report, f"torch group_norm {name}", lambda: norm(tensor, groups), 2 * x.nbytes)
+    with torch.cuda.stream(stream), torch.no_grad():
+        clock.row(report, f"torch group_norm {name}", lambda: norm(tensor, groups), 2 * x.nbytes)
 
 
 def measure_arrays(report: Report, clock: Clock, batch: int, items: int, groups: int, limma_ms: float | None) -> None:
@@ -311,7 +255,7 @@ def measure_arrays(report: Report, clock: Clock, batch: int, items: int, groups:
     m, a = (xp.asarray(np.tile(v, (repeat, 1, 1))[:batch]) for v in few)
     segments = Segments.from_codes(rng.permutation(np.arange(items) % groups), range(groups))
     name = f"float64 {batch} × {items} in {groups} arbitrary"
-    slow = Clock(min(clock.repeats, 5))
+    slow = Clock(min(clock.repeats, 5), clock.flush)
     slow.copy = clock.copy
     for verb in ("moments", "median", "mad"):
         call = getattr(_cupy, verb)
@@ -331,7 +275,7 @@ def measure_arrays(report: Report, clock: Clock, batch: int, items: int, groups:
     )
     report.info["loess_ms_per_array"] = seconds * 1e3 / batch
     if limma_ms:
-        report.info["times_limma"] = limma_ms / report.info["loess_ms_per_array"]
+        report.ratios["limma / print-tip loess, ms an array"] = limma_ms / report.info["loess_ms_per_array"]
         report.info["limma_ms_per_array"] = limma_ms
 
 
@@ -371,7 +315,7 @@ def compile_everything(report: Report) -> None:
     for inst, _, trouble in kernels.compile_all():
         report.checks.append({"name": f"compiles: {inst}", "ok": not trouble, "trouble": trouble})
         if trouble:
-            report.say("FAIL", trouble)
+            report.say("FAIL", inst, trouble)
     report.info["compile_cold_s"] = time.perf_counter() - started
     if kernels.engine().name == "cuda":
         done = subprocess.run([sys.executable, __file__, "--warm"], capture_output=True, text=True, check=False)
@@ -380,39 +324,28 @@ def compile_everything(report: Report) -> None:
     report.say(report.info.get("compile_warm_s", "not measured"))
 
 
-def markdown(report: Report) -> str:
-    lines = [f"- {name}: {value}" for name, value in report.info.items()]
-    failed = [check["name"] for check in report.checks if not check["ok"]]
-    lines += [f"- checks: {len(report.checks) - len(failed)} of {len(report.checks)} passed", ""]
-    lines += [f"- FAILED: {name}" for name in failed]
-    if report.info["engine"] == "cuda":
-        lines += ["| kernel | µs | GB/s of minimum traffic | % of copy |", "|---|---|---|---|"]
-        lines += [
-            f"| {r['name']} | {r['us']:.0f} | {r['GBps']:.0f} | {r['percent_of_copy']:.0f} |" for r in report.speed
-        ]
-    else:
-        lines.append("A rehearsal on the CPU: nothing here says how fast a GPU is.")
-    return "\n".join(lines) + "\n"
-
-
 def run(report: Report, full: bool, limma_ms: float | None) -> None:
-    describe(report)
-    compile_everything(report)
-    check_reductions(report, (2, 40, 3), 4, ALL)
-    check_reductions(report, (3, 700, 1), 3, ("float64",))
-    check_lowess(report, 2, 300, 4)
-    check_independence(report, (1, 7, 264, 1000) if full else (1, 3), 600, 5)
+    report.step(describe)
+    report.step(compile_everything)
+    report.step(check_reductions, (2, 40, 3), 4, ALL)
+    report.step(check_reductions, (3, 700, 1), 3, ("float64",))
+    report.step(check_lowess, 2, 300, 4)
+    report.step(check_independence, (1, 7, 264, 1000) if full else (1, 3), 600, 5)
     if full:
-        check_reductions(report, (2, 300_000, 1), 7, ALL)
-        check_reductions(report, (4, 512, 1024), 32, ALL)
-        check_lowess(report, 4, SPOTS, TIPS)
-        check_lowess(report, 2, 40_000, 3)
-    clock = Clock(20 if full else 1)
+        report.step(check_reductions, (2, 300_000, 1), 7, ALL)
+        report.step(check_reductions, (4, 512, 1024), 32, ALL)
+        report.step(check_lowess, 4, SPOTS, TIPS)
+        report.step(check_lowess, 2, 40_000, 3)
+    report.step(measure, full, limma_ms)
+
+
+def measure(report: Report, full: bool, limma_ms: float | None) -> None:
+    clock = Clock(20, kernels.engine().xp.zeros(FLUSH, "uint8")) if full else Clock(1)
     measure_copy(report, clock, 2**30 if full else 2**20)
-    measure_reductions(report, clock, (64, 1024, 2048) if full else (2, 16, 8), 32 if full else 4)
+    report.step(measure_reductions, clock, (64, 1024, 2048) if full else (2, 16, 8), 32 if full else 4)
     if full:
-        measure_reductions(report, clock, (256, 320, 256), 32)
-    measure_arrays(report, clock, *((1000, SPOTS, TIPS) if full else (2, 200, 4)), limma_ms)
+        report.step(measure_reductions, clock, (256, 320, 256), 32)
+    report.step(measure_arrays, clock, *((1000, SPOTS, TIPS) if full else (2, 200, 4)), limma_ms)
 
 
 def main() -> int:
@@ -423,6 +356,7 @@ def main() -> int:
     parser.add_argument("--warm", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.warm:
+        kernels.engine()  # CuPy's import and the first touch of the card are no part of it
         started = time.perf_counter()
         troubles = [trouble for *_, trouble in kernels.compile_all() if trouble]
         print(time.perf_counter() - started)

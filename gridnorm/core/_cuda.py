@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gridnorm.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ INSTALL = 'pip install "gridnorm[gpu-cuda13]" (gpu-cuda12 for older drivers)'
 OPTIONS = ("-std=c++17", "--fmad=false")
 _PROBE = 'extern "C" __global__ void gridnorm_probe(int* y) { y[0] = 7; }'
 _NO_DRIVER, _NO_DEVICE = 35, 100  # cudaErrorInsufficientDriver, cudaErrorNoDevice
+_NULL = np.int64(0)  # a null pointer; None is one for CuPy 14.2, not for 13.3 (cupy issue 9046)
+_SHARED = 48 * 1024  # bytes of a block, static and dynamic, that need not be asked for
 
 
 @cache
@@ -97,7 +101,8 @@ class CudaEngine:
         if module is None:
             module = self._modules[device, inst] = cupy.RawModule(code=source(inst), options=OPTIONS)
         kernel = module.get_function(name)
-        most = cupy.cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"] - kernel.shared_size_bytes
+        static = kernel.shared_size_bytes
+        most = cupy.cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"] - static
 
         def run(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], shared_mem: int = 0) -> None:
             for given in args:
@@ -113,9 +118,9 @@ class CudaEngine:
                     found=f"{shared_mem} bytes",
                     expected=f"at most {most}",
                 )
-            if shared_mem > 48 * 1024 and kernel.max_dynamic_shared_size_bytes < shared_mem:
-                kernel.max_dynamic_shared_size_bytes = shared_mem  # above 48 KiB only on request
-            kernel(grid, block, args, shared_mem=shared_mem)
+            if static + shared_mem > _SHARED and kernel.max_dynamic_shared_size_bytes < shared_mem:
+                kernel.max_dynamic_shared_size_bytes = shared_mem
+            kernel(grid, block, tuple(_NULL if given is None else given for given in args), shared_mem=shared_mem)
 
         return run
 

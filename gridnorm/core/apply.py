@@ -60,7 +60,7 @@ def evaluate(fit: Fit, covariate: Any, segments: Segments) -> Any:
     """
     if fit.curve is None:
         raise OptionError("this fit has no curve", found=fit.statistic, expected="lowess")
-    backend = backend_for(covariate)
+    backend = backend_for(fit.curve.y)
     items = as_items(covariate, (fit.n.shape[0], segments.n_items), "covariate", backend)
     return backend.interpolate(fit.curve, items[:, :, None], segments)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -38,11 +39,7 @@ def backend_for(*values: Any) -> ModuleType:
     OptionError
         If a value is an array of a library that has no backend here.
     """
-    names = {
-        type(value).__module__.partition(".")[0]
-        for value in values
-        if hasattr(value, "__array_priority__") or hasattr(value, "dtype")
-    }
+    names = {_library(type(value)) for value in values} - {""}
     chosen = names & _BACKENDS.keys()
     if len(chosen) > 1:
         raise OptionError(
@@ -60,3 +57,11 @@ def backend_for(*values: Any) -> ModuleType:
         )
     library = chosen.pop() if chosen else "numpy"
     return import_module(_for_numpy.get() if library == "numpy" else _BACKENDS[library])
+
+
+@cache
+def _library(kind: type) -> str:
+    """Name of the library that a type of array comes from; empty for what is no array."""
+    if hasattr(kind, "__array_priority__") or hasattr(kind, "dtype"):
+        return kind.__module__.partition(".")[0]
+    return ""

@@ -258,8 +258,9 @@ def in_batches(count: int, bytes_each: int, work: Callable[[int, int], None]) ->
     DeviceError
         If a single entry does not fit.
     """
-    start = 0
-    size = max(1, min(count, engine().free_bytes() // max(1, bytes_each)))
+    start, size = 0, max(1, count)
+    if count > 1 and bytes_each:  # asking the driver what is free can cost more than the work
+        size = max(1, min(count, engine().free_bytes() // bytes_each))
     while start < count:
         stop = min(count, start + size)
         try:

@@ -215,6 +215,8 @@ def _encode_objects(array: NDArray[Any], missing: NDArray[np.bool_]) -> tuple[In
 
 
 def _as_array(values: Iterable[Any]) -> NDArray[Any]:
+    if hasattr(values, "__cuda_array_interface__"):
+        raise OptionError("labels must lie in the host's memory", found="a device array", hint="Give labels.get()")
     to_numpy = getattr(values, "to_numpy", None)
     if to_numpy is not None:
         return np.asarray(to_numpy())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from gridnorm.core.apply import evaluate
 from gridnorm.core.backend import backend_for
 from gridnorm.core.fit import MERGED, SHRUNK, WHOLE, Fit, fit, pick
@@ -141,15 +143,15 @@ def _merge(own: Fit, values: Any, segments: Segments, small: Any, position: Any,
             continue
         target = _nearest(centre, small[b], own, segments, xp)
         used = xp.unique(target)
-        merged = Segments.from_codes(
-            xp.searchsorted(used, target)[segments.codes], [segments.labels[g] for g in used.tolist()]
-        )
+        pool = xp.searchsorted(used, target)
+        on_host = np.array(pool.tolist(), np.int64)  # segments are made on the host, wherever the values lie
+        merged = Segments.from_codes(on_host[segments.codes], [segments.labels[g] for g in used.tolist()])
         one = {
             key: value[b : b + 1] if key in ("covariate", "weights", "use") and value is not None else value
             for key, value in arguments.items()
         }
         pooled = fit(values[b : b + 1], merged, own.statistic, **one)
-        index = xp.searchsorted(used, target)[None, :]
+        index = pool[None, :]
         joined = xp.bincount(target, minlength=segments.n_segments) > 1
         source = xp.where(joined[target], MERGED, 0)[None, :].astype(own.source.dtype)
         rows.append(replace(pick([pooled], xp.zeros_like(index), index, source), n=own.n[b : b + 1]))

@@ -108,7 +108,7 @@ def batch_norm(
     if training or running[0] is None:
         warn_of_single_values(given.partition, axes.width)
         _, mean, rstd = backend.standardize(
-            given.values, segments, eps=eps, weights=given.weights, out=target, **affine
+            given.values, segments, eps=eps, weights=given.weights(), out=target, **affine
         )
         if training and running[0] is not None:
             _move(given, running, mean, rstd, eps, momentum)
@@ -178,7 +178,7 @@ def batch_norm_backward(
         given.partition.segments,
         stats[0],
         stats[1],
-        weights=given.weights,
+        weights=given.weights(),
         gain=_of_channels(given, "weight", weight),
         offset=_of_channels(given, "bias", bias),
         activation=activation,
@@ -228,8 +228,8 @@ def _of_channels(given: Arguments, name: str, numbers: Any) -> Any:
     array = _channels(given, name, numbers)
     if array is None:
         return None
-    shape = (given.axes.batch, given.axes.channels)
-    return given.xp.broadcast_to(array.astype(given.real, copy=False)[:, None], shape)
+    column = array.astype(given.real, copy=False)[:, None]
+    return given.xp.broadcast_to(column, (given.axes.batch, given.axes.channels))
 
 
 def _move(given: Arguments, running: list[Any], mean: Any, rstd: Any, eps: float, momentum: float) -> None:
@@ -237,10 +237,11 @@ def _move(given: Arguments, running: list[Any], mean: Any, rstd: Any, eps: float
     xp, segments = given.xp, given.partition.segments
     if not given.values.size:
         return
-    if given.weights is None:
+    weights = given.weights()
+    if weights is None:
         n = xp.asarray(segments.sizes * given.axes.width)[None].astype(xp.float64)
     else:
-        n = given.backend.sums(given.weights, segments)
+        n = given.backend.sums(weights, segments)
     variance = xp.maximum(1.0 / xp.square(rstd.astype(xp.float64)) - eps, 0.0) * n / xp.maximum(n - 1, 1)
     for array, new in zip(running, (mean, variance), strict=True):
         array[...] = (1 - momentum) * array + momentum * new.mean(axis=1)

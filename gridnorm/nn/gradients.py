@@ -114,9 +114,9 @@ def group_norm_backward(
         given.per_segment("mean", mean),
         given.per_segment("rstd", rstd),
         center=center,
-        weights=given.weights,
-        gain=given.gain,
-        offset=given.offset,
+        weights=given.weights(),
+        gain=given.gain(),
+        offset=given.offset(),
         activation=activation,
         add_mean=None if dmean is None else given.per_segment("dmean", dmean).astype(given.xp.float64),
         add_rstd=None if drstd is None else given.per_segment("drstd", drstd).astype(given.xp.float64),
@@ -297,7 +297,8 @@ class _Second:
         self.rstd = given.per_segment("rstd", rstd).astype(xp.float64)
         self.r = self._spread(self.rstd)
         self.xhat = ((given.values.astype(xp.float64) - self._spread(self.mean)) * self.r).astype(xp.float64)
-        self.a = None if given.gain is None else given.gain[:, :, None]
+        gain = given.gain()
+        self.a = None if gain is None else gain[:, :, None]
         self.p = self._shares()
 
     def _spread(self, per_segment: Any) -> Any:
@@ -309,10 +310,11 @@ class _Second:
 
     def _shares(self) -> Any:
         given = self.given
-        if given.weights is None:
+        weights = given.weights()
+        if weights is None:
             counts = given.xp.asarray(given.partition.segments.sizes) * given.axes.width
             return self._spread((1.0 / given.xp.maximum(counts, 1))[None])
-        w = given.weights.astype(given.xp.float64)
+        w = weights.astype(given.xp.float64)
         return w / self._spread(self._sum(w))
 
     def _project(self, e: Any, extra: Any) -> Any:
@@ -330,7 +332,8 @@ class _Second:
         g, bent = grad, None
         if given.activation is not None:
             z = self.xhat if self.a is None else self.xhat * self.a
-            z = z if given.offset is None else z + given.offset[:, :, None]
+            offset = given.offset()
+            z = z if offset is None else z + offset[:, :, None]
             first = activations.slope(given.activation, z, given.backend)
             g, bent = grad * first, grad * activations.curvature(given.activation, z, given.backend)
         h = g if self.a is None else g * self.a

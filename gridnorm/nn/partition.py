@@ -37,7 +37,7 @@ def partition(channels: int, num_groups: int | None, groups: Any) -> Partition:
         if groups.n_items != channels:
             raise OptionError("groups are of other channels", found=f"{groups.n_items}", expected=f"{channels}")
         return Partition(groups, groups.n_segments, None)
-    if hasattr(groups, "get") and not isinstance(groups, dict):
+    if hasattr(groups, "__cuda_array_interface__"):
         raise OptionError("groups must lie in the host's memory", found="a device array", hint="Give groups.get()")
     if _are_index_arrays(groups):
         return _kept(channels, _from_indices(groups, channels).tobytes())

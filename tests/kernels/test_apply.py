@@ -196,3 +196,14 @@ def test_the_core_fits_quantiles_on_the_kernels(engine: kernels.Engine) -> None:
     with core_on(engine) as place:
         got = fit(place(values), segments, "quantiles", probabilities=(0.1, 0.5)).points
     np.testing.assert_array_equal(g.host(got), wanted)
+
+
+def test_the_result_goes_into_a_field_of_records(engine: kernels.Engine) -> None:
+    """Strides that are no whole number of elements: a kernel could not be told of them."""
+    if engine.xp is not np:
+        pytest.skip("CuPy has no records")
+    segments = g.segments_of([3, 2])
+    values = RNG.normal(size=(1, 5, 1)).astype(np.float32)
+    records = np.zeros((1, 5, 1), [("a", "i1"), ("b", "f4")])
+    remove(values, segments, np.ones((1, 2)), None, out=records["b"])
+    np.testing.assert_array_equal(records["b"], values - 1)

@@ -241,6 +241,8 @@ def test_batches_fit_the_free_memory_and_cover_everything_once() -> None:
         assert engine.done == [(0, 4), (4, 8), (8, 10)]
         kernels.in_batches(0, 100, engine.work)
         assert len(engine.done) == 3
+        kernels.in_batches(10, 0, engine.work)  # needs nothing, so all at once
+        assert engine.done[3:] == [(0, 10)]
 
 
 def test_out_of_memory_makes_batches_smaller_then_is_a_clear_error() -> None:
@@ -284,12 +286,13 @@ def fake_cupy(*, count: Callable[[], int] = lambda: 1, compiled: Callable[[], No
 
     class FakeKernel:
         shared_size_bytes = 1024
-        max_dynamic_shared_size_bytes = 48 * 1024
+        max_dynamic_shared_size_bytes = 47 * 1024  # what static memory leaves of 48 KiB
 
         def __init__(self, name: str) -> None:
             self.name = name
 
         def __call__(self, grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:
+            assert None not in args, "cupy issue 9046"
             if shared_mem > self.max_dynamic_shared_size_bytes:
                 raise CudaRuntimeError(1, "CUDA_ERROR_INVALID_VALUE")
             if self.name == "gridnorm_probe":
@@ -432,8 +435,10 @@ def test_cuda_kernels_are_kept_opt_in_to_shared_memory_and_stay_on_their_device(
     asked(fake_cupy(compiled=lambda: compiled.append(1)))
     engine = kernels.engine()
     run = engine.function(scale, "scale")
+    run((1,), (64,), (None, np.float32(1)))
     assert engine.function(scale, "scale") is run
     assert len(compiled) == 2  # the probe and this one
+    run((1,), (64,), (), shared_mem=47 * 1024 + 1)
     run((1,), (64,), (), shared_mem=90 * 1024)
     with pytest.raises(
         DeviceError, match="too much shared memory for this card; found 102400 bytes, expected at most 101376"

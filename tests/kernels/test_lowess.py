@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import platform
+import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import cudashim
 import numpy as np
@@ -13,81 +15,12 @@ from gridnorm.core import _numpy as twin
 from gridnorm.core import kernels
 from gridnorm.core._cupy import curves as device
 from gridnorm.core._cupy import lowess as launches
-from gridnorm.core._numpy import lowess_seeds
 from gridnorm.core._numpy.lowess_windows import Knots
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
 
-TOLERANCE = 1e-12  # of the largest |y| of the batch entry: sums of more than 1024 items' windows have another order
-OPTIONS = {"span": 0.3, "iterations": 4, "zero_weights": "clamp"}
-WEIGHTS = ("none", "uniform", "zero or one", "constant", "zeros", "gamma")
-
-x86 = pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere NumPy fuses products and sums"
-)
-
-
-def segments_of(sizes, rng=None):
-    """Segments of these sizes; with ``rng`` their items are scattered."""
-    codes = np.repeat(np.arange(len(sizes)), sizes)
-    return Segments.from_codes(codes if rng is None else rng.permutation(codes), range(len(sizes)))
-
-
-def draw(rng, batch, items, weights="none"):
-    """x with ties and clusters, y with outliers and NaN, weights or None; each (batch, item)."""
-    x = np.empty((batch, items))
-    for b in range(batch):
-        kind = rng.integers(4)
-        x[b] = rng.uniform(6, 15, items) if kind == 0 else rng.normal(10, 2, items)
-        if kind == 2:
-            x[b] = rng.choice([1.0, 2.0, 3.0, 9.0], items) + rng.normal(0, 0.1, items)
-        if kind == 3 or rng.random() < 0.3:
-            x[b] = np.round(x[b], rng.integers(0, 3))
-    y = np.sin(x) + rng.normal(0, 0.3, x.shape)
-    y[rng.random(x.shape) < 0.03] *= 30
-    y[rng.random(x.shape) < 0.03] = np.nan
-    x[rng.random(x.shape) < 0.02] = np.inf
-    drawn = {
-        "none": lambda: None,
-        "uniform": lambda: rng.uniform(size=x.shape),
-        "zero or one": lambda: (rng.random(x.shape) > 0.1) * 1.0,
-        "constant": lambda: np.full(x.shape, 0.25),
-        "zeros": lambda: rng.uniform(size=x.shape) * (rng.random(x.shape) > 0.3),
-        "gamma": lambda: np.where(rng.random(x.shape) < 0.02, np.nan, rng.gamma(0.3, 1e3, x.shape)),
-    }
-    return x, y, drawn[weights]()
-
-
-def fit(backend, x, y, w, segments, use=None, **options):
-    """Counts and knots, moved to NumPy."""
-    to, back = (lambda a: a, lambda a: a) if backend is twin else moves()
-    given = [None if a is None else to(a) for a in (y[:, :, None], x[:, :, None], w, use)]
-    n, knots = backend.lowess_fit(given[0], given[1], segments, given[2], given[3], **{**OPTIONS, **options})
-    return back(n), Knots(back(knots.x), back(knots.y), back(knots.offsets))
-
-
-def moves():
-    xp = kernels.engine().xp
-    return xp.asarray, lambda a: a.get() if hasattr(a, "get") else a
-
-
-def assert_same(found, expected, scale=None):
-    """Same counts and knots; y to the bit, or within the tolerance times ``scale``."""
-    np.testing.assert_array_equal(found[0], expected[0])
-    np.testing.assert_array_equal(found[1].offsets, expected[1].offsets)
-    np.testing.assert_array_equal(found[1].x, expected[1].x)
-    if scale is None:
-        np.testing.assert_array_equal(found[1].y, expected[1].y)
-    else:
-        np.testing.assert_allclose(found[1].y, expected[1].y, rtol=0, atol=TOLERANCE * scale)
-
-
-def entry(result, b, groups):
-    """Counts and knots of one batch entry."""
-    n, knots = result
-    bounds = knots.offsets[b * groups : (b + 1) * groups + 1]
-    own = slice(bounds[0], bounds[-1])
-    return n[b], Knots(knots.x[own], knots.y[own], bounds - bounds[0])
+sys.path.insert(0, str(Path(__file__).parent))
+from lowess_cases import OPTIONS, WEIGHTS, assert_same, draw, entry, fit, moves, segments_of, x86
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -114,31 +47,6 @@ def test_curves_of_up_to_1024_items_are_the_twins_to_the_bit(engine, small, weig
         own = [None if v is None else v[b : b + 1] for v in (x, y, w)]
         found, expected = fit(device, *own, segments), fit(twin, *own, segments)
         assert_same(found, expected, None if b == 0 else np.nanmax(np.abs(y)))
-
-
-@x86
-@pytest.mark.parametrize("seed", [2011, 2225, 3749])
-def test_seeds_follow_sums_of_a_64_bit_significand(engine, seed):
-    """With x on a grid the last bit of R's running sum decides which items become seeds: here a double's is wrong."""
-    n, npts = 480, 200
-    x = np.sort(np.round(np.random.default_rng(seed).exponential(2, (1, n)), 2))
-    w = 1.0 + np.arange(n)[None] % 3
-    found, expected = (fit(b, x, np.sin(x), w, Segments.single(n), iterations=1) for b in (device, twin))
-    assert_same(found, expected, 1.0)
-    sums = np.cumsum(np.sort(np.diff(x[0])))[::-1]
-    wrong = np.array([(sums[:npts] / (npts - np.arange(npts))).min()])
-    assert not np.array_equal(x[0, np.unique(lowess_seeds.seeds_of(x[0], np.array([0, n]), wrong)[0])], found[1].x)
-
-
-@x86
-def test_seeds_of_subnormal_and_huge_gaps(engine, small):
-    rng = np.random.default_rng(21)
-    for scale in (1e-320, 1e-310) if small else (1e-320, 1e-310, 1e-305, 1e-30, 1e150):
-        x = rng.normal(10, 3, (1, 450)) * scale
-        y, w = rng.normal(size=x.shape), rng.uniform(0.1, 1, x.shape)
-        found, expected = (fit(b, x, y, w, Segments.single(450), iterations=1) for b in (device, twin))
-        assert_same(found, expected, np.abs(y).max())
-        assert found[1].x.size < 250
 
 
 @pytest.mark.parametrize("weights", ["none", "zeros"])
@@ -241,23 +149,6 @@ def test_nothing_to_fit(engine):
         np.testing.assert_array_equal(knots.offsets, np.zeros(batch * len(sizes) + 1))
 
 
-def test_degenerate_x_and_y(engine):
-    n = 60
-    y = np.random.default_rng(27).normal(size=(1, n))
-    ramp = np.arange(n)[None] / 7.0
-    for x, values in (
-        (np.full((1, n), 3.0), y),
-        (np.repeat([[1.0, 2.0]], n // 2, axis=1), y),
-        (np.where(ramp > 4, -0.0, 0.0), y),
-        (ramp, np.full((1, n), 4.5)),
-        (ramp * 1e-200, y),
-        (ramp, np.where(ramp == 0, 1e12, y)),
-    ):
-        for w in (None, 0.1 + ramp % 1):
-            found, expected = (fit(b, x, values, w, Segments.single(n)) for b in (device, twin))
-            assert_same(found, expected, np.abs(values).max())
-
-
 # ---------------------------------------------------------------------------------------------- evaluated and chosen
 
 
@@ -321,6 +212,9 @@ def test_what_the_kernel_would_believe_is_refused(engine):
     for wrong in ((good[:, :19], good, None), (good, good[:, :19], None), (good, good, good[:, :19, 0])):
         with pytest.raises(OptionError, match="do not fit"):
             device.lowess_fit(wrong[0], wrong[1], segments, wrong[2], None, **OPTIONS)
+    huge = SimpleNamespace(sizes=np.array([2**29 + 1]))
+    with pytest.raises(OptionError, match=r"too many items for the kernel; found 536870913, expected 2\^29 at most"):
+        launches._make_classes(SimpleNamespace(segments=huge), False)
     with pytest.raises(OptionError, match="do not fit"):
         device.interpolate(Knots(xp.ones(1), xp.ones(1), xp.asarray([0, 1])), good[:, :19], segments)
 

@@ -60,6 +60,9 @@ def remove(
         out = xp.empty(values.shape, values.dtype if to == kind else to)
     elif out.shape != values.shape:
         raise OptionError("out does not fit the values", found=str(out.shape), expected=str(values.shape))
+    elif in_elements(out, xp) is not out:
+        out[...] = remove(values, segments, location, scale, dtype=dtype, result=result)
+        return out
     if not values.size:
         return out
     inst = kernels.variant("segment_apply.cu", kind, to)

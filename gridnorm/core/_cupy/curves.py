@@ -51,8 +51,9 @@ def lowess_fit(
             None if use is None else use[part],
             settings,
         )
-        parts.append(_packed(found, where))
+        packed = _packed(found, where)
         n[part] = found.n
+        parts.append(packed)  # last: a batch that ran out of memory is done again
 
     kernels.in_batches(batch, row_bytes(where, weights is not None), run)
     return n, join(parts)

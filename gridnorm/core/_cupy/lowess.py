@@ -20,7 +20,7 @@ SORT_TILE = 2048  # as in lowess_block.cuh
 # Most items of a class, and the threads of its blocks: about one for each point at which a curve is evaluated.
 CLASSES = ((64, 32), (128, 64), (256, 64), (512, 128), (SHARED, 128))
 LARGE_THREADS = 512
-_LONGEST = 1 << 30  # the power of two above a segment's size must be an int32
+_LONGEST = 1 << 29  # twice the power of two above a segment's size must not overflow an int32: the sort counts so far
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ def _make_classes(where: Placed, weighted: bool) -> list[_Class]:
     sizes = where.segments.sizes
     if int(sizes.max(initial=0)) > _LONGEST:
         raise OptionError(
-            "a segment has too many items for the kernel", found=str(sizes.max()), expected="2^30 at most"
+            "a segment has too many items for the kernel", found=str(sizes.max()), expected="2^29 at most"
         )
     made, below = [], 0
     for capacity, threads in CLASSES:

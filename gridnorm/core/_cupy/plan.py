@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -34,10 +34,17 @@ def dtype_of(values: Any, given: str | None = None) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Segments in the engine's memory."""
+    """Segments in the engine's memory, for as long as the segments themselves live."""
 
-    segments: Segments
+    owner: ReferenceType[Segments]
     xp: Any
+
+    @property
+    def segments(self) -> Segments:
+        """The segments; whoever asks holds them."""
+        held = self.owner()
+        assert held is not None
+        return held
 
     @cached_property
     def order(self) -> Any:
@@ -71,17 +78,22 @@ class Placed:
         return self.xp.asarray(_as_int32(numbers, int(numbers.max(initial=0))))
 
 
+# A value must not hold its key, or neither would ever be freed: hence the weak `owner`.
 _placed: WeakKeyDictionary[Segments, dict[Any, Placed]] = WeakKeyDictionary()
 
 
 def placed(segments: Segments) -> Placed:
-    """The segments in the engine's memory; copied there once per device."""
+    """The segments in the engine's memory; copied there once per device and stream.
+
+    Per stream, because nothing else makes one stream wait for a copy that was queued on another.
+    """
     engine = kernels.engine()
-    device = engine.xp.cuda.runtime.getDevice() if engine.name == "cuda" else 0
+    cuda = engine.xp.cuda if engine.name == "cuda" else None
+    place = (cuda.runtime.getDevice(), cuda.get_current_stream().ptr) if cuda else ()
     kept = _placed.setdefault(segments, {})
-    key = (engine.name, device)
+    key = (engine.name, *place)
     if key not in kept:
-        kept[key] = Placed(segments, engine.xp)
+        kept[key] = Placed(ref(segments), engine.xp)
     return kept[key]
 
 

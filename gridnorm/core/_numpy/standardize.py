@@ -58,7 +58,7 @@ def standardize(
         (batch, item, width), none negative: shares of the values in mean and variance. Values of weight 0 are
         standardized as well.
     gain, offset
-        (batch, item), float32 (float64 for float64 values): what a standardized value is multiplied by and what is
+        (batch or 1, item), float32 (float64 for float64 values): what a standardized value is multiplied by and what is
         added.
     activation
         ``"silu"``, ``"relu"`` or ``"gelu"``, applied at the end.
@@ -170,6 +170,7 @@ def standardize_backward(
     kind = real(values.dtype)
     batch, items, width = values.shape
     result = np.empty_like(values) if out is None else out
+    shared = out is not None and any(np.may_share_memory(out, a) for a in (values, grad))
     entries = 1 if reduce_batch else batch
     dgain, doffset = (np.zeros((entries, items), np.float64 if reduce_batch else kind) for _ in range(2))
     with quiet():
@@ -177,7 +178,7 @@ def standardize_backward(
             x, w, _ = _weighed(_read(values, None, None, place), weights, place)
             shift, rest = _parts(mean, place, x.dtype)
             scale = of_segments(rstd, place).astype(np.float64)
-            room = window(result, place) if result.dtype == kind and out is None else None
+            room = None if shared or result.dtype != kind else window(result, place)
             loops_of(x.shape[1])
             left = np.subtract(x, shift[:, None], out=room)
             g = _read(grad, None, None, place)
@@ -191,7 +192,7 @@ def standardize_backward(
             _to_items(dgain, place, inner, reduce_batch)
             _to_items(doffset, place, whole, reduce_batch)
             a = _of_items(gain, place)
-            first, second = ((s if a is None else s * a).sum(axis=1, dtype=np.float64) for s in (whole, inner))
+            first, second = (_with_table(np.multiply, s, a).sum(axis=1, dtype=np.float64) for s in (whole, inner))
             if add_mean is not None:
                 first = first - np.where(scale > 0, of_segments(add_mean, place) / scale, 0.0)
             if add_rstd is not None:
@@ -226,7 +227,7 @@ def _project(left: Array, g: Array, share: Array | None, s: _Sums, a: Array | No
     left += level.astype(kind)[:, None]
     if share is not None:
         left *= share
-    factor = s.rstd[:, None] if a is None else s.rstd[:, None] * a
+    factor = _with_table(np.multiply, s.rstd[:, None], a)
     left += _times_items(g, factor.astype(kind), by_item)
 
 
@@ -274,10 +275,8 @@ def _finish(
     place: Place,
 ) -> None:
     """In place: f(((left − rest) · scale) · gain + offset), as one factor and one summand an item."""
-    a, b = _of_items(gain, place), _of_items(offset, place)
-    factor = scale[:, None] if a is None else scale[:, None] * a
-    level = rest[:, None] * factor
-    level = np.negative(level) if b is None else b - level
+    factor = _with_table(np.multiply, scale[:, None], _of_items(gain, place))
+    level = _with_table(np.add, -rest[:, None] * factor, _of_items(offset, place))
     by_item = (left.shape[0], place.size, left.shape[1] // place.size)
     _times_items(left, factor.astype(left.dtype, copy=False), by_item, into=left)
     _plus_items(left, level.astype(left.dtype), by_item)
@@ -286,8 +285,19 @@ def _finish(
 
 
 def _of_items(table: Array | None, place: Place) -> Array | None:
-    """Entries (batch, item) of a table for a block, (row, item of the segment)."""
-    return None if table is None else table[place.batch, place.items].reshape(-1, place.size)
+    """Entries of a table (batch or 1, item) for a block, (entry or 1, segment, item of the segment)."""
+    if table is None:
+        return None
+    part = table[:, place.items] if table.shape[0] == 1 else table[place.batch, place.items]
+    return part.reshape(-1, place.n, place.size)
+
+
+def _with_table(operation: np.ufunc, rows: Array, table: Array | None) -> Array:
+    """(row, item or 1) numbers and entries of a table, (row, item)."""
+    if table is None:
+        return rows
+    both = operation(rows.reshape(-1, table.shape[1], rows.shape[1]), table)
+    return np.asarray(both).reshape(-1, table.shape[2])
 
 
 def _to_items(table: Array, place: Place, rows: Array, reduce_batch: bool) -> None:
