@@ -33,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=["files", "table"])
+@pytest.mark.parametrize("code", blocks("python"), ids=["files", "table", "nn"])
 def test_python_of_the_readme_runs_and_prints_what_its_comments_say(code: str, checkout: Path) -> None:
     done = python("-W", "error", "-c", code, cwd=checkout)
     assert done.returncode == 0, done.stderr
