@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,8 +20,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=os.environ.get("GRIDNORM_REQUIRE", "").split(","),
         metavar="PART",
-        help="fail instead of skip where PART (shared, shim, nvrtc, gpu) is absent; also GRIDNORM_REQUIRE",
+        help="fail instead of skip where PART (shared, shim, nvrtc, gpu, torch, onnx, ml_dtypes) is absent; also GRIDNORM_REQUIRE",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Packages that a run requires are there, or it ends here: modules skip themselves without them."""
+    for package in ("torch", "onnx", "ml_dtypes"):
+        if package in config.getoption("--require") and find_spec(package) is None:
+            raise pytest.UsageError(f"required, but {package} is not installed")
 
 
 def skip(config: pytest.Config, part: str, reason: str) -> NoReturn:

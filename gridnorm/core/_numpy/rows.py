@@ -120,7 +120,8 @@ def dots(a: Array, b: Array | None = None) -> Array:
         return np.asarray(np.vecdot(a, _ones(a.dtype)[:length] if b is None else b))
     whole = length // PIECE
     other = _ones(a.dtype) if b is None else _pieces(b, whole)
-    total = np.vecdot(_pieces(a, whole), other).sum(axis=-1, dtype=np.float64)
+    # Converted before, not while, it is added: NumPy's buffer would cut a row wherever it happens to lie.
+    total = np.vecdot(_pieces(a, whole), other).astype(np.float64).sum(axis=-1)
     rest = length - whole * PIECE
     if rest:
         total += np.vecdot(a[..., -rest:], _ones(a.dtype)[:rest] if b is None else b[..., -rest:])

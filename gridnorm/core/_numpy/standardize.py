@@ -192,7 +192,7 @@ def standardize_backward(
             _to_items(dgain, place, inner, reduce_batch)
             _to_items(doffset, place, whole, reduce_batch)
             a = _of_items(gain, place)
-            first, second = (_with_table(np.multiply, s, a).sum(axis=1, dtype=np.float64) for s in (whole, inner))
+            first, second = (_with_table(np.multiply, s, a).astype(np.float64).sum(axis=1) for s in (whole, inner))
             if add_mean is not None:
                 first = first - np.where(scale > 0, of_segments(add_mean, place) / scale, 0.0)
             if add_rstd is not None:
