@@ -39,7 +39,8 @@ def backend_for(*values: Any) -> ModuleType:
     OptionError
         If a value is an array of a library that has no backend here.
     """
-    names = {_library(type(value)) for value in values} - {""}
+    kinds: set[Any] = {type(value) for value in values}
+    names = {_library(kind) for kind in kinds} - {""}
     chosen = names & _BACKENDS.keys()
     if len(chosen) > 1:
         raise OptionError(

@@ -1,5 +1,8 @@
 """Group Normalization and its family on NumPy and CuPy arrays: arbitrary channel groups, exact limits, gradients."""
 
+from importlib import import_module
+from types import ModuleType
+
 from gridnorm.nn import groups
 from gridnorm.nn.batch import batch_norm, batch_norm_backward
 from gridnorm.nn.functional import group_norm, instance_norm, layer_norm
@@ -27,3 +30,9 @@ __all__ = [
     "segment_norm",
     "segment_norm_backward",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in ("torch", "onnx"):  # of the extras of the same names: loaded when asked for
+        return import_module(f"gridnorm.nn.{name}")
+    raise AttributeError(f"module 'gridnorm.nn' has no attribute {name!r}")
