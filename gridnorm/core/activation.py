@@ -36,7 +36,8 @@ def curvature(name: str, z: Any, backend: Any) -> Any:
     if name == "silu":
         s = _sigmoid(z, xp)
         return s * (1 - s) * (2 + z * (1 - 2 * s))
-    return _bell(z, xp) * (2 - z * z)
+    bell = _bell(z, xp)
+    return 2 * bell - z * (z * bell)  # z² may run over
 
 
 def _sigmoid(z: Any, xp: Any) -> Any:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
+from numbers import Real
+from operator import index
 from types import ModuleType
 from typing import Any
 
@@ -76,9 +80,11 @@ class Arguments:
                 )
             parts.append(self._like_x("mask", mask.astype(self.real)))
         if self.sample_weight is not None:
-            given = self.xp.asarray(self.sample_weight).astype(self.real)
-            if bool((given < 0).any()):
-                raise OptionError("sample_weight must not be negative", found=str(float(given.min())))
+            given = self._numbers("sample_weight", self.sample_weight)
+            wrong = (given < 0) | (given == inf)
+            if bool(wrong.any()):
+                found = str(float(given[wrong][0]))
+                raise OptionError("sample_weight must be neither negative nor infinite", found=found)
             parts.append(self._like_x("sample_weight", given))
         if not parts:
             return None
@@ -115,7 +121,7 @@ class Arguments:
                 expected=f"({wanted},), one per {self.affine}",
                 hint=f'affine="{other}" takes ({count},), one per {other}',
             )
-        array = array.astype(self.real, copy=False)
+        array = self._numbers(name, array)
         if self.affine == "group":
             array = self.xp.concatenate([array, self.xp.zeros(1, self.real)])[self.codes]
         return array[None]
@@ -133,7 +139,13 @@ class Arguments:
             raise OptionError(
                 f"{name} does not fit", found=f"shape {array.shape}", expected=f"{wanted[0]} or {wanted[1]}"
             )
-        return array.reshape(self.axes.batch, array.shape[-1]).astype(self.real, copy=False)
+        return self._numbers(name, array).reshape(self.axes.batch, array.shape[-1])
+
+    def _numbers(self, name: str, given: Any) -> Any:
+        array = self.xp.asarray(given)
+        if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+            raise OptionError(f"{name} must hold real numbers", found=f"dtype {array.dtype}")
+        return array.astype(self.real, copy=False)
 
     def _over_channels(self, numbers: Any) -> Any:
         if numbers.shape[1] == self.axes.channels:
@@ -165,16 +177,17 @@ def gather(
     """Check what a call gives and put it together."""
     backend = backend_for(x, *(value for value in rest.values() if value is not None))
     x = floating(x, backend)
+    channel_axis, batch_axes = whole_axes(channel_axis, batch_axes)
     if x.ndim < 1 + len(batch_axes):
         raise OptionError(
             "x has too few axes",
             found=f"shape {x.shape}",
-            expected=f"batch axes {tuple(batch_axes)} and one of channels",
+            expected=f"batch axes {batch_axes} and one of channels",
         )
     if affine not in ("channel", "group"):
         raise OptionError("affine cannot have this value", found=repr(affine), expected='"channel" or "group"')
     check_activation(activation)
-    axes = axes_of(x.shape, channel_axis, tuple(batch_axes))
+    axes = axes_of(x.shape, channel_axis, batch_axes)
     return Arguments(
         x, backend, axes, partition(axes.channels, num_groups, groups), affine=affine, activation=activation, **rest
     )
@@ -199,9 +212,21 @@ def check_activation(activation: str | None) -> None:
         raise OptionError("unknown activation", found=repr(activation), expected=", ".join(ACTIVATIONS))
 
 
+def whole_axes(channel_axis: Any, batch_axes: Any) -> tuple[int, tuple[int, ...]]:
+    """Both as plain numbers."""
+    try:
+        return index(channel_axis), tuple(index(axis) for axis in batch_axes)
+    except TypeError:
+        raise OptionError(
+            "axes must be whole numbers",
+            found=f"channel_axis {channel_axis!r}, batch_axes {batch_axes!r}",
+            expected="a number, and a sequence of numbers such as (0,)",
+        ) from None
+
+
 def check_eps(eps: float) -> float:
-    if not eps >= 0:
-        raise OptionError("eps cannot have this value", found=repr(eps), expected="0 or more")
+    if not isinstance(eps, Real) or not 0 <= eps < inf:
+        raise OptionError("eps cannot have this value", found=repr(eps), expected="a number of 0 or more")
     return float(eps)
 
 
@@ -213,5 +238,13 @@ def warn_of_single_values(part: Partition, width: int) -> None:
         warnings.warn(
             f"{some} one value per sample: normalized it is 0 whatever it was, and the result is the bias",
             GridnormWarning,
-            stacklevel=4,
+            stacklevel=_level_of_caller(),
         )
+
+
+def _level_of_caller() -> int:
+    """``stacklevel`` of whoever called gridnorm, for a warning that the calling function issues."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "gridnorm":
+        frame, level = frame.f_back, level + 1
+    return level

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from operator import index
+from typing import Any, NamedTuple
 
+from gridnorm.core.backend import backend_for
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, check_eps, floating, gather, warn_of_single_values
-from gridnorm.nn.views import as_view, assign, shows
+from gridnorm.nn.arguments import Arguments, check_eps, floating, gather, warn_of_single_values, whole_axes
+from gridnorm.nn.views import as_view, assign, disturbs, shows
 
 
 def group_norm(
@@ -146,8 +148,10 @@ def _normalize(
         if added is None:
             raise OptionError("return_residual needs a residual")
         total = given.xp.empty_like(x)
-    y = given.xp.empty_like(x) if out is None else like(out, given, "out")
+    y = given.xp.empty_like(x) if out is None else like(writable(out), given, "out")
     places = [a if a is None or shows(a, axes) else None for a in (y, total)]
+    if out is not None and disturbs(y, x, added):
+        places[0] = None
     buffers = [
         None if a is None else given.xp.empty(given.values.shape, x.dtype) if place is None else as_view(place, axes)
         for a, place in zip((y, total), places, strict=True)
@@ -187,6 +191,15 @@ def like(array: Any, given: Arguments, name: str) -> Any:
             f"{name} is not like x", found=f"{array.dtype} {array.shape}", expected=f"{given.x.dtype} {given.x.shape}"
         )
     return array
+
+
+def writable(out: Any) -> Any:
+    """``out``, if it is an array that can be written to."""
+    flags = getattr(out, "flags", None)
+    if flags is None or not getattr(flags, "writeable", True):  # CuPy's arrays always can
+        found = f"a {type(out).__name__}" if flags is None else "a read-only array"
+        raise OptionError("out cannot be written to", found=found, expected="a writable array like x")
+    return out
 
 
 def passed_at(given: Arguments) -> tuple[Any, ...]:
@@ -238,41 +251,102 @@ def layer_norm(
     >>> nn.layer_norm(np.array([[1.0, 2.0, 3.0]]), 3).round(3)
     array([[-1.225,  0.   ,  1.225]])
     """
+    _no_groups(options, "layer_norm")
     if normalized_shape is None:
         return group_norm(x, 1, weight, bias, eps, **options)
-    flat, shape, inner = trailing(x, normalized_shape)
-    w, b = (None if a is None else flat_affine(a, inner, name) for a, name in ((weight, "weight"), (bias, "bias")))
-    options = {**options, "channel_axis": 1, "batch_axes": (0,)}
-    for name in ("residual", "out"):
-        if options.get(name) is not None:
-            options[name] = trailing(options[name], normalized_shape)[0]
-    result = group_norm(flat, 1, w, b, eps, **options)
-    leading = shape[: len(shape) - len(inner)]
-    if not isinstance(result, tuple):
-        return result.reshape(shape)
-    return tuple(a.reshape(shape if a.shape == flat.shape else leading) for a in result)
+    rows = Rows.of(x, normalized_shape)
+    rows.check_options(options, ("center", "activation", "residual", "return_residual", "out", "return_stats"))
+    if options.get("residual") is not None:
+        options["residual"] = rows.flat(options["residual"], "residual")
+    out = options.pop("out", None)
+    place = None if out is None else rows.place(out)
+    result = group_norm(rows.x, 1, rows.affine(weight, "weight"), rows.affine(bias, "bias"), eps, out=place, **options)
+    y, *others = result if isinstance(result, tuple) else (result,)
+    y = rows.given_back(y, out, place)
+    stats = 2 if options.get("return_stats") else 0
+    results = (y, *(a.reshape(rows.leading if i < stats else rows.shape) for i, a in enumerate(others)))
+    return results if others else y
 
 
-def trailing(x: Any, normalized_shape: int | Sequence[int]) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
+class Rows(NamedTuple):
     """``x`` with its last axes as channels and all others as one batch axis; its shape, and the normalized one."""
-    from gridnorm.core.backend import backend_for
 
-    x = floating(x, backend_for(x))
-    inner = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not inner or x.shape[x.ndim - len(inner) :] != inner:
-        raise OptionError(
-            "the last axes of x do not have the normalized shape",
-            found=f"x {x.shape}",
-            expected=f"(…, {str(inner)[1:]}",
-        )
-    return x.reshape(prod(x.shape[: x.ndim - len(inner)]), prod(inner)), x.shape, inner
+    x: Any
+    shape: tuple[int, ...]
+    inner: tuple[int, ...]
+    xp: Any
+
+    @classmethod
+    def of(cls, x: Any, normalized_shape: int | Sequence[int]) -> Rows:
+        backend = backend_for(x)
+        x = floating(x, backend)
+        try:
+            many = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+            inner = tuple(index(n) for n in many)
+        except TypeError:
+            wanted = "a whole number or a sequence of them"
+            raise OptionError("no such normalized_shape", found=repr(normalized_shape), expected=wanted) from None
+        if not inner or x.shape[max(0, x.ndim - len(inner)) :] != inner:
+            raise OptionError(
+                "the last axes of x do not have the normalized shape",
+                found=f"x {x.shape}",
+                expected=f"(…, {', '.join(map(str, inner))})" if inner else "a shape of one axis or more",
+            )
+        return cls(x.reshape(prod(x.shape[: x.ndim - len(inner)]), prod(inner)), x.shape, inner, backend.xp)
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        return self.shape[: len(self.shape) - len(self.inner)]
+
+    def check_options(self, options: dict[str, Any], known: Sequence[str]) -> None:
+        for name in options:
+            if name not in known:
+                raise OptionError(f"{name} does not go with normalized_shape", expected=", ".join(known))
+
+    def flat(self, array: Any, name: str) -> Any:
+        """An array of the shape of x in that of the rows."""
+        array = self.xp.asarray(array)
+        if array.shape != self.shape:
+            raise OptionError(f"{name} is not like x", found=str(array.shape), expected=str(self.shape))
+        return array.reshape(self.x.shape)
+
+    def per_row(self, array: Any, name: str) -> Any:
+        """Statistics in the shape of the other axes, as (row, 1)."""
+        array = self.xp.asarray(array)
+        if array.shape != self.leading:
+            raise OptionError(f"{name} does not fit x", found=str(array.shape), expected=str(self.leading))
+        return array.reshape(-1, 1)
+
+    def affine(self, array: Any, name: str) -> Any:
+        """γ or β of the normalized shape as one number per channel."""
+        if array is None:
+            return None
+        array = self.xp.asarray(array)
+        if array.shape != self.inner:
+            found, wanted = str(array.shape), str(self.inner)
+            raise OptionError(f"{name} does not have the normalized shape", found=found, expected=wanted)
+        return array.reshape(-1)
+
+    def place(self, out: Any) -> Any:
+        """Where rows are written so that they reach ``out``; None: they must be copied."""
+        if writable(out).dtype != self.x.dtype or out.shape != self.shape:
+            found, wanted = (f"{a.dtype} {shape}" for a, shape in ((out, out.shape), (self.x, self.shape)))
+            raise OptionError("out is not like x", found=found, expected=wanted)
+        return out.reshape(self.x.shape) if out.flags.c_contiguous else None
+
+    def given_back(self, result: Any, out: Any, place: Any) -> Any:
+        """A result in the shape of x, and in ``out`` where that is given."""
+        if out is None:
+            return result.reshape(self.shape)
+        if place is None:
+            out[...] = result.reshape(self.shape)
+        return out
 
 
-def flat_affine(array: Any, inner: tuple[int, ...], name: str) -> Any:
-    """γ or β of a normalized shape as one number per channel."""
-    if tuple(array.shape) != inner:
-        raise OptionError(f"{name} does not have the normalized shape", found=str(array.shape), expected=str(inner))
-    return array.reshape(-1)
+def _no_groups(options: dict[str, Any], name: str) -> None:
+    for key in ("num_groups", "groups"):
+        if key in options:
+            raise OptionError(f"{name} has groups of its own", found=f"{key}=", hint="group_norm takes groups")
 
 
 def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, **options: Any) -> Any:
@@ -293,8 +367,9 @@ def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-
     array([[[-1.,  1.],
             [-1.,  1.]]])
     """
-    axis = options.get("channel_axis", 1)
-    shape = getattr(x, "shape", ())
-    if not -len(shape) <= axis < len(shape):
-        raise OptionError("x has no axis of channels", found=f"shape {shape}", expected=f"an axis {axis}")
-    return group_norm(x, shape[axis], weight, bias, eps, **options)
+    _no_groups(options, "instance_norm")
+    axis, _ = whole_axes(options.get("channel_axis", 1), ())
+    x = floating(x, backend_for(x))
+    if not -x.ndim <= axis < x.ndim:
+        raise OptionError("x has no axis of channels", found=f"shape {x.shape}", expected=f"an axis {axis}")
+    return group_norm(x, x.shape[axis], weight, bias, eps, **options)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments, gather
-from gridnorm.nn.functional import flat_affine, like, passed_at, trailing
-from gridnorm.nn.views import as_view, assign, shows
+from gridnorm.nn.functional import Rows, like, passed_at, writable
+from gridnorm.nn.views import as_view, assign, disturbs, shows
 
 
 def group_norm_backward(
@@ -74,7 +76,7 @@ def group_norm_backward(
     -----
     With h = dy·f′·γ, normalized values x̂ and shares p (1/m without weights), over each sample and group:
     dx = rstd·(h − p·Σh − p·x̂·Σ(h·x̂)). Sums over the batch are taken in its order, so gradients do not change from run
-    to run.
+    to run. Nothing flows through a masked value that is not finite.
 
     Examples
     --------
@@ -102,9 +104,11 @@ def group_norm_backward(
         mask=mask,
         sample_weight=sample_weight,
     )
+    if len(needs) != 3:
+        raise OptionError("needs has the wrong length", found=repr(needs), expected="three: of x, weight and bias")
     dy = like(dy, given, "dy")
-    dx = given.xp.empty_like(given.x) if out is None else like(out, given, "out")
-    direct = shows(dx, given.axes)
+    dx = given.xp.empty_like(given.x) if out is None else like(writable(out), given, "out")
+    direct = shows(dx, given.axes) and (out is None or not disturbs(dx, given.x, dy))
     untouched = None if given.partition.passed is None else dy[passed_at(given)]
     modulated = scale is not None or shift is not None
     result, dgain, doffset = given.backend.standardize_backward(
@@ -131,8 +135,14 @@ def group_norm_backward(
 
 
 def _given(x: Any, mean: Any, num_groups: int | None, groups: Any, **rest: Any) -> Arguments:
-    number = num_groups if num_groups is not None or groups is not None else int(mean.shape[-1])
-    return gather(x, number, groups, **rest)
+    if groups is not None and num_groups is not None:
+        raise OptionError("num_groups and groups exclude each other", found=f"num_groups {num_groups} and groups")
+    if groups is None and num_groups is None:
+        shape = np.shape(mean)
+        if not shape:
+            raise OptionError("mean is not what return_stats gave", found=repr(mean), expected="(batch…, groups)")
+        num_groups = shape[-1]
+    return gather(x, num_groups, groups, **rest)
 
 
 def affine_gradients(
@@ -166,9 +176,11 @@ def _per_parameter(given: Arguments, gradient: Any) -> Any:
 
 
 def _as_given(given: Arguments, gradient: Any, like_this: Any) -> Any:
+    like_this = given.xp.asarray(like_this)
+    dtype = given.real if like_this.dtype.kind in "iub" else like_this.dtype
     if like_this.shape[-1] == 1 and gradient.shape[-1] != 1:
         gradient = gradient.sum(axis=1, keepdims=True, dtype=given.xp.float64)
-    return gradient.reshape(like_this.shape).astype(like_this.dtype, copy=False)
+    return gradient.reshape(like_this.shape).astype(dtype, copy=False)
 
 
 def layer_norm_backward(
@@ -196,14 +208,25 @@ def layer_norm_backward(
     """
     if normalized_shape is None:
         return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, **options)
-    flat, shape, inner = trailing(x, normalized_shape)
-    if mean.shape != shape[: len(shape) - len(inner)]:
-        raise OptionError("mean does not fit x", found=str(mean.shape), expected=str(shape[: len(shape) - len(inner)]))
-    w, b = (None if a is None else flat_affine(a, inner, name) for a, name in ((weight, "weight"), (bias, "bias")))
+    rows = Rows.of(x, normalized_shape)
+    rows.check_options(options, ("center", "activation", "dmean", "drstd", "needs", "out"))
+    for name in ("dmean", "drstd"):
+        if options.get(name) is not None:
+            options[name] = rows.per_row(options[name], name)
+    out = options.pop("out", None)
+    place = None if out is None else rows.place(out)
     dx, *rest = group_norm_backward(
-        trailing(dy, normalized_shape)[0], flat, mean.reshape(-1, 1), rstd.reshape(-1, 1), w, bias=b, **options
+        rows.flat(dy, "dy"),
+        rows.x,
+        rows.per_row(mean, "mean"),
+        rows.per_row(rstd, "rstd"),
+        rows.affine(weight, "weight"),
+        bias=rows.affine(bias, "bias"),
+        out=place,
+        **options,
     )
-    return (None if dx is None else dx.reshape(shape), *(None if a is None else a.reshape(inner) for a in rest))
+    dx = None if dx is None else rows.given_back(dx, out, place)
+    return (dx, *(None if a is None else a.reshape(rows.inner) for a in rest))
 
 
 def instance_norm_backward(
@@ -284,7 +307,8 @@ def group_norm_double_backward(
         mask=mask,
         sample_weight=sample_weight,
     )
-    return _Second(given, mean, rstd, center).gradients(like(dy, given, "dy"), ddx, ddweight, ddbias)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):  # NaN may come and go
+        return _Second(given, mean, rstd, center).gradients(like(dy, given, "dy"), ddx, ddweight, ddbias)
 
 
 class _Second:
@@ -300,6 +324,10 @@ class _Second:
         gain = given.gain()
         self.a = None if gain is None else gain[:, :, None]
         self.p = self._shares()
+        self.lost = None  # values outside the statistics that are not finite: nothing flows through them
+        if given.mask is not None or given.sample_weight is not None:
+            self.lost = (self.p == 0) & ~xp.isfinite(given.values)
+            self.xhat = xp.where(self.lost, 0.0, self.xhat)
 
     def _spread(self, per_segment: Any) -> Any:
         return per_segment[:, self.codes][:, :, None]
@@ -329,6 +357,7 @@ class _Second:
         from gridnorm.core import activation as activations
 
         grad = as_view(dy, given.axes).astype(xp.float64)
+        grad = grad if self.lost is None else xp.where(self.lost, 0.0, grad)
         g, bent = grad, None
         if given.activation is not None:
             z = self.xhat if self.a is None else self.xhat * self.a
@@ -353,6 +382,7 @@ class _Second:
             e = e + (bent if self.a is None else bent * self.a)
             to_weight, to_bias = to_weight + (bent * self.xhat).sum(axis=2), bent.sum(axis=2)
         dx = self._project(e, of_rstd)
+        ddy = ddy if self.lost is None else xp.where(self.lost, 0.0, ddy)
         ddy, dx = (self._shaped(view, fill) for view, fill in ((ddy, ddx), (dx, None)))
         _, dweight, dbias = affine_gradients(given, dx, to_weight, to_bias)
         return ddy, dx, dweight, dbias

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gridnorm.core.segments import IntArray, Segments
+from gridnorm.core.segments import IntArray, Segments, distinct
 from gridnorm.errors import OptionError
 
 _MOST_KEPT = 1 << 16  # labels that are worth remembering
@@ -28,11 +28,13 @@ def partition(channels: int, num_groups: int | None, groups: Any) -> Partition:
     Raises
     ------
     OptionError
-        If ``num_groups`` does not divide the channels (the nearest divisors are named), or ``groups`` does not hold
-        one label per channel, or index arrays that overlap.
+        If ``num_groups`` does not divide the channels (the nearest divisors are named), or ``groups`` holds neither
+        one label per channel nor index arrays, none of them empty, that do not overlap.
     """
     if groups is None:
-        return _equal(channels, num_groups)
+        if not isinstance(num_groups, int | np.integer) or isinstance(num_groups, bool):
+            raise OptionError("num_groups must be a whole number", found=repr(num_groups), hint="Or give groups=")
+        return _equal(channels, int(num_groups))
     if isinstance(groups, Segments):
         if groups.n_items != channels:
             raise OptionError("groups are of other channels", found=f"{groups.n_items}", expected=f"{channels}")
@@ -41,21 +43,34 @@ def partition(channels: int, num_groups: int | None, groups: Any) -> Partition:
         raise OptionError("groups must lie in the host's memory", found="a device array", hint="Give groups.get()")
     if _are_index_arrays(groups):
         return _kept(channels, _from_indices(groups, channels).tobytes())
-    labels = np.asarray(groups)
-    if labels.dtype.kind in "iu" and labels.ndim == 1:
+    labels = _as_labels(groups)
+    if np.can_cast(labels.dtype, np.int64) and labels.dtype.kind != "b" and labels.ndim == 1:
         labels = labels.astype(np.int64)
         return _kept(channels, labels.tobytes()) if labels.size <= _MOST_KEPT else _labelled(channels, labels)
     return _of(channels, Segments.from_labels(groups), None)
 
 
-@lru_cache(maxsize=256)
-def _equal(channels: int, num_groups: int | None) -> Partition:
-    if not isinstance(num_groups, int | np.integer) or isinstance(num_groups, bool) or num_groups < 1:
-        raise OptionError("num_groups must be a whole number of at least 1", found=repr(num_groups))
-    if channels == 0:
-        return Partition(Segments.from_codes(np.zeros(0, np.int64), range(num_groups)), int(num_groups), None)
+def _as_labels(groups: Any) -> Any:
+    if isinstance(groups, str | bytes | dict | set) or not hasattr(groups, "__len__"):
+        wanted = "one label per channel, or a list of arrays of channel numbers"
+        raise OptionError("groups cannot be of this kind", found=type(groups).__name__, expected=wanted)
     try:
-        return Partition(Segments.uniform(channels, int(num_groups)), int(num_groups), None)
+        labels = np.asarray(groups)
+    except ValueError:
+        raise OptionError("groups mixes labels and arrays of channel numbers", expected="one or the other") from None
+    if labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all() and (np.abs(labels) < 2**53).all()):
+        return labels.astype(np.int64)  # −1.0 passes a channel as −1 does
+    return labels
+
+
+@lru_cache(maxsize=256)
+def _equal(channels: int, num_groups: int) -> Partition:
+    if num_groups < min(1, channels):
+        raise OptionError("num_groups must be at least 1", found=str(num_groups))
+    if channels == 0:
+        return Partition(Segments.from_codes(np.zeros(0, np.int64), range(num_groups)), num_groups, None)
+    try:
+        return Partition(Segments.uniform(channels, num_groups), num_groups, None)
     except OptionError as error:
         raise OptionError(
             f"{channels} channels cannot be cut into {num_groups} groups of one size",
@@ -80,9 +95,11 @@ def _labelled(channels: int, given: IntArray) -> Partition:
     passed = np.flatnonzero(given == PASSED)
     if not passed.size:
         return _of(channels, Segments.from_labels(given), None)
-    # Labels sort ascending: the channels that pass must come last.
-    moved = np.where(given == PASSED, np.iinfo(np.int64).max, given)
-    return _of(channels, Segments.from_labels(moved), passed)
+    # Labels sort ascending, but the channels that pass come last.
+    names, inverse = distinct(given[given != PASSED])
+    codes = np.full(given.size, names.size, np.int64)
+    codes[given != PASSED] = inverse
+    return _of(channels, Segments.from_codes(codes, [*names.tolist(), PASSED]), passed)
 
 
 def _of(channels: int, segments: Segments, passed: IntArray | None) -> Partition:
@@ -103,7 +120,9 @@ def _from_indices(groups: Any, channels: int) -> IntArray:
     labels = np.full(channels, PASSED, np.int64)
     for number, given in enumerate(groups):
         index = np.asarray(given)
-        if index.dtype.kind not in "iu" and index.size:
+        if not index.size:
+            raise OptionError(f"group {number} is empty", hint="Leave it out")
+        if index.dtype.kind not in "iu":
             raise OptionError(f"group {number} does not hold channel numbers", found=f"dtype {index.dtype}")
         index = index.astype(np.int64)
         bad = index[(index < 0) | (index >= channels)]

@@ -69,6 +69,39 @@ def shows(array: Any, axes: Axes) -> bool:
     return all(_merges(shape[part], strides[part]) for part in (slice(first), slice(first + 1, None)))
 
 
+def disturbs(out: Any, *others: Any) -> bool:
+    """Whether writing to ``out`` may change elements of another array that are still to be read.
+
+    An array that lies where ``out`` lies, element for element, is not disturbed.
+    """
+    return any(
+        other is not None and other is not out and _bounds_meet(out, other) and _place(out) != _place(other)
+        for other in others
+    )
+
+
+def _place(array: Any) -> tuple[Any, ...]:
+    return _address(array), array.shape, array.strides
+
+
+def _address(array: Any) -> int:
+    found = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
+    return int(found["data"][0])
+
+
+def _bounds_meet(a: Any, b: Any) -> bool:
+    (first, end), (begin, last) = _bounds(a), _bounds(b)
+    return first < last and begin < end
+
+
+def _bounds(array: Any) -> tuple[int, int]:
+    start = _address(array)
+    if not array.size:
+        return start, start
+    ends = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
+    return start + sum(min(e, 0) for e in ends), start + sum(max(e, 0) for e in ends) + array.dtype.itemsize
+
+
 def _merges(shape: list[int], strides: list[int]) -> bool:
     kept = [(n, step) for n, step in zip(shape, strides, strict=True) if n != 1]
     return all(step == n * inner for (_, step), (n, inner) in pairwise(kept))

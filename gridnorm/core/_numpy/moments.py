@@ -81,8 +81,10 @@ def _with_care(found: Around, rows: IntArray, x: Array, w: Array | None, center:
     exponent = np.frexp(largest)[1].astype(np.int64)
     scale = np.ldexp(1.0, np.where(exponent > 500, -exponent, 0))  # squares of float64 run over, too
     exact = x * scale[:, None]
-    first = exact[np.arange(rows.size), use.argmax(axis=1)] if center else np.zeros(rows.size)
-    mean = first + (weight * (exact - first[:, None])).sum(axis=1) / total
+    mean = np.zeros(rows.size)
+    if center:
+        first = exact[np.arange(rows.size), use.argmax(axis=1)]
+        mean = first + (weight * (exact - first[:, None])).sum(axis=1) / total
     shift = (mean / scale).astype(x.dtype)
     left = exact - (shift * scale)[:, None]
     rest = (weight * left).sum(axis=1) / total if center else np.zeros(rows.size)

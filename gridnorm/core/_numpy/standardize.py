@@ -86,10 +86,10 @@ def standardize(
             x = _read(values, residual, total, place)
             # Differences are computed where the result goes, if that lies in one piece and holds nothing still needed.
             room = None if shared or result.dtype != kind else window(result, place)
-            x, w, lost = _weighed(x, weights, place)
+            given, (x, w, lost) = x, _weighed(x, weights, place)
             found = around(x, w, center=center, into=room)
             if lost is not None:
-                found.left[lost] = np.nan
+                found.left[lost] = given[lost]
             scale = _inverse(found.variance, eps).astype(kind, copy=False)
             to_segments(mean, place, found.shift + found.rest)
             to_segments(rstd, place, scale)
@@ -163,7 +163,7 @@ def standardize_backward(
     -------
     dvalues
         Like the values. With h = grad·f′·gain, standardized values x̂ and shares p of the weights, over each segment:
-        rstd·(h − p·Σh − p·x̂·Σ(h·x̂)).
+        rstd·(h − p·Σh − p·x̂·Σ(h·x̂)). Nothing flows through values of weight 0 that are not finite.
     dgain, doffset
         (batch, item), with ``reduce_batch`` (1, item), in the dtype of ``rstd``.
     """
@@ -175,13 +175,15 @@ def standardize_backward(
     dgain, doffset = (np.zeros((entries, items), np.float64 if reduce_batch else kind) for _ in range(2))
     with quiet():
         for place in places(values.shape, segments):
-            x, w, _ = _weighed(_read(values, None, None, place), weights, place)
+            x, w, lost = _weighed(_read(values, None, None, place), weights, place)
             shift, rest = _parts(mean, place, x.dtype)
             scale = of_segments(rstd, place).astype(np.float64)
             room = None if shared or result.dtype != kind else window(result, place)
             loops_of(x.shape[1])
             left = np.subtract(x, shift[:, None], out=room)
             g = _read(grad, None, None, place)
+            if lost is not None:
+                g = np.where(lost, g.dtype.type(0), g)
             if activation is not None:
                 z = left.copy()
                 _finish(z, rest, scale, gain, offset, None, place)
@@ -223,6 +225,13 @@ def _project(left: Array, g: Array, share: Array | None, s: _Sums, a: Array | No
     level = -s.rstd * s.first - slope * s.rest
     if share is None:
         slope, level = slope / left.shape[1], level / left.shape[1]
+    # The square of an extreme factor may not be a float32: there it comes in two steps. Times 1 changes no bit of
+    # the other rows.
+    extreme = (s.rstd < 1e-15) | (s.rstd > 1e15)
+    if extreme.any():
+        step = np.where(extreme & (s.rstd > 0), s.rstd, 1.0)
+        left *= step.astype(kind)[:, None]
+        slope = slope / step
     left *= slope.astype(kind)[:, None]
     left += level.astype(kind)[:, None]
     if share is not None:
@@ -302,9 +311,11 @@ def _with_table(operation: np.ufunc, rows: Array, table: Array | None) -> Array:
 
 def _to_items(table: Array, place: Place, rows: Array, reduce_batch: bool) -> None:
     if reduce_batch:
-        entries = rows.shape[0] // place.n
-        part = rows.reshape(entries, place.n * place.size)
-        table[0, place.items] += part[0] if entries == 1 else part.sum(axis=0)
+        # One entry after the other, wherever a block begins: along the first axis NumPy adds in order, unless only
+        # one column makes the axis contiguous.
+        part = rows.reshape(-1, place.n * place.size).astype(np.float64)
+        part[0] += table[0, place.items]
+        table[0, place.items] = np.cumsum(part)[-1] if part.shape[1] == 1 else part.sum(axis=0)
     else:
         part = table[place.batch]
         part[:, place.items] = rows.reshape(part.shape[0], place.n * place.size)
