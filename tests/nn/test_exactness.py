@@ -173,8 +173,8 @@ def test_any_other_permutation() -> None:
     for seed in range(50):
         x, labels, order = normal((5, 24, 49), seed=seed), rng.integers(0, 4, 24), rng.permutation(24)
         found.append(ulps(group_norm(x[:, order], groups=labels[order]), group_norm(x, groups=labels)[:, order]))
-    # The difference, the product and the sum are rounded once in either order, and so is rstd.
-    assert np.median(found) <= 2 and max(found) <= 4
+    # Sums are float64: the order of float32 values hardly reaches the mean and rstd that they are rounded to.
+    assert max(found) <= 2
 
 
 def test_channels_first_and_last() -> None:

@@ -30,7 +30,9 @@ class Around(NamedTuple):
     variance: Floats
 
 
-_HARDLY = {kind: float((16 * np.finfo(kind).eps) ** 2) for kind in "fd"}
+# (mean / deviation)² from which a float64 sum of squares of such values has lost too many digits.
+_FAR = {"f": 1e6, "d": 1.0}
+_HARDLY = float((16 * np.finfo(np.float64).eps) ** 2)
 
 
 def real(dtype: Any) -> type[np.float32] | type[np.float64]:
@@ -39,7 +41,10 @@ def real(dtype: Any) -> type[np.float32] | type[np.float64]:
 
 
 def around(x: Array, w: Array | None = None, *, center: bool = True, into: Array | None = None) -> Around:
-    """Mean and variance of rows in two passes: the mean, then differences from it. Called within ``quiet()``.
+    """Mean and variance of rows, from float64 sums; called within ``quiet()``.
+
+    Where the mean lies within a deviation of 0 nothing is shifted: that costs no digit and leaves every value as it is.
+    Where it lies so far off that the sum of squares has lost digits, a second pass sums differences from it.
 
     Parameters
     ----------
@@ -50,26 +55,41 @@ def around(x: Array, w: Array | None = None, *, center: bool = True, into: Array
     center
         False: the mean is 0, the variance the mean square.
     into
-        Where ``left`` goes; not ``x`` itself.
+        Where ``left`` may go; not ``x`` itself. Without a shift ``left`` is ``x``.
     """
     loops_of(x.shape[1])
-    total = x.shape[1] if w is None else dots(w).astype(np.float64)
+    total = x.shape[1] if w is None else dots(w.astype(np.float64, copy=False))
+    rest, square = _sums(x, w, total)
+    left, shift = x, np.zeros(x.shape[0], x.dtype)
     if center:
-        shift = (dots(x, w) / total).astype(x.dtype, copy=False)
-        left = np.subtract(x, shift[:, None], out=into)
+        variance = square - rest * rest
+        mean = rest
+        shift = np.where(mean * mean <= variance, 0.0, mean).astype(x.dtype)
+        if shift.any():
+            left, rest = np.subtract(x, shift[:, None], out=into), mean - shift
+            far = ~(mean * mean <= _FAR[x.dtype.char] * variance)
+            if far.any():
+                again = _sums(left[far], None if w is None else w[far], total if w is None else total[far])
+                rest[far], variance[far] = again[0], again[1] - again[0] * again[0]
     else:
-        shift, left = np.zeros(x.shape[0], x.dtype), x.copy()
-    weighted = left if w is None else left * w
-    rest = np.divide(dots(weighted), total, dtype=np.float64) if center else np.zeros(x.shape[0])
-    variance = np.divide(dots(weighted, left), total, dtype=np.float64) - rest * rest
-    found = Around(left, shift, rest, variance)
-    # Where hardly more than rounding is left the mean may have been rounded away from equal values, and where
-    # squares ran over there is no variance: those rows are done again with care.
-    sure = (variance > np.square(shift, dtype=np.float64) * _HARDLY[x.dtype.char]) & (variance < np.inf)
-    if not sure.all():
-        rows = np.flatnonzero(~sure)
-        _with_care(found, rows, x[rows], None if w is None else w[rows], center)
+        rest, variance = np.zeros(x.shape[0]), square
+    # Equal float64 values may be rounded away from their mean, and squares of huge ones run over: done with care.
+    sure = variance < np.inf
+    if x.dtype == np.float64:
+        sure &= variance > np.square(shift) * _HARDLY
+    if sure.all():
+        return Around(left, shift, rest, variance)
+    found = Around(x.copy() if left is x else left, shift, rest, variance)
+    rows = np.flatnonzero(~sure)
+    _with_care(found, rows, x[rows], None if w is None else w[rows], center)
     return found
+
+
+def _sums(x: Array, w: Array | None, total: Any) -> tuple[Floats, Floats]:
+    """Mean and mean square of rows, in float64."""
+    exact = x.astype(np.float64, copy=False)
+    weighted = exact if w is None else exact * w
+    return dots(weighted) / total, dots(weighted, exact) / total
 
 
 def _with_care(found: Around, rows: IntArray, x: Array, w: Array | None, center: bool) -> None:

@@ -6,7 +6,7 @@ rest, so that a large offset of the values costs no digits; sums over a segment 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -93,9 +93,10 @@ def standardize(
             scale = _inverse(found.variance, eps).astype(kind, copy=False)
             to_segments(mean, place, found.shift + found.rest)
             to_segments(rstd, place, scale)
-            _finish(found.left, found.rest, scale, gain, offset, activation, place)
-            if room is None or found.left is not room:
-                put(result, place, found.left)
+            rows = room if room is not None else np.empty_like(x) if found.left is x else found.left
+            _finish(found.left, found.rest, scale, gain, offset, activation, place, rows)
+            if room is None:
+                put(result, place, rows)
     return result, mean, rstd
 
 
@@ -117,10 +118,11 @@ def standardize_with(
     with quiet():
         for place in places(values.shape, segments):
             x = _read(values, residual, total, place)
-            shift, rest = _parts(mean, place, x.dtype)
-            left = x - shift[:, None]
-            _finish(left, rest, of_segments(rstd, place), gain, offset, activation, place)
-            put(result, place, left)
+            scale = of_segments(rstd, place)
+            left, rest = _without_mean(x, of_segments(mean, place), scale)
+            rows = np.empty_like(x)
+            _finish(left, rest, scale, gain, offset, activation, place, rows)
+            put(result, place, rows)
     return result
 
 
@@ -176,17 +178,15 @@ def standardize_backward(
     with quiet():
         for place in places(values.shape, segments):
             x, w, lost = _weighed(_read(values, None, None, place), weights, place)
-            shift, rest = _parts(mean, place, x.dtype)
             scale = of_segments(rstd, place).astype(np.float64)
             room = None if shared or result.dtype != kind else window(result, place)
-            loops_of(x.shape[1])
-            left = np.subtract(x, shift[:, None], out=room)
+            left, rest = _without_mean(x, of_segments(mean, place), scale, room)
             g = _read(grad, None, None, place)
             if lost is not None:
                 g = np.where(lost, g.dtype.type(0), g)
             if activation is not None:
-                z = left.copy()
-                _finish(z, rest, scale, gain, offset, None, place)
+                z = np.empty_like(x)
+                _finish(left, rest, scale, gain, offset, None, place, z)
                 g = g * activations.slope(activation, z, _numpy)
             by_item = (x.shape[0], place.size, width)
             whole = _item_sums(g, None, by_item)
@@ -202,9 +202,11 @@ def standardize_backward(
             if constant:
                 first, second = 0.0 * first, 0.0 * second
             share = None if w is None else w / dots(w).astype(kind)[:, None]
-            _project(left, g, share, _Sums(scale, rest, first if center else 0.0 * first, second), a, by_item)
+            found = _Sums(scale, rest, first if center else 0.0 * first, second)
+            rows = room if room is not None else np.empty_like(x) if left is x else left
+            _project(left, g, share, found, a, by_item, rows)
             if room is None:
-                put(result, place, left)
+                put(result, place, rows)
     return result, dgain.astype(kind, copy=False), doffset.astype(kind, copy=False)
 
 
@@ -217,8 +219,10 @@ class _Sums(NamedTuple):
     second: Floats
 
 
-def _project(left: Array, g: Array, share: Array | None, s: _Sums, a: Array | None, by_item: tuple[int, ...]) -> None:
-    """``left`` (x − shift) becomes rstd·(h − p·Σh − p·x̂·Σ(h·x̂)), x̂ being rstd·(left − rest)."""
+def _project(
+    left: Array, g: Array, share: Array | None, s: _Sums, a: Array | None, by_item: tuple[int, ...], into: Array
+) -> None:
+    """``into`` becomes rstd·(h − p·Σh − p·x̂·Σ(h·x̂)), x̂ being rstd·(left − rest)."""
     loops_of(left.shape[1])
     kind = left.dtype
     slope = -(s.rstd**2) * s.second
@@ -230,14 +234,14 @@ def _project(left: Array, g: Array, share: Array | None, s: _Sums, a: Array | No
     extreme = (s.rstd < 1e-15) | (s.rstd > 1e15)
     if extreme.any():
         step = np.where(extreme & (s.rstd > 0), s.rstd, 1.0)
-        left *= step.astype(kind)[:, None]
+        left = np.multiply(left, step.astype(kind)[:, None], out=into)
         slope = slope / step
-    left *= slope.astype(kind)[:, None]
-    left += level.astype(kind)[:, None]
+    np.multiply(left, slope.astype(kind)[:, None], out=into)
+    into += level.astype(kind)[:, None]
     if share is not None:
-        left *= share
+        into *= share
     factor = _with_table(np.multiply, s.rstd[:, None], a)
-    left += _times_items(g, factor.astype(kind), by_item)
+    into += _times_items(g, factor.astype(kind), by_item)
 
 
 def _read(values: Array, residual: Array | None, total: Array | None, place: Place) -> Array:
@@ -268,10 +272,13 @@ def _inverse(variance: Floats, eps: float) -> Floats:
     return np.where(variance == 0, 0.0, 1.0 / np.sqrt(variance))
 
 
-def _parts(mean: Floats, place: Place, kind: np.dtype[Any]) -> tuple[Array, Floats]:
-    whole = of_segments(mean, place)
-    shift = whole.astype(kind)
-    return shift, whole - shift
+def _without_mean(x: Array, mean: Floats, scale: Array, into: Array | None = None) -> tuple[Array, Floats]:
+    """``x`` without the rounded mean, and what is left of that; ``x`` itself where the mean is within a deviation."""
+    shift = np.where(np.abs(mean) * scale <= 1, 0.0, mean).astype(x.dtype)
+    if not shift.any():
+        return x, mean
+    loops_of(x.shape[1])
+    return np.subtract(x, shift[:, None], out=into), mean - shift
 
 
 def _finish(
@@ -282,15 +289,16 @@ def _finish(
     offset: Array | None,
     activation: str | None,
     place: Place,
+    into: Array,
 ) -> None:
-    """In place: f(((left − rest) · scale) · gain + offset), as one factor and one summand an item."""
+    """``into`` becomes f(((left − rest) · scale) · gain + offset), as one factor and one summand an item."""
     factor = _with_table(np.multiply, scale[:, None], _of_items(gain, place))
     level = _with_table(np.add, -rest[:, None] * factor, _of_items(offset, place))
     by_item = (left.shape[0], place.size, left.shape[1] // place.size)
-    _times_items(left, factor.astype(left.dtype, copy=False), by_item, into=left)
-    _plus_items(left, level.astype(left.dtype), by_item)
+    _times_items(left, factor.astype(left.dtype, copy=False), by_item, into=into)
+    _plus_items(into, level.astype(left.dtype), by_item)
     if activation is not None:
-        activations.activate(activation, left, _numpy)
+        activations.activate(activation, into, _numpy)
 
 
 def _of_items(table: Array | None, place: Place) -> Array | None:
