@@ -30,6 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # for cudashim and gpu_report
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gpu_report import FLUSH, Clock, Report, markdown, on_host
+from gpu_standardize import check_standardize, measure_standardize
 
 from gridnorm.core import _numpy, kernels
 from gridnorm.core.segments import Segments
@@ -86,8 +87,7 @@ def check_reductions(report: Report, shape: tuple[int, int, int], groups: int, d
             report.check(f"moments: n {name}", found[0], n, 0)
             report.check(f"moments: mean {name}", found[1], mean, TOLERANCE[dtype], 50)
             report.check(f"moments: deviation {name}", found[2], deviation, TOLERANCE[dtype], 3)
-            spread = np.where(deviation > 0, deviation, 1.0)
-            expected = (exact - _numpy.per_item(mean, segments)) / _numpy.per_item(spread, segments)
+            expected = _numpy.remove(exact, segments, mean, deviation)
             result = on_host(_cupy.remove(to(view), segments, to(mean), to(deviation), dtype=dtype))
             report.check(f"standardize {name}", widened(result, dtype), expected, ROUNDING[dtype])
             if dtype in ("float32", "float64"):
@@ -330,10 +330,13 @@ def run(report: Report, full: bool, limma_ms: float | None) -> None:
     report.step(check_reductions, (2, 40, 3), 4, ALL)
     report.step(check_reductions, (3, 700, 1), 3, ("float64",))
     report.step(check_lowess, 2, 300, 4)
+    report.step(check_standardize, (3, 40, 6), 4, ("float64", "float32", "float16"))
     report.step(check_independence, (1, 7, 264, 1000) if full else (1, 3), 600, 5)
     if full:
         report.step(check_reductions, (2, 300_000, 1), 7, ALL)
         report.step(check_reductions, (4, 512, 1024), 32, ALL)
+        report.step(check_standardize, (4, 64, 4096), 8, ("float64", "float32", "float16"))
+        report.step(check_standardize, (70, 5000, 1), 3, ("float32",))
         report.step(check_lowess, 4, SPOTS, TIPS)
         report.step(check_lowess, 2, 40_000, 3)
     report.step(measure, full, limma_ms)
@@ -343,6 +346,7 @@ def measure(report: Report, full: bool, limma_ms: float | None) -> None:
     clock = Clock(20, kernels.engine().xp.zeros(FLUSH, "uint8")) if full else Clock(1)
     measure_copy(report, clock, 2**30 if full else 2**20)
     report.step(measure_reductions, clock, (64, 1024, 2048) if full else (2, 16, 8), 32 if full else 4)
+    report.step(measure_standardize, clock, *(() if full else ([((2, 8, 9), 2, "bfloat16", True)],)))
     if full:
         report.step(measure_reductions, clock, (256, 320, 256), 32)
     report.step(measure_arrays, clock, *((1000, SPOTS, TIPS) if full else (2, 200, 4)), limma_ms)

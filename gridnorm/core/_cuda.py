@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +84,10 @@ class CudaEngine:
         if found is None:
             found = self._functions[device, inst, name] = self._compiled(device, inst, name)
         return found
+
+    def special(self) -> Any:
+        """CuPy's special functions, loaded when first asked for."""
+        return import_module("cupyx.scipy.special")
 
     def free_bytes(self) -> int:
         """Four fifths of what the device has free, counting what CuPy's pool holds unused."""

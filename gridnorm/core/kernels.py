@@ -84,6 +84,11 @@ def variant(file: str, dtype: str, out: str | None = None) -> Instance:
 # Every variant that gridnorm can launch; the compile checks and `gridnorm doctor` go through this list.
 INSTANCES: tuple[Instance, ...] = (
     *(variant(file, dtype) for file in ("segment_moments.cu", "segment_median.cu") for dtype in TYPES),
+    *(
+        variant(file, dtype)
+        for file in ("segment_standardize.cu", "segment_standardize_backward.cu")
+        for dtype in TYPES
+    ),
     *(variant("segment_apply.cu", dtype, dtype) for dtype in TYPES),
     *(variant("segment_apply.cu", dtype, "float32") for dtype in ("float16", "bfloat16")),
     *(instance("lowess.cu", WEIGHTED=weighted, SHARED_MEMORY=shared) for weighted in "01" for shared in "01"),
@@ -192,9 +197,20 @@ def _kernels(inst: Instance) -> dict[str, tuple[Parameter, ...]]:
     names = {**dict(re.findall(r"^\s*#\s*define\s+(\w+)[ \t]+(\w[\w ]*?)\s*$", text, flags=re.M)), **dict(inst.defines)}
     names |= dict(re.findall(r"\busing\s+(\w+)\s*=\s*([\w ]+?)\s*;", text))
     names |= {new: old for old, new in re.findall(r"\btypedef\s+([\w ]+?)\s+(\w+)\s*;", text)}
+    names |= {name: _record(body) for name, body in re.findall(r"\bstruct\s+(\w+)\s*\{([\w\s,;]*)\}\s*;", text)}
     bounds = r"(?:__launch_bounds__\s*\([^)]*\)\s*)?"
     found = re.findall(rf"__global__\s+{bounds}void\s+{bounds}(\w+)\s*\(([^)]*)\)\s*\{{", text)
     return {name: tuple(_parameter(p, names) for p in inside.split(",") if p.strip()) for name, inside in found}
+
+
+def _record(body: str) -> str:
+    """NumPy's name for a struct of plain numbers: ``void`` and its bits."""
+    size = 0
+    for line in re.findall(r"([^;]+);", body):
+        first, *more = line.split(",")
+        words = first.split()
+        size += np.dtype(_C_TYPES.get(" ".join(words[:-1]), "V0")).itemsize * (1 + len(more))
+    return np.dtype(f"V{size}").name
 
 
 def _parameter(text: str, names: dict[str, str]) -> Parameter:
@@ -202,7 +218,8 @@ def _parameter(text: str, names: dict[str, str]) -> Parameter:
     kind = " ".join(word for word in words[:-1] if word not in ("const", "volatile", "__restrict__"))
     for _ in range(8):  # a macro may name a macro; a cycle ends
         kind = names.get(kind, kind)
-    return Parameter(words[-1], _C_TYPES.get(kind, ""), "*" in text, "const" in words)
+    dtype = _C_TYPES.get(kind, kind if re.fullmatch(r"void[1-9]\d*", kind) else "")
+    return Parameter(words[-1], dtype, "*" in text, "const" in words)
 
 
 # ---------------------------------------------------------------------------------------------- engines
@@ -216,6 +233,10 @@ class Engine(Protocol):
 
     def function(self, inst: Instance, name: str) -> Callable[..., None]:
         """A compiled kernel: ``f(grid, block, args, shared_mem=0)``, on the current device and stream."""
+        ...
+
+    def special(self) -> Any:
+        """Namespace of special functions for arrays of ``xp``: ``ndtr``."""
         ...
 
     def free_bytes(self) -> int:

@@ -7,6 +7,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gridnorm.errors import OptionError
 
 
@@ -85,8 +87,7 @@ def _place(array: Any) -> tuple[Any, ...]:
 
 
 def _address(array: Any) -> int:
-    found = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
-    return int(found["data"][0])
+    return int(array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else array.data.ptr)
 
 
 def _bounds_meet(a: Any, b: Any) -> bool:

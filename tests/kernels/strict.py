@@ -19,6 +19,7 @@ from gridnorm.core import kernels
 
 # Functions of CuPy 14.2 that the core uses, and keywords that they take beside their first two arguments.
 FUNCTIONS = {
+    "abs": "out dtype",
     "arange": "dtype",
     "ascontiguousarray": "dtype",
     "asarray": "dtype order",
@@ -42,6 +43,8 @@ FUNCTIONS = {
     "ones": "dtype order",
     "searchsorted": "side sorter",
     "repeat": "axis",
+    "sqrt": "out dtype",
+    "square": "out dtype",
     "unique": "return_index return_inverse return_counts axis",
     "where": "",
     "zeros": "dtype order",
@@ -49,7 +52,21 @@ FUNCTIONS = {
 }
 _FROM_HOST = ("asarray", "ascontiguousarray")  # told to copy, so they may
 _SAME = ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides")
-_METHODS = ("all", "any", "argmin", "astype", "copy", "max", "mean", "min", "nonzero", "ravel", "reshape", "sum")
+_METHODS = (
+    "all",
+    "any",
+    "argmin",
+    "astype",
+    "copy",
+    "max",
+    "mean",
+    "min",
+    "nonzero",
+    "ravel",
+    "reshape",
+    "sum",
+    "transpose",
+)
 _BINARY = ("add", "and_", "eq", "ge", "gt", "le", "lt", "mod", "mul", "ne", "or_", "pow", "sub", "truediv", "xor")
 
 
@@ -77,6 +94,7 @@ class ndarray:  # noqa: N801 - CuPy's name
         raise AttributeError(f"{name} is not listed: look whether CuPy has it")
 
     T = property(lambda self: ndarray(self.held.T))
+    data = property(lambda self: SimpleNamespace(ptr=self.held.__array_interface__["data"][0]))
 
     def get(self) -> Any:
         return self.held.copy()
@@ -200,6 +218,9 @@ class StrictEngine(cudashim.CpuEngine):
 
     name = "strict"
     xp = xp
+
+    def special(self) -> Any:
+        return SimpleNamespace(ndtr=_wrapped(super().special().ndtr))
 
     def function(self, inst: kernels.Instance, name: str) -> Callable[..., None]:
         inner = super().function(inst, name)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gridnorm.core import _numpy, kernels
-from gridnorm.core._cupy.moments import THREADS, chunk_length, moments
+from gridnorm.core._cupy.moments import THREADS, chunk_length, moments, sums
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
 
@@ -210,3 +210,26 @@ def test_planted_mistakes_would_show_here(engine: kernels.Engine) -> None:
     """One block of a chunk, its elements up to the last of an index: races and reads past the end."""
     segments = g.segments_of([5, 3 * THREADS], "arbitrary")
     check(RNG.normal(size=(1, segments.n_items, 2)), segments, None, None, 0, "float64")
+
+
+@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("kind", ["contiguous", "arbitrary"])
+def test_sums_are_plain(engine: kernels.Engine, small: bool, dtype: str, kind: str) -> None:
+    """In float64, over more parts than one; NaN and infinity stay in their own segment; nothing sums to 0."""
+    g.once_for_races(small, dtype)
+    segments = g.segments_of([3, 0, 600 if small else 9000, 2], kind)
+    values = RNG.normal(2.0, 1.0, (2, segments.n_items, 3)).astype(np.float32)
+    given = g.bfloat16_bits(values) if dtype == "bfloat16" else values.astype(dtype)
+    wide = (g.from_bfloat16(given) if dtype == "bfloat16" else given).astype(np.float64)
+    wanted = np.stack([wide[:, segments.codes == i].sum(axis=(1, 2)) for i in range(4)], axis=1)
+    told = {"dtype": dtype} if dtype == "bfloat16" else {}
+    for _, view in g.layouts(given, small):
+        got = g.host(sums(engine.xp.asarray(view) if engine.xp is not np else view, segments, **told))
+        np.testing.assert_allclose(got, wanted, rtol=1e-13)
+    if dtype == "float32":
+        values[0, segments.codes == 0], values[1, segments.codes == 3] = np.nan, np.inf
+        got = g.host(sums(engine.xp.asarray(values), segments))
+        assert np.isnan(got[0, 0])
+        assert got[1, 3] == np.inf
+        assert np.isfinite(got).sum() == 6
+    assert sums(engine.xp.zeros((0, segments.n_items, 1)), segments).shape == (0, 4)

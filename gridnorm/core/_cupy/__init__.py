@@ -11,8 +11,10 @@ from gridnorm.core import kernels
 from gridnorm.core._cupy.apply import remove
 from gridnorm.core._cupy.curves import interpolate, lowess_fit, select_curves
 from gridnorm.core._cupy.median import mad, median, quantiles
-from gridnorm.core._cupy.moments import moments
+from gridnorm.core._cupy.moments import moments, sums
 from gridnorm.core._cupy.observed import gather, observed
+from gridnorm.core._cupy.standardize import standardize, standardize_with
+from gridnorm.core._cupy.standardize_backward import standardize_backward
 
 __all__ = [
     "gather",
@@ -25,8 +27,18 @@ __all__ = [
     "quantiles",
     "remove",
     "select_curves",
+    "special",
+    "standardize",
+    "standardize_backward",
+    "standardize_with",
+    "sums",
     "xp",
 ]
+
+
+def special() -> Any:
+    """The special functions that go with ``xp``."""
+    return kernels.engine().special()
 
 
 def __getattr__(name: str) -> Any:

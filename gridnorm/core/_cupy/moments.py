@@ -20,13 +20,19 @@ from gridnorm.core._cupy.plan import (
 )
 from gridnorm.core.segments import IntArray, Segments
 
-THREADS, SMALL = 128, 512  # as in segment_moments.cu
-_LANES = ((128, 8), (SMALL, 32))  # most elements of a segment that so many threads share
+THREADS, SMALL = 128, 512  # as in moments.cuh
+SMALL_TILE = 16
+LANES = ((128, 8), (SMALL, 32))  # most elements of a segment that so many threads share
 
 
 def chunk_length(dtype: str) -> int:
     """Elements of one block."""
     return THREADS * (16 if dtype == "float64" else 32)
+
+
+def kept_bytes(elements: int, itemsize: int, weighted: bool) -> int:
+    """Shared memory that holds so many elements, and their weights."""
+    return elements * (itemsize + (max(itemsize, 4) if weighted else 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +50,7 @@ class _Plan:
 def _plan(where: Placed, width: int, chunk: int) -> _Plan:
     sizes = where.segments.sizes * width
     small, below = [], -1
-    for most, lanes in _LANES:
+    for most, lanes in LANES:
         chosen = np.flatnonzero((sizes > below) & (sizes <= most))
         if chosen.size:
             small.append((lanes, where.listed(chosen)))
@@ -131,18 +137,21 @@ def _launch(
         *optional(weights),
         *(where.order, where.offsets, np.int64(groups), np.int32(items_inside)),
     ]
+    weighted = weights is not None or use is not None
+    small = kept_bytes(THREADS * SMALL_TILE, values.itemsize, weighted)
     for lanes, chosen in plan.small:
         listed = int(chosen.size)
         grid = blocks(batch * listed, THREADS // lanes)
         rest = [chosen, np.int64(listed), np.int64(batch), np.int32(lanes), np.int64(ddof), *out]
-        kernels.launch(inst, "segment_moments_small", grid, (THREADS,), [*view, *rest])
+        kernels.launch(inst, "segment_moments_small", grid, (THREADS,), [*view, *rest], shared=small)
     chunks = int(plan.chunk_part.size)
     if not chunks:
         return
     merged = int(plan.merged.size)
     parts = kernels.engine().xp.empty((batch, chunks, 4) if merged else (1, 1, 4))
     rest = [plan.chunk_segment, plan.chunk_part, np.int64(chunks), np.int64(ddof), parts, *out]
-    kernels.launch(inst, "segment_moments_chunk", blocks(batch * chunks, 1), (THREADS,), [*view, *rest])
+    large = kept_bytes(THREADS * (16 if values.itemsize == 8 else 32), values.itemsize, weighted)
+    kernels.launch(inst, "segment_moments_chunk", blocks(batch * chunks, 1), (THREADS,), [*view, *rest], shared=large)
     if merged:
         kernels.launch(
             inst,
@@ -154,3 +163,55 @@ def _launch(
                 *(np.int64(merged), np.int64(batch), np.int64(groups), np.int64(ddof), *out),
             ],
         )
+
+
+def sums(values: Any, segments: Segments, *, dtype: str | None = None) -> Any:
+    """Sum of every segment, float64 (batch, segment). NaN and infinity spread; nothing at all sums to 0."""
+    xp = kernels.engine().xp
+    check_view(values, segments, {}, xp)
+    kind = dtype_of(values, dtype)
+    batch, _, width = values.shape
+    out = xp.zeros((batch, segments.n_segments))
+    if not values.size:
+        return out
+    values, where = in_elements(values, xp), placed(segments)
+    plan: _SumPlan = where.plan(("sums", width, kind), lambda: _sum_plan(where, width, kind))
+    inst, parts = kernels.variant("segment_moments.cu", kind), int(plan.segment.size)
+    steps = strides(values)
+    inside = np.int32(width == 1 or abs(steps[1]) < abs(steps[2]))
+
+    def run(start: int, stop: int) -> None:
+        number = stop - start
+        found = xp.empty((number, parts))
+        args = [kernels.strided(values[start:stop]), *steps, np.int64(width), where.order, where.offsets, inside]
+        args += [plan.segment, plan.part, np.int64(parts), np.int64(number), found]
+        kernels.launch(inst, "segment_sums", blocks(number * parts, THREADS // 32), (THREADS,), args)
+        if plan.joined is None:
+            out[start:stop, plan.filled] = found
+        else:
+            out[start:stop] = sums(found[:, :, None], plan.joined)
+
+    kernels.in_batches(batch, 8 * parts, run)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _SumPlan:
+    """Parts of segments, one warp each; and the segments that they make, unless each has but one."""
+
+    segment: Any
+    part: Any
+    filled: Any
+    joined: Segments | None
+
+
+def _sum_plan(where: Placed, width: int, kind: str) -> _SumPlan:
+    sizes = where.segments.sizes * width
+    count: IntArray = -(-sizes // (chunk_length(kind) // 4))
+    offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    number = int(offsets[-1])
+    part = np.arange(number) - np.repeat(offsets[:-1], count)
+    labels = where.segments.labels
+    joined = Segments(np.arange(number), offsets, labels, contiguous=True) if count.max() > 1 else None
+    filled = where.listed(np.flatnonzero(count))
+    return _SumPlan(where.listed(np.repeat(np.arange(count.size), count)), where.listed(part), filled, joined)
