@@ -53,7 +53,7 @@ def fitted(batch: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("dtype", kernels.TYPES)
 @pytest.mark.parametrize("width", [1, 3, 8])
 def test_every_layout_in_and_out(engine: kernels.Engine, small: bool, dtype: str, width: int) -> None:
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     segments = g.segments_of([1, 0, 31, 40], "arbitrary")
     location, scale = fitted(2, 4)
     values = RNG.normal(1, 3, (2, segments.n_items, width)).astype(np.float32)
@@ -105,7 +105,7 @@ def test_a_scale_too_small_to_invert_gives_no_nan(engine: kernels.Engine) -> Non
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_values_can_give_float32(engine: kernels.Engine, small: bool, dtype: str) -> None:
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 70])
     location, scale = fitted(2, 2)
     values = RNG.normal(size=(2, 73, 5)).astype(np.float32)

@@ -23,9 +23,17 @@ def compiler(skip_without: Callable[[str, str], None]) -> None:
         skip_without("nvrtc", reason)
 
 
+SOME = ("sm_75", "sm_90", "sm_120")  # the oldest, the one in between, the newest; the others in the slow tests
+CARDS = [
+    pytest.param(SOME, id="some"),
+    pytest.param(tuple(set(nvrtc.ARCHITECTURES) - set(SOME)), id="others", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("cards", CARDS)
 @pytest.mark.parametrize("inst", kernels.INSTANCES, ids=str)
-def test_compiles_for_every_card_without_warnings_and_spills(inst: kernels.Instance) -> None:
-    for compiled in nvrtc.compile_instance(inst):
+def test_compiles_for_every_card_without_warnings_and_spills(inst: kernels.Instance, cards: tuple[str, ...]) -> None:
+    for compiled in nvrtc.compile_instance(inst, cards):
         assert compiled.complaints == []
         assert set(compiled.kernels) == set(kernels.kernel_names(inst))  # the signature reader sees what NVRTC sees
 

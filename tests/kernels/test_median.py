@@ -52,7 +52,7 @@ def check(
 @pytest.mark.parametrize("dtype", kernels.TYPES)
 @pytest.mark.parametrize(("sizes", "kind"), g.SHAPES)
 def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str, sizes: str, kind: str) -> None:
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     if small and kind == "contiguous":
         pytest.skip("shapes are few under ThreadSanitizer")
     segments = g.segments_of(g.SIZES[sizes], kind)
@@ -72,7 +72,7 @@ def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_segments_too_large_for_shared_memory(engine: kernels.Engine, small: bool, dtype: str, weighted: bool) -> None:
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     segments = g.segments_of([BLOCK + 1, 3] if small else [3 * BLOCK, 3, 20_001], "arbitrary")
     values = g.spoil(RNG.normal(2.0, 3.0, (1, segments.n_items, 1)).astype(dtype))
     weights = RNG.choice([0.0, 0.1, 0.2, 1.7], values.shape[:2]) if weighted else None
@@ -176,7 +176,7 @@ def test_equal_weights_take_the_branch_that_numpy_takes(engine: kernels.Engine, 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 def test_every_layout_of_the_view(engine: kernels.Engine, small: bool, dtype: str) -> None:
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     segments = g.segments_of([40, 7, 90], "arbitrary")
     values = g.spoil(RNG.normal(1.0, 2.0, (2, segments.n_items, 3)).astype(dtype))
     weights = np.broadcast_to(RNG.uniform(size=(1, segments.n_items)), values.shape[:2])

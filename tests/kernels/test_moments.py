@@ -52,7 +52,7 @@ def check(values: np.ndarray, segments: Segments, weights: Any, use: Any, ddof: 
 @pytest.mark.parametrize("dtype", kernels.TYPES)
 @pytest.mark.parametrize(("sizes", "kind"), g.SHAPES)
 def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str, sizes: str, kind: str) -> None:
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     segments = g.segments_of(g.SIZES[sizes], kind)
     shape = (2, segments.n_items)
     weights, use = RNG.choice([0.0, 0.5, 1.7, np.nan], shape), RNG.uniform(size=shape) < 0.8
@@ -64,7 +64,7 @@ def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str
 
 @pytest.mark.parametrize("dtype", kernels.TYPES)
 def test_a_segment_of_many_chunks(engine: kernels.Engine, small: bool, dtype: str) -> None:
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     chunk = chunk_length(dtype)
     sizes = [chunk + 1, 1] if small else [chunk, 34 * chunk + 5, 1, chunk + 1]  # 35 chunks: more than a warp's lanes
     segments = g.segments_of(sizes, "arbitrary")
@@ -87,7 +87,7 @@ def test_float32_keeps_its_digits_on_a_large_offset(engine: kernels.Engine, offs
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_equal_values_have_exactly_no_deviation(engine: kernels.Engine, small: bool, dtype: str) -> None:
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 100, 5000])
     values = np.full((1, segments.n_items, 1), 0.1).astype(dtype)
     _, mean, deviation = compute(values, segments)
@@ -108,7 +108,7 @@ def test_an_outlier_in_front_costs_no_digits(engine: kernels.Engine) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 def test_every_layout_of_the_view(engine: kernels.Engine, small: bool, dtype: str) -> None:
     """Nearly the same numbers everywhere, and the same bits wherever elements are counted in the same order."""
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     segments = g.segments_of([40, 7, 300], "arbitrary")
     values = g.spoil(RNG.normal(1.0, 2.0, (2, segments.n_items, 5)).astype(dtype))
     first = compute(values, segments)
@@ -123,7 +123,7 @@ def test_every_layout_of_the_view(engine: kernels.Engine, small: bool, dtype: st
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_side_by_side_or_listed_gives_the_same_bits(engine: kernels.Engine, small: bool, dtype: str) -> None:
     """Contiguous segments take whole 16 bytes at a time; the same items found through an index must sum alike."""
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     together = g.segments_of([5, 130, 600, 900 if small else 9000])
     order = np.random.default_rng(1).permutation(together.n_items)
     apart = Segments.from_codes(together.codes[order], together.labels)
@@ -137,7 +137,7 @@ def test_side_by_side_or_listed_gives_the_same_bits(engine: kernels.Engine, smal
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool, dtype: str) -> None:
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 9, 1], "arbitrary")
     values = RNG.normal(5.0, 1.0, (4 if small else 1000, segments.n_items, 2)).astype(dtype)
     whole = compute(values, segments)
@@ -216,7 +216,7 @@ def test_planted_mistakes_would_show_here(engine: kernels.Engine) -> None:
 @pytest.mark.parametrize("kind", ["contiguous", "arbitrary"])
 def test_sums_are_plain(engine: kernels.Engine, small: bool, dtype: str, kind: str) -> None:
     """In float64, over more parts than one; NaN and infinity stay in their own segment; nothing sums to 0."""
-    g.once_for_races(small, dtype)
+    g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 0, 600 if small else 9000, 2], kind)
     values = RNG.normal(2.0, 1.0, (2, segments.n_items, 3)).astype(np.float32)
     given = g.bfloat16_bits(values) if dtype == "bfloat16" else values.astype(dtype)
