@@ -57,7 +57,7 @@ def backend_for(*values: Any) -> ModuleType:
             hint="Convert it to a NumPy array first",
         )
     library = chosen.pop() if chosen else "numpy"
-    return import_module(_for_numpy.get() if library == "numpy" else _BACKENDS[library])
+    return _loaded(_for_numpy.get() if library == "numpy" else _BACKENDS[library])
 
 
 @cache
@@ -66,3 +66,6 @@ def _library(kind: type) -> str:
     if hasattr(kind, "__array_priority__") or hasattr(kind, "dtype"):
         return kind.__module__.partition(".")[0]
     return ""
+
+
+_loaded = cache(import_module)

@@ -186,7 +186,7 @@ def batch_norm_backward(
     )
     dx = xp.empty_like(given.x)
     assign(dx, axes, result)
-    summed = (a.sum(axis=1, dtype=xp.float64).astype(given.real) for a in (dgain, doffset))
+    summed = (a.astype(xp.float64).sum(axis=1).astype(given.real) for a in (dgain, doffset))
     return (dx, *summed)
 
 

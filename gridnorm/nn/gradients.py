@@ -149,25 +149,24 @@ def affine_gradients(
     given: Arguments, dx: Any, dgain: Any, doffset: Any, needs: tuple[bool, bool, bool] = (True, True, True)
 ) -> tuple[Any, ...]:
     """From gradients of gain and offset, (batch or 1, channel), to those of γ, β, scale and shift."""
-    xp = given.xp
     if given.partition.passed is not None:
         dgain[:, given.xp.asarray(given.partition.passed)] = 0
         doffset[:, given.xp.asarray(given.partition.passed)] = 0
-    more = 1 if given.scale is None else 1 + given.per_sample_numbers("scale", given.scale)
+    more = None if given.scale is None else 1 + given.per_sample_numbers("scale", given.scale)
     results = [dx if needs[0] else None]
-    for wanted, gradient in zip(needs[1:], (dgain * more, doffset * more), strict=True):
-        results.append(_per_parameter(given, gradient) if wanted else None)
+    for wanted, gradient in zip(needs[1:], (dgain, doffset), strict=True):
+        results.append(_per_parameter(given, gradient if more is None else gradient * more) if wanted else None)
     if given.scale is not None:
         weight, bias = given.per_channel("weight", given.weight), given.per_channel("bias", given.bias)
         dscale = dgain if weight is None else dgain * weight
         results.append(_as_given(given, dscale if bias is None else dscale + doffset * bias, given.scale))
     if given.shift is not None:
         results.append(_as_given(given, doffset, given.shift))
-    return tuple(a if a is None or a is dx else xp.asarray(a) for a in results)
+    return tuple(results)
 
 
 def _per_parameter(given: Arguments, gradient: Any) -> Any:
-    summed = gradient[0] if gradient.shape[0] == 1 else gradient.sum(axis=0, dtype=given.xp.float64)
+    summed = gradient[0] if gradient.shape[0] == 1 else gradient.astype(given.xp.float64).sum(axis=0)
     if given.affine == "group":
         segments = given.partition.segments
         ordered = given.xp.ascontiguousarray(summed)[None, :, None]
@@ -179,7 +178,7 @@ def _as_given(given: Arguments, gradient: Any, like_this: Any) -> Any:
     like_this = given.xp.asarray(like_this)
     dtype = given.real if like_this.dtype.kind in "iub" else like_this.dtype
     if like_this.shape[-1] == 1 and gradient.shape[-1] != 1:
-        gradient = gradient.sum(axis=1, keepdims=True, dtype=given.xp.float64)
+        gradient = gradient.astype(given.xp.float64).sum(axis=1, keepdims=True)
     return gradient.reshape(like_this.shape).astype(dtype, copy=False)
 
 

@@ -161,7 +161,7 @@ def segment_norm_backward(
         dgain[:, where] = 0
         doffset[:, where] = 0
     dweight, dbias = (
-        a.sum(axis=1, dtype=xp.float64).astype(given.real).reshape(given.x.shape[1:]) for a in (dgain, doffset)
+        a.astype(xp.float64).sum(axis=1).astype(given.real).reshape(given.x.shape[1:]) for a in (dgain, doffset)
     )
     return dx, dweight, dbias
 

@@ -192,3 +192,15 @@ def test_sums() -> None:
     values[1, 3, 2] = np.nan
     broken = np.isnan(sums(values, SEGMENTS["equal"]))
     assert broken[1, 1] and broken.sum() == 1
+
+
+def test_numpys_buffer_is_what_it_was_afterwards() -> None:
+    before = np.getbufsize()
+    with rows.quiet():
+        rows.loops_of(10_000)
+        assert np.getbufsize() != before
+    assert np.getbufsize() == before
+    with pytest.raises(ZeroDivisionError), rows.quiet():
+        rows.loops_of(10_000)
+        1 / 0  # noqa: B018
+    assert np.getbufsize() == before

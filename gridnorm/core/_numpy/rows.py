@@ -7,7 +7,6 @@ where the items lie, nor from the other segments.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -23,15 +22,12 @@ _LONG, _DEFAULT = 512, 8192  # elements of NumPy's buffer: for long rows, and as
 PIECE = 2048  # elements that are added up in the precision of the values; sums of pieces are float64
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """For the body of a verb: overflow, NaN and division by 0 mean something and are dealt with; ``loops_of`` ends."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-        before = np.getbufsize()
-        try:
-            yield
-        finally:
-            np.setbufsize(before)
+def quiet() -> np.errstate:
+    """For the body of a verb: overflow, NaN and division by 0 mean something and are dealt with; ``loops_of`` ends.
+
+    NumPy keeps the size of its buffer with its handling of errors, so that leaving restores both.
+    """
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 
 
 def loops_of(length: int) -> None:

@@ -231,9 +231,9 @@ def _project(
         slope, level = slope / left.shape[1], level / left.shape[1]
     # The square of an extreme factor may not be a float32: there it comes in two steps. Times 1 changes no bit of
     # the other rows.
-    extreme = (s.rstd < 1e-15) | (s.rstd > 1e15)
-    if extreme.any():
-        step = np.where(extreme & (s.rstd > 0), s.rstd, 1.0)
+    usual = (s.rstd > 1e-15) & (s.rstd < 1e15)
+    if not usual.all():
+        step = np.where(usual | ~(s.rstd > 0), 1.0, s.rstd)
         left = np.multiply(left, step.astype(kind)[:, None], out=into)
         slope = slope / step
     np.multiply(left, slope.astype(kind)[:, None], out=into)
