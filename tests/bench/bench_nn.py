@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Group normalization on the CPU: gridnorm's NumPy path against torch, one thread each, in turn in one process.
 
-usage: bench_nn.py [--pairs N] [--json FILE]
+usage: bench_nn.py [--pairs N] [--write]
 Shapes are float32 (batch, channels, height, width) with the number of groups; parity is checked before any timing.
 """
 
@@ -99,11 +99,27 @@ def main(pairs: int) -> dict[str, Any]:
     return out
 
 
+def markdown(found: dict[str, Any]) -> str:
+    """The table that the page on performance shows."""
+    lines = ["| shape, groups | forward | backward |", "|---|---|---|"]
+    for one in found["shapes"]:
+        shape = " × ".join(map(str, one["shape"]))
+        lines.append(f"| {shape}, {one['groups']} | {shown(one['forward'])} | {shown(one['backward'])} |")
+    means = (f"**{found[name]['geometric_mean']:.2f}**" for name in GOALS)
+    lines.append(f"| geometric mean | {' | '.join(means)} |")
+    ran = ", ".join(f"{name} {value}" for name, value in found["ran_on"].items())
+    return "\n".join(
+        [*lines, "", f"Time of gridnorm's NumPy path ÷ time of torch, median (range) of pairs. {ran}.", ""]
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=21)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", action="store_true", help="write results/nn.json and nn.md")
     options = parser.parse_args()
     result = main(options.pairs)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    if options.write:
+        folder = Path(__file__).resolve().parent / "results"
+        (folder / "nn.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        (folder / "nn.md").write_text(markdown(result), encoding="utf-8")

@@ -174,7 +174,7 @@ def standardize_backward(
     result = np.empty_like(values) if out is None else out
     shared = out is not None and any(np.may_share_memory(out, a) for a in (values, grad))
     entries = 1 if reduce_batch else batch
-    dgain, doffset = (np.zeros((entries, items), np.float64 if reduce_batch else kind) for _ in range(2))
+    found = np.zeros((2, entries, items), np.float64 if reduce_batch else kind)  # of the offset, of the gain
     with quiet():
         for place in places(values.shape, segments):
             x, w, lost = _weighed(_read(values, None, None, place), weights, place)
@@ -189,12 +189,12 @@ def standardize_backward(
                 _finish(left, rest, scale, gain, offset, None, place, z)
                 g = g * activations.slope(activation, z, _numpy)
             by_item = (x.shape[0], place.size, width)
-            whole = _item_sums(g, None, by_item)
-            inner = scale[:, None] * (_item_sums(g, left, by_item) - rest[:, None] * whole)
-            _to_items(dgain, place, inner, reduce_batch)
-            _to_items(doffset, place, whole, reduce_batch)
+            both = np.empty((2, *by_item[:2]))  # Σg and Σ(g·x̂) of every item
+            both[0] = _item_sums(g, None, by_item)
+            both[1] = scale[:, None] * (_item_sums(g, left, by_item) - rest[:, None] * both[0])
             a = _of_items(gain, place)
-            first, second = (_with_table(np.multiply, s, a).astype(np.float64).sum(axis=1) for s in (whole, inner))
+            first, second = _over_items(both, a)
+            _to_items(found, place, both, reduce_batch)
             if add_mean is not None:
                 first = first - np.where(scale > 0, of_segments(add_mean, place) / scale, 0.0)
             if add_rstd is not None:
@@ -202,12 +202,13 @@ def standardize_backward(
             if constant:
                 first, second = 0.0 * first, 0.0 * second
             share = None if w is None else w / dots(w).astype(kind)[:, None]
-            found = _Sums(scale, rest, first if center else 0.0 * first, second)
+            sums = _Sums(scale, rest, first if center else 0.0 * first, second)
             rows = room if room is not None else np.empty_like(x) if left is x else left
-            _project(left, g, share, found, a, by_item, rows)
+            _project(left, g, share, sums, a, by_item, rows)
             if room is None:
                 put(result, place, rows)
-    return result, dgain.astype(kind, copy=False), doffset.astype(kind, copy=False)
+    doffset, dgain = found.astype(kind, copy=False)
+    return result, dgain, doffset
 
 
 class _Sums(NamedTuple):
@@ -317,16 +318,22 @@ def _with_table(operation: np.ufunc, rows: Array, table: Array | None) -> Array:
     return np.asarray(both).reshape(-1, table.shape[2])
 
 
-def _to_items(table: Array, place: Place, rows: Array, reduce_batch: bool) -> None:
+def _over_items(both: Floats, table: Array | None) -> Floats:
+    """Two (row, item) arrays times the entries of a table, summed over the items of a segment: (2, row)."""
+    if table is not None:
+        both = (both.reshape(2, -1, *table.shape[1:]) * table).reshape(both.shape)
+    return np.asarray(both.sum(axis=2))
+
+
+def _to_items(tables: Array, place: Place, both: Floats, reduce_batch: bool) -> None:
+    """Into two tables (batch or 1, item); overwrites ``both``, (2, row, item of the segment)."""
+    part = both.reshape(2, -1, place.n * place.size)
     if reduce_batch:
-        # One entry after the other, wherever a block begins: along the first axis NumPy adds in order, unless only
-        # one column makes the axis contiguous.
-        part = rows.reshape(-1, place.n * place.size).astype(np.float64)
-        part[0] += table[0, place.items]
-        table[0, place.items] = np.cumsum(part)[-1] if part.shape[1] == 1 else part.sum(axis=0)
+        # One entry after the other, wherever a block begins: along an axis that is not the last NumPy adds in order.
+        part[:, 0] += tables[:, 0, place.items]
+        tables[:, 0, place.items] = np.cumsum(part, axis=1)[:, -1] if part.shape[2] == 1 else part.sum(axis=1)
     else:
-        part = table[place.batch]
-        part[:, place.items] = rows.reshape(part.shape[0], place.n * place.size)
+        tables[:, place.batch, place.items] = part
 
 
 def _item_sums(g: Array, x: Array | None, by_item: tuple[int, ...]) -> Array:
