@@ -8,11 +8,11 @@ from gridnorm.nn.batch import batch_norm, batch_norm_backward
 from gridnorm.nn.functional import group_norm, instance_norm, layer_norm
 from gridnorm.nn.gradients import (
     group_norm_backward,
-    group_norm_double_backward,
     instance_norm_backward,
     layer_norm_backward,
 )
 from gridnorm.nn.layers import GroupNorm
+from gridnorm.nn.second_order import group_norm_double_backward
 from gridnorm.nn.segment import segment_norm, segment_norm_backward
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""First and second derivatives of the functions in ``functional``."""
+"""First derivatives of the functions in ``functional``."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def group_norm_backward(
     >>> bool(np.abs(dx).max() < 1e-12), dweight.round(3), dbias
     (True, array([-1.,  1., -1.,  1.]), array([1., 1., 1., 1.]))
     """
-    given = _given(
+    given = given_backward(
         x,
         mean,
         num_groups,
@@ -134,7 +134,8 @@ def group_norm_backward(
     return affine_gradients(given, dx, dgain, doffset, needs)
 
 
-def _given(x: Any, mean: Any, num_groups: int | None, groups: Any, **rest: Any) -> Arguments:
+def given_backward(x: Any, mean: Any, num_groups: int | None, groups: Any, **rest: Any) -> Arguments:
+    """The call that a backward belongs to; ``num_groups`` None stands for as many as the statistics have."""
     if groups is not None and num_groups is not None:
         raise OptionError("num_groups and groups exclude each other", found=f"num_groups {num_groups} and groups")
     if groups is None and num_groups is None:
@@ -243,159 +244,3 @@ def instance_norm_backward(
     array([3.])
     """
     return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, **options)
-
-
-def group_norm_double_backward(
-    ddx: Any,
-    ddweight: Any,
-    ddbias: Any,
-    dy: Any,
-    x: Any,
-    mean: Any,
-    rstd: Any,
-    weight: Any = None,
-    *,
-    bias: Any = None,
-    num_groups: int | None = None,
-    groups: Any = None,
-    channel_axis: int = 1,
-    batch_axes: Sequence[int] = (0,),
-    affine: str = "channel",
-    center: bool = True,
-    mask: Any = None,
-    sample_weight: Any = None,
-    activation: str | None = None,
-) -> tuple[Any, Any, Any, Any]:
-    """Gradients of ``group_norm_backward``: what a gradient penalty needs. Composed of the same verbs.
-
-    Parameters
-    ----------
-    ddx, ddweight, ddbias
-        Gradients with respect to the dx, dweight and dbias that ``group_norm_backward`` returned; None for 0.
-    dy, x, mean, rstd, weight, and all others
-        As given to ``group_norm_backward``.
-
-    Returns
-    -------
-    ddy, dx
-        Gradients with respect to dy and x, like x.
-    dweight, dbias
-        Gradients with respect to weight and bias (the latter is 0 without an activation).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from gridnorm import nn
-    >>> x, dy = np.array([[1.0, 2.0, 4.0, 9.0]]), np.array([[1.0, 0.0, 0.0, 0.0]])
-    >>> y, mean, rstd = nn.group_norm(x, 1, return_stats=True)
-    >>> ddy, dx, dweight, dbias = nn.group_norm_double_backward(np.ones_like(x), None, None, dy, x, mean, rstd)
-    >>> bool(np.abs(ddy).max() < 1e-12)  # a constant ddx is what dx never has
-    True
-    """
-    given = _given(
-        x,
-        mean,
-        num_groups,
-        groups,
-        channel_axis=channel_axis,
-        batch_axes=batch_axes,
-        affine=affine,
-        activation=activation,
-        weight=weight,
-        bias=bias,
-        mask=mask,
-        sample_weight=sample_weight,
-    )
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):  # NaN may come and go
-        return _Second(given, mean, rstd, center).gradients(like(dy, given, "dy"), ddx, ddweight, ddbias)
-
-
-class _Second:
-    """The terms of the second derivative, by the names of the formulas in ``gradients``."""
-
-    def __init__(self, given: Arguments, mean: Any, rstd: Any, center: bool) -> None:
-        xp, self.given, self.center = given.xp, given, center
-        self.codes = given.codes
-        self.mean = given.per_segment("mean", mean)
-        self.rstd = given.per_segment("rstd", rstd).astype(xp.float64)
-        self.r = self._spread(self.rstd)
-        self.xhat = ((given.values.astype(xp.float64) - self._spread(self.mean)) * self.r).astype(xp.float64)
-        gain = given.gain()
-        self.a = None if gain is None else gain[:, :, None]
-        self.p = self._shares()
-        self.lost = None  # values outside the statistics that are not finite: nothing flows through them
-        if given.mask is not None or given.sample_weight is not None:
-            self.lost = (self.p == 0) & ~xp.isfinite(given.values)
-            self.xhat = xp.where(self.lost, 0.0, self.xhat)
-
-    def _spread(self, per_segment: Any) -> Any:
-        return per_segment[:, self.codes][:, :, None]
-
-    def _sum(self, values: Any) -> Any:
-        """Sums over segments, (batch, segment)."""
-        return self.given.backend.sums(self.given.xp.ascontiguousarray(values), self.given.partition.segments)
-
-    def _shares(self) -> Any:
-        given = self.given
-        weights = given.weights()
-        if weights is None:
-            counts = given.xp.asarray(given.partition.segments.sizes) * given.axes.width
-            return self._spread((1.0 / given.xp.maximum(counts, 1))[None])
-        w = weights.astype(given.xp.float64)
-        return w / self._spread(self._sum(w))
-
-    def _project(self, e: Any, extra: Any) -> Any:
-        """rstd·(e − p·Σe − p·x̂·(Σ(e·x̂) + rstd·extra))."""
-        level = self._spread(self._sum(e)) if self.center else 0.0
-        slope = self._spread(self._sum(e * self.xhat) + self.rstd * extra)
-        return self.r * (e - self.p * level - self.p * self.xhat * slope)
-
-    def gradients(self, dy: Any, ddx: Any, ddweight: Any, ddbias: Any) -> tuple[Any, Any, Any, Any]:
-        """With u, A, O the gradients of dx, dγ, dβ: q = J·u, t = γ·q + A·x̂ + O, and what follows from them."""
-        given, xp = self.given, self.given.xp
-        from gridnorm.core import activation as activations
-
-        grad = as_view(dy, given.axes).astype(xp.float64)
-        grad = grad if self.lost is None else xp.where(self.lost, 0.0, grad)
-        g, bent = grad, None
-        if given.activation is not None:
-            z = self.xhat if self.a is None else self.xhat * self.a
-            offset = given.offset()
-            z = z if offset is None else z + offset[:, :, None]
-            first = activations.slope(given.activation, z, given.backend)
-            g, bent = grad * first, grad * activations.curvature(given.activation, z, given.backend)
-        h = g if self.a is None else g * self.a
-        u = xp.zeros_like(h) if ddx is None else as_view(like(ddx, given, "ddx"), given.axes).astype(xp.float64)
-        mean_u = self._sum(self.p * u) if self.center else xp.zeros_like(self.rstd)
-        slope_u = self._sum(self.p * u * self.xhat)
-        q = self.r * (u - self._spread(mean_u) - self.xhat * self._spread(slope_u))
-        sum_h, sum_hx = self._sum(h), self._sum(h * self.xhat)
-        of_rstd = self._sum(u * h) - sum_h * mean_u - sum_hx * slope_u
-        big_a, big_o = (self._parameter(name, v) for name, v in (("ddweight", ddweight), ("ddbias", ddbias)))
-        t = (q if self.a is None else self.a * q) + big_a * self.xhat + big_o
-        e = g * big_a - self.r * (h * self._spread(slope_u) + self._spread(sum_hx) * self.p * u)
-        to_weight, to_bias = (g * q).sum(axis=2), xp.zeros(grad.shape[:2])
-        ddy = t
-        if bent is not None:
-            ddy, bent = t * first, bent * t
-            e = e + (bent if self.a is None else bent * self.a)
-            to_weight, to_bias = to_weight + (bent * self.xhat).sum(axis=2), bent.sum(axis=2)
-        dx = self._project(e, of_rstd)
-        ddy = ddy if self.lost is None else xp.where(self.lost, 0.0, ddy)
-        ddy, dx = (self._shaped(view, fill) for view, fill in ((ddy, ddx), (dx, None)))
-        _, dweight, dbias = affine_gradients(given, dx, to_weight, to_bias)
-        return ddy, dx, dweight, dbias
-
-    def _parameter(self, name: str, numbers: Any) -> Any:
-        if numbers is None:
-            return 0.0
-        return self.given.per_channel(name, numbers)[:, :, None].astype(self.given.xp.float64)
-
-    def _shaped(self, view: Any, passed: Any) -> Any:
-        """Like x; channels that no group holds take what went through them, or 0."""
-        out = self.given.xp.empty_like(self.given.x)
-        assign(out, self.given.axes, view.astype(out.dtype))
-        if self.given.partition.passed is not None:
-            where = passed_at(self.given)
-            out[where] = 0 if passed is None else passed[where]
-        return out
