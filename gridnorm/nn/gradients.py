@@ -156,17 +156,18 @@ def affine_gradients(
     more = None if given.scale is None else 1 + given.per_sample_numbers("scale", given.scale)
     results = [dx if needs[0] else None]
     for wanted, gradient in zip(needs[1:], (dgain, doffset), strict=True):
-        results.append(_per_parameter(given, gradient if more is None else gradient * more) if wanted else None)
+        results.append(per_parameter(given, gradient if more is None else gradient * more) if wanted else None)
     if given.scale is not None:
         weight, bias = given.per_channel("weight", given.weight), given.per_channel("bias", given.bias)
         dscale = dgain if weight is None else dgain * weight
-        results.append(_as_given(given, dscale if bias is None else dscale + doffset * bias, given.scale))
+        results.append(as_given(given, dscale if bias is None else dscale + doffset * bias, given.scale))
     if given.shift is not None:
-        results.append(_as_given(given, doffset, given.shift))
+        results.append(as_given(given, doffset, given.shift))
     return tuple(results)
 
 
-def _per_parameter(given: Arguments, gradient: Any) -> Any:
+def per_parameter(given: Arguments, gradient: Any) -> Any:
+    """A gradient (batch or 1, channel) summed to the shape of γ and β."""
     summed = gradient[0] if gradient.shape[0] == 1 else gradient.astype(given.xp.float64).sum(axis=0)
     if given.affine == "group":
         segments = given.partition.segments
@@ -175,7 +176,8 @@ def _per_parameter(given: Arguments, gradient: Any) -> Any:
     return summed.astype(given.real, copy=False)
 
 
-def _as_given(given: Arguments, gradient: Any, like_this: Any) -> Any:
+def as_given(given: Arguments, gradient: Any, like_this: Any) -> Any:
+    """A gradient (batch, channel) in the shape and dtype of a scale or shift."""
     like_this = given.xp.asarray(like_this)
     dtype = given.real if like_this.dtype.kind in "iub" else like_this.dtype
     if like_this.shape[-1] == 1 and gradient.shape[-1] != 1:

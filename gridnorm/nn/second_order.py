@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from gridnorm.core import activation as activations
+from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments
 from gridnorm.nn.functional import like, passed_at
-from gridnorm.nn.gradients import affine_gradients, given_backward
+from gridnorm.nn.gradients import affine_gradients, as_given, given_backward, per_parameter
 from gridnorm.nn.views import as_view, assign
 
 
@@ -34,13 +35,17 @@ def group_norm_double_backward(
     mask: Any = None,
     sample_weight: Any = None,
     activation: str | None = None,
-) -> tuple[Any, Any, Any, Any]:
+    scale: Any = None,
+    shift: Any = None,
+    ddscale: Any = None,
+    ddshift: Any = None,
+) -> tuple[Any, ...]:
     """Gradients of ``group_norm_backward``: what a gradient penalty needs. Composed of the same verbs.
 
     Parameters
     ----------
-    ddx, ddweight, ddbias
-        Gradients with respect to the dx, dweight and dbias that ``group_norm_backward`` returned; None for 0.
+    ddx, ddweight, ddbias, ddscale, ddshift
+        Gradients with respect to what ``group_norm_backward`` returned; None for 0.
     dy, x, mean, rstd, weight, and all others
         As given to ``group_norm_backward``.
 
@@ -49,7 +54,9 @@ def group_norm_double_backward(
     ddy, dx
         Gradients with respect to dy and x, like x.
     dweight, dbias
-        Gradients with respect to weight and bias (the latter is 0 without an activation).
+        Gradients with respect to weight and bias.
+    dscale, dshift
+        Only if ``scale`` or ``shift`` was given: gradients with respect to them.
 
     Examples
     --------
@@ -72,11 +79,67 @@ def group_norm_double_backward(
         activation=activation,
         weight=weight,
         bias=bias,
+        scale=scale,
+        shift=shift,
         mask=mask,
         sample_weight=sample_weight,
     )
+    for name, of, given_to in (("ddscale", ddscale, scale), ("ddshift", ddshift, shift)):
+        if of is not None and given_to is None:
+            raise OptionError(f"{name} needs the {name[2:]} that it belongs to")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):  # NaN may come and go
-        return _Second(given, mean, rstd, center).gradients(like(dy, given, "dy"), ddx, ddweight, ddbias)
+        cotangents = _Cotangents(given, ddweight, ddbias, ddscale, ddshift)
+        return _Second(given, mean, rstd, center).gradients(like(dy, given, "dy"), ddx, cotangents)
+
+
+class _Cotangents:
+    """Gradients with respect to dγ, dβ, dscale and dshift, as those of the gain's and the offset's gradients."""
+
+    def __init__(self, given: Arguments, weight: Any, bias: Any, scale: Any, shift: Any) -> None:
+        self.given = given
+        self.weight, self.bias = (
+            0.0 if a is None else given.per_channel(name, a).astype(given.xp.float64)
+            for name, a in (("ddweight", weight), ("ddbias", bias))
+        )
+        self.scale, self.shift = (
+            0.0 if a is None else given.per_sample_numbers(name, a).astype(given.xp.float64)
+            for name, a in (("ddscale", scale), ("ddshift", shift))
+        )
+
+    def of_gain(self) -> Any:
+        """(batch or 1, channel or 1, 1), or 0."""
+        gamma = 1.0 if self.given.weight is None else self.given.per_channel("weight", self.given.weight)
+        return _deep(self.weight * self._more() + self.scale * gamma)
+
+    def of_offset(self) -> Any:
+        """(batch or 1, channel or 1, 1), or 0."""
+        beta = 0.0 if self.given.bias is None else self.given.per_channel("bias", self.given.bias)
+        return _deep(self.bias * self._more() + self.scale * beta + self.shift)
+
+    def _more(self) -> Any:
+        return 1.0 if self.given.scale is None else 1.0 + self.given.per_sample_numbers("scale", self.given.scale)
+
+    def added(self, results: tuple[Any, ...], dgain: Any, doffset: Any) -> tuple[Any, ...]:
+        """What γ, β and scale do to the gradients of one another, beyond what they do through gain and offset."""
+        given = self.given
+        if given.scale is None:
+            return results
+        if given.partition.passed is not None:
+            where = given.xp.asarray(given.partition.passed)
+            dgain[:, where], doffset[:, where] = 0, 0
+        dx, dweight, dbias, dscale, *rest = results
+        mixed = self.weight * dgain + self.bias * doffset
+        return (
+            dx,
+            dweight + per_parameter(given, self.scale * dgain),
+            dbias + per_parameter(given, self.scale * doffset),
+            dscale + as_given(given, mixed, given.scale),
+            *rest,
+        )
+
+
+def _deep(numbers: Any) -> Any:
+    return numbers if isinstance(numbers, float) else numbers[:, :, None]
 
 
 class _Second:
@@ -119,8 +182,8 @@ class _Second:
         slope = self._spread(self._sum(e * self.xhat) + self.rstd * extra)
         return self.r * (e - self.p * level - self.p * self.xhat * slope)
 
-    def gradients(self, dy: Any, ddx: Any, ddweight: Any, ddbias: Any) -> tuple[Any, Any, Any, Any]:
-        """With u, A, O the gradients of dx, dγ, dβ: q = J·u, t = γ·q + A·x̂ + O, and what follows from them."""
+    def gradients(self, dy: Any, ddx: Any, cotangents: _Cotangents) -> tuple[Any, ...]:
+        """With u, A, O the gradients of dx, dgain, doffset: q = J·u, t = γ·q + A·x̂ + O, and what follows from them."""
         given, xp = self.given, self.given.xp
         grad = as_view(dy, given.axes).astype(xp.float64)
         grad = grad if self.lost is None else xp.where(self.lost, 0.0, grad)
@@ -138,7 +201,7 @@ class _Second:
         q = self.r * (u - self._spread(mean_u) - self.xhat * self._spread(slope_u))
         sum_h, sum_hx = self._sum(h), self._sum(h * self.xhat)
         of_rstd = self._sum(u * h) - sum_h * mean_u - sum_hx * slope_u
-        big_a, big_o = (self._parameter(name, v) for name, v in (("ddweight", ddweight), ("ddbias", ddbias)))
+        big_a, big_o = cotangents.of_gain(), cotangents.of_offset()
         t = (q if self.a is None else self.a * q) + big_a * self.xhat + big_o
         e = g * big_a - self.r * (h * self._spread(slope_u) + self._spread(sum_hx) * self.p * u)
         to_weight, to_bias = (g * q).sum(axis=2), xp.zeros(grad.shape[:2])
@@ -150,13 +213,8 @@ class _Second:
         dx = self._project(e, of_rstd)
         ddy = ddy if self.lost is None else xp.where(self.lost, 0.0, ddy)
         ddy, dx = (self._shaped(view, fill) for view, fill in ((ddy, ddx), (dx, None)))
-        _, dweight, dbias = affine_gradients(given, dx, to_weight, to_bias)
-        return ddy, dx, dweight, dbias
-
-    def _parameter(self, name: str, numbers: Any) -> Any:
-        if numbers is None:
-            return 0.0
-        return self.given.per_channel(name, numbers)[:, :, None].astype(self.given.xp.float64)
+        results = affine_gradients(given, dx, to_weight, to_bias)
+        return (ddy, *cotangents.added(results, (g * self.xhat).sum(axis=2), g.sum(axis=2)))
 
     def _shaped(self, view: Any, passed: Any) -> Any:
         """Like x; channels that no group holds take what went through them, or 0."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from formula import differences, formula
 
-from gridnorm.errors import GridnormWarning
+from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.nn import (
     group_norm,
     group_norm_backward,
@@ -162,6 +162,46 @@ def test_second_derivatives(name: str) -> None:
     ]
     for whole, *single in zip(mine, *parts, strict=True):
         assert apart(sum(single), whole) <= 1e-10  # linear in what comes in
+
+
+@pytest.mark.parametrize("activation", [None, "silu"])
+@pytest.mark.parametrize("one", [False, True])
+@pytest.mark.parametrize("affine", [None, "channel", "group"])
+def test_second_derivatives_with_modulation(affine: str | None, one: bool, activation: str | None) -> None:
+    """Of everything that the first derivatives are, by differences; a scale for all channels or one for each."""
+    options: dict[str, Any] = {"groups": [0, 1, -1, 0, 1, 1], "activation": activation, "affine": affine or "channel"}
+    x, dy = normal((2, 6, 3)), normal((2, 6, 3), 3)
+    size = 2 if affine == "group" else 6
+    own = [] if affine is None else [normal((size,), 7), normal((size,), 8)]
+    film = [normal((2, 1 if one else 6), 9), normal((2, 6), 10)]
+    u, more = normal((2, 6, 3), 4), [normal(a.shape, 11 + k) for k, a in enumerate([*own, *film])]
+
+    def called(own: list[np.ndarray], film: list[np.ndarray]) -> dict[str, Any]:
+        named = dict(zip(("weight", "bias"), own, strict=False))
+        return {**options, **named, "scale": film[0], "shift": film[1]}
+
+    def total(dy: np.ndarray, x: np.ndarray, *rest: np.ndarray) -> float:
+        named = called([*rest[: len(own)]], [*rest[len(own) :]])
+        _, mean, rstd = group_norm(x, return_stats=True, **named)
+        dx, dweight, dbias, *others = group_norm_backward(dy, x, mean, rstd, **named)
+        parts = [dx, *([dweight, dbias] if own else []), *others]
+        return sum(float((p * q).sum()) for p, q in zip(parts, [u, *more], strict=True))
+
+    wanted = differences(total, [dy, x, *own, *film])
+    named = called(own, film)
+    _, mean, rstd = group_norm(x, return_stats=True, **named)
+    given = [*more[: len(own)], *([] if own else [None, None])]
+    found = group_norm_double_backward(u, *given, dy, x, mean, rstd, ddscale=more[-2], ddshift=more[-1], **named)
+    found = found if own else (*found[:2], *found[4:])
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert mine.shape == theirs.shape and apart(mine, theirs) <= 1e-6
+
+
+def test_a_second_derivative_belongs_to_a_modulation() -> None:
+    x = normal((2, 6, 3))
+    _, mean, rstd = group_norm(x, 2, return_stats=True)
+    with pytest.raises(OptionError, match="ddscale needs the scale that it belongs to"):
+        group_norm_double_backward(x, None, None, x, x, mean, rstd, ddscale=normal((2, 6)))
 
 
 def test_second_derivatives_without_weights() -> None:
