@@ -94,11 +94,11 @@ class Segments:
             If ``n_segments`` does not divide ``n_items``; the message names the nearest divisors.
         """
         if n_segments < 1 or n_items % n_segments:
-            below, above = _nearest_divisors(n_items, n_segments)
+            nearest = " and ".join(map(str, sorted(set(_nearest_divisors(n_items, n_segments)))))
             raise OptionError(
                 f"{n_items} items cannot be cut into {n_segments} groups of one size",
                 found=str(n_segments),
-                expected=f"a divisor of {n_items} (nearest: {below} and {above})",
+                expected=f"a divisor of {n_items} (nearest: {nearest})",
                 hint="Unequal groups are given as labels",
             )
         offsets = np.arange(n_segments + 1, dtype=np.int64) * (n_items // n_segments)

@@ -175,7 +175,7 @@ def gather(
     **rest: Any,
 ) -> Arguments:
     """Check what a call gives and put it together."""
-    backend = backend_for(x, *(value for value in rest.values() if value is not None))
+    backend = backend_of(x, *(value for value in rest.values() if value is not None))
     x = floating(x, backend)
     channel_axis, batch_axes = whole_axes(channel_axis, batch_axes)
     if x.ndim < 1 + len(batch_axes):
@@ -191,6 +191,15 @@ def gather(
     return Arguments(
         x, backend, axes, partition(axes.channels, num_groups, groups), affine=affine, activation=activation, **rest
     )
+
+
+def backend_of(*values: Any) -> ModuleType:
+    """Backend of arrays; tensors have functions of their own."""
+    if any(type(value).__module__ == "torch" for value in values):
+        raise OptionError(
+            "torch tensors are not arrays", hint="gridnorm.nn.torch.group_norm and GroupNorm take tensors"
+        )
+    return backend_for(*values)
 
 
 def floating(x: Any, backend: ModuleType) -> Any:

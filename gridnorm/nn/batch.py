@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.core.backend import backend_for
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, check_activation, check_eps, floating, warn_of_single_values
+from gridnorm.nn.arguments import Arguments, backend_of, check_activation, check_eps, floating, warn_of_single_values
 from gridnorm.nn.functional import like
 from gridnorm.nn.partition import Partition
 from gridnorm.nn.views import as_view, assign, axes_of, shows
@@ -93,6 +92,9 @@ def batch_norm(
     running = [_channels(given, name, a) for name, a in (("running_mean", running_mean), ("running_var", running_var))]
     if (running[0] is None) != (running[1] is None):
         raise OptionError("running_mean and running_var come together", found="one of them", expected="both or none")
+    if training and any(a is not None and not hasattr(a, "dtype") for a in (running_mean, running_var)):
+        found = type(running_mean).__name__
+        raise OptionError("running statistics are moved in place, so they must be arrays", found=found)
     if not 0 <= momentum <= 1:
         raise OptionError("momentum cannot have this value", found=repr(momentum), expected="0…1")
     y = xp.empty_like(given.x) if out is None else like(out, given, "out")
@@ -194,7 +196,7 @@ def _gather(
     x: Any, channel_axis: int, batch_axis: int, ghost_size: int | None, mask: Any, sample_weight: Any, activation: Any
 ) -> Arguments:
     """The view (channel, sample, width), its samples in one segment or in ghost batches."""
-    backend = backend_for(x)
+    backend = backend_of(x)
     x = floating(x, backend)
     check_activation(activation)
     axes = axes_of(x.shape, batch_axis, (channel_axis,))

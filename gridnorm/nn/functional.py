@@ -7,9 +7,8 @@ from math import prod
 from operator import index
 from typing import Any, NamedTuple
 
-from gridnorm.core.backend import backend_for
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, check_eps, floating, gather, warn_of_single_values, whole_axes
+from gridnorm.nn.arguments import Arguments, backend_of, check_eps, floating, gather, warn_of_single_values, whole_axes
 from gridnorm.nn.views import as_view, assign, disturbs, shows
 
 
@@ -278,7 +277,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, x: Any, normalized_shape: int | Sequence[int]) -> Rows:
-        backend = backend_for(x)
+        backend = backend_of(x)
         x = floating(x, backend)
         try:
             many = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
@@ -369,7 +368,7 @@ def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-
     """
     _no_groups(options, "instance_norm")
     axis, _ = whole_axes(options.get("channel_axis", 1), ())
-    x = floating(x, backend_for(x))
+    x = floating(x, backend_of(x))
     if not -x.ndim <= axis < x.ndim:
         raise OptionError("x has no axis of channels", found=f"shape {x.shape}", expected=f"an axis {axis}")
     return group_norm(x, x.shape[axis], weight, bias, eps, **options)

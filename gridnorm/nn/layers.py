@@ -76,6 +76,10 @@ class GroupNorm:
         if (num_groups is None) == (groups is None):
             raise OptionError("GroupNorm needs groups", expected="either num_groups and num_channels, or groups=")
         if num_channels is None:
+            if groups is None:
+                raise OptionError(
+                    "GroupNorm needs the number of channels", expected="GroupNorm(num_groups, num_channels)"
+                )
             num_channels = _count(groups)
         if affine not in (True, False, "channel", "group"):
             raise OptionError("affine cannot have this value", found=repr(affine), expected='True, False or "group"')

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.core.backend import backend_for
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, check_activation, check_eps, floating
+from gridnorm.nn.arguments import Arguments, backend_of, check_activation, check_eps, floating
 from gridnorm.nn.functional import like
 from gridnorm.nn.partition import partition
 from gridnorm.nn.views import as_view, assign, axes_of, shows
@@ -168,7 +167,7 @@ def segment_norm_backward(
 
 def _gather(x: Any, segments: Any, ptr: Any, mask: Any, sample_weight: Any, activation: Any) -> Arguments:
     """The view (feature, row, 1) and its segments."""
-    backend = backend_for(x)
+    backend = backend_of(x)
     x = floating(x, backend)
     check_activation(activation)
     if x.ndim < 1:
@@ -177,7 +176,11 @@ def _gather(x: Any, segments: Any, ptr: Any, mask: Any, sample_weight: Any, acti
         raise OptionError("segments need either labels or offsets", expected="one of segments= and ptr=")
     axes = axes_of(x.shape, 0, tuple(range(1, x.ndim)))
     rows = x.shape[0]
-    part = partition(rows, None, _from_offsets(ptr, rows) if segments is None else segments)
+    labels = _from_offsets(ptr, rows) if segments is None else segments
+    count = labels.n_items if isinstance(labels, Segments) else len(labels) if hasattr(labels, "__len__") else "no"
+    if count != rows:
+        raise OptionError("segments do not fit the rows", found=f"{count} labels", expected=f"{rows}, one per row")
+    part = partition(rows, None, labels)
     return Arguments(x, backend, axes, part, mask=mask, sample_weight=sample_weight, activation=activation)
 
 

@@ -109,6 +109,7 @@ def test_nothing_and_one_value() -> None:
     ("arguments", "message"),
     [
         ({"weight": np.ones(3)}, r"weight does not fit; found shape \(3,\), expected \(2,\), one per channel"),
+        ({"running_mean": [0.0, 0.0], "running_var": [1.0, 1.0], "training": True}, "moved in place.*found list"),
         ({"running_mean": np.ones(2)}, "running_mean and running_var come together"),
         ({"training": True, "ghost_size": 0}, "ghost_size must be a whole number of at least 1"),
         ({"momentum": 2.0}, "momentum cannot have this value; found 2.0, expected 0…1"),

@@ -84,6 +84,8 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
         ({}, "GroupNorm needs groups"),
         ({"num_groups": 2, "num_channels": 6, "groups": [0] * 6}, "GroupNorm needs groups"),
         ({"num_groups": 4, "num_channels": 6}, r"expected a divisor of 6 \(nearest: 3 and 6\)"),
+        ({"num_groups": 8}, "GroupNorm needs the number of channels"),
+        ({"num_groups": 16, "num_channels": 8}, r"expected a divisor of 8 \(nearest: 8\)"),
         ({"groups": [[0, 1], [2]]}, "Give num_channels="),
         ({"groups": [0, 1], "num_channels": 3}, "found 2 labels, expected 3"),
         ({"num_groups": 2, "num_channels": 6, "affine": "both"}, "affine cannot have this value"),

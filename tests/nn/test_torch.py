@@ -374,3 +374,13 @@ def test_compiles_into_one_graph(backend: str) -> None:
         assert error(found, y) < 1e-6
         for p, g in zip(model.parameters(), expected, strict=True):
             assert error(p.grad, g) < 1e-5 * peak(g)
+
+
+def test_functions_of_arrays_point_to_those_of_tensors() -> None:
+    from gridnorm import nn
+    from gridnorm.errors import OptionError as Refused
+
+    x = torch.zeros(2, 4)
+    for call in (nn.group_norm, nn.layer_norm, nn.instance_norm, nn.batch_norm):
+        with pytest.raises(Refused, match="gridnorm.nn.torch.group_norm and GroupNorm take tensors"):
+            call(x, 2) if call is nn.group_norm else call(x)
