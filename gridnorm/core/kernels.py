@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gridnorm.core._cuda import cuda_engine, cuda_status, explain
+from gridnorm.core._signatures import ALSO, Parameter, read_signatures
 from gridnorm.errors import DeviceError
 
 __all__ = [
@@ -144,37 +145,6 @@ def _expand(path: Path, seen: set[Path]) -> str:
 
 # ---------------------------------------------------------------------------------------------- signatures
 
-_C_TYPES = {
-    "double": "float64",
-    "float": "float32",
-    "__half": "float16",
-    "half": "float16",
-    "__nv_bfloat16": "bfloat16",
-    "bool": "bool",
-    "signed char": "int8",
-    "char": "int8",
-    "unsigned char": "uint8",
-    "short": "int16",
-    "unsigned short": "uint16",
-    "int": "int32",
-    "unsigned": "uint32",
-    "unsigned int": "uint32",
-    "long long": "int64",
-    "unsigned long long": "uint64",
-}
-# One byte a mask, and bfloat16 as its bits where no library names the type.
-_ALSO = {"uint8": ("bool",), "bfloat16": ("uint16",)}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a kernel; ``dtype`` is a NumPy name, or "" for a type that this module does not know."""
-
-    name: str
-    dtype: str
-    pointer: bool
-    constant: bool
-
 
 @cache
 def kernel_names(inst: Instance) -> tuple[str, ...]:
@@ -193,33 +163,7 @@ def parameters(inst: Instance, name: str) -> tuple[Parameter, ...]:
 
 @cache
 def _kernels(inst: Instance) -> dict[str, tuple[Parameter, ...]]:
-    text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", source(inst), flags=re.S)
-    names = {**dict(re.findall(r"^\s*#\s*define\s+(\w+)[ \t]+(\w[\w ]*?)\s*$", text, flags=re.M)), **dict(inst.defines)}
-    names |= dict(re.findall(r"\busing\s+(\w+)\s*=\s*([\w ]+?)\s*;", text))
-    names |= {new: old for old, new in re.findall(r"\btypedef\s+([\w ]+?)\s+(\w+)\s*;", text)}
-    names |= {name: _record(body) for name, body in re.findall(r"\bstruct\s+(\w+)\s*\{([\w\s,;]*)\}\s*;", text)}
-    bounds = r"(?:__launch_bounds__\s*\([^)]*\)\s*)?"
-    found = re.findall(rf"__global__\s+{bounds}void\s+{bounds}(\w+)\s*\(([^)]*)\)\s*\{{", text)
-    return {name: tuple(_parameter(p, names) for p in inside.split(",") if p.strip()) for name, inside in found}
-
-
-def _record(body: str) -> str:
-    """NumPy's name for a struct of plain numbers: ``void`` and its bits."""
-    size = 0
-    for line in re.findall(r"([^;]+);", body):
-        first, *more = line.split(",")
-        words = first.split()
-        size += np.dtype(_C_TYPES.get(" ".join(words[:-1]), "V0")).itemsize * (1 + len(more))
-    return np.dtype(f"V{size}").name
-
-
-def _parameter(text: str, names: dict[str, str]) -> Parameter:
-    words = re.findall(r"\w+", text)
-    kind = " ".join(word for word in words[:-1] if word not in ("const", "volatile", "__restrict__"))
-    for _ in range(8):  # a macro may name a macro; a cycle ends
-        kind = names.get(kind, kind)
-    dtype = _C_TYPES.get(kind, kind if re.fullmatch(r"void[1-9]\d*", kind) else "")
-    return Parameter(words[-1], dtype, "*" in text, "const" in words)
+    return read_signatures(source(inst), inst.defines)
 
 
 # ---------------------------------------------------------------------------------------------- engines
@@ -402,6 +346,6 @@ def _check(where: str, wanted: Parameter, given: Any, xp: Any) -> Any:
                 found=f"shape {array.shape}, strides {array.strides}",
                 expected="C order, or strided(...) where the kernel takes strides",
             )
-    if wanted.dtype and array.dtype.name not in (wanted.dtype, *_ALSO.get(wanted.dtype, ())):
+    if wanted.dtype and array.dtype.name not in (wanted.dtype, *ALSO.get(wanted.dtype, ())):
         raise DeviceError(f"{where}: wrong dtype", found=array.dtype.name, expected=wanted.dtype)
     return array

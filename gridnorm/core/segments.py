@@ -70,10 +70,13 @@ class Segments:
 
         Ascending by size, without empty segments; items that follow one another come as a slice.
         """
+        by_size = np.argsort(self.sizes, kind="stable")
+        ordered = self.sizes[by_size]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
         classes = []
-        for size in distinct(self.sizes)[0].tolist():
+        for first, end in zip(starts.tolist(), [*starts[1:].tolist(), ordered.size], strict=False):
+            size, numbers = int(ordered[first]), by_size[first:end]
             if size:
-                numbers = np.flatnonzero(self.sizes == size)
                 items = self.order[(self.offsets[numbers][:, None] + np.arange(size)).ravel()]
                 run = int(items[-1]) - int(items[0]) + 1 == items.size and bool((np.diff(items) == 1).all())
                 classes.append((size, numbers, slice(int(items[0]), int(items[-1]) + 1) if run else items))

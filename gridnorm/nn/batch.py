@@ -10,9 +10,9 @@ import numpy as np
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments, backend_of, check_activation, check_eps, floating, warn_of_single_values
-from gridnorm.nn.functional import like
 from gridnorm.nn.partition import Partition
-from gridnorm.nn.views import as_view, assign, axes_of, shows
+from gridnorm.nn.results import like, statistics, target
+from gridnorm.nn.views import as_view, axes_of
 
 
 def batch_norm(
@@ -87,19 +87,19 @@ def batch_norm(
     (array([0.2]), array([1.1]))
     """
     ghosts = ghost_size if training else None
-    given = _gather(x, channel_axis, batch_axis, ghosts, mask, sample_weight, activation)
+    given = _gather(x, channel_axis, batch_axis, ghosts, mask, sample_weight, activation, weight, bias, running_mean)
     xp, backend, axes = given.xp, given.backend, given.axes
     running = [_channels(given, name, a) for name, a in (("running_mean", running_mean), ("running_var", running_var))]
     if (running[0] is None) != (running[1] is None):
         raise OptionError("running_mean and running_var come together", found="one of them", expected="both or none")
-    if training and any(a is not None and not hasattr(a, "dtype") for a in (running_mean, running_var)):
-        found = type(running_mean).__name__
-        raise OptionError("running statistics are moved in place, so they must be arrays", found=found)
+    for a in (running_mean, running_var) if training else ():
+        if a is not None and (not hasattr(a, "dtype") or a.dtype.kind in "iub"):
+            found = str(getattr(a, "dtype", type(a).__name__))
+            what = "running statistics are moved in place, so they must be floating-point arrays"
+            raise OptionError(what, found=found)
     if not 0 <= momentum <= 1:
         raise OptionError("momentum cannot have this value", found=repr(momentum), expected="0…1")
-    y = xp.empty_like(given.x) if out is None else like(out, given, "out")
-    direct = shows(y, axes)
-    target = as_view(y, axes) if direct else xp.empty(given.values.shape, y.dtype)
+    y = target(given, out, given.x)
     affine = {
         "gain": _of_channels(given, "weight", weight),
         "offset": _of_channels(given, "bias", bias),
@@ -110,19 +110,17 @@ def batch_norm(
     if training or running[0] is None:
         warn_of_single_values(given.partition, axes.width)
         _, mean, rstd = backend.standardize(
-            given.values, segments, eps=eps, weights=given.weights(), out=target, **affine
+            given.values, segments, eps=eps, weights=given.weights(), out=y.view, **affine
         )
         if training and running[0] is not None:
             _move(given, running, mean, rstd, eps, momentum)
     else:
         mean = running[0].astype(xp.float64)[:, None]
         rstd = (1.0 / xp.sqrt(running[1].astype(xp.float64) + eps))[:, None].astype(given.real)
-        backend.standardize_with(given.values, segments, mean, rstd, out=target, **affine)
-    if not direct:
-        assign(y, axes, target)
+        backend.standardize_with(given.values, segments, mean, rstd, out=y.view, **affine)
     if not return_stats:
-        return y
-    return (y, *(a[:, 0] if ghosts is None else a.T for a in (mean, rstd)))
+        return y.written()
+    return (y.written(), *(a[:, 0] if ghosts is None else a.T for a in (mean, rstd)))
 
 
 def batch_norm_backward(
@@ -164,17 +162,18 @@ def batch_norm_backward(
     >>> dbias
     array([2.])
     """
-    given = _gather(x, channel_axis, batch_axis, ghost_size if training else None, mask, sample_weight, activation)
+    ghosts = ghost_size if training else None
+    given = _gather(x, channel_axis, batch_axis, ghosts, mask, sample_weight, activation, dy, weight, bias)
     xp, backend, axes = given.xp, given.backend, given.axes
     groups = given.partition.groups
     wanted = (axes.batch,) if ghost_size is None or not training else (groups, axes.batch)
     stats = []
     for name, a in (("mean", mean), ("rstd", rstd)):
-        if a.shape != wanted:
-            raise OptionError(f"{name} does not fit x", found=str(a.shape), expected=str(wanted))
+        a = statistics(given, name, a, wanted)
         stats.append(xp.ascontiguousarray(a.reshape(groups, axes.batch).T if len(wanted) == 2 else a[:, None]))
     dy = like(dy, given, "dy")
-    result, dgain, doffset = backend.standardize_backward(
+    dx = target(given, None)
+    _, dgain, doffset = backend.standardize_backward(
         as_view(dy, axes),
         given.values,
         given.partition.segments,
@@ -185,18 +184,24 @@ def batch_norm_backward(
         offset=_of_channels(given, "bias", bias),
         activation=activation,
         constant=not training,
+        out=dx.view,
     )
-    dx = xp.empty_like(given.x)
-    assign(dx, axes, result)
     summed = (a.astype(xp.float64).sum(axis=1).astype(given.real) for a in (dgain, doffset))
-    return (dx, *summed)
+    return (dx.written(), *summed)
 
 
 def _gather(
-    x: Any, channel_axis: int, batch_axis: int, ghost_size: int | None, mask: Any, sample_weight: Any, activation: Any
+    x: Any,
+    channel_axis: int,
+    batch_axis: int,
+    ghost_size: int | None,
+    mask: Any,
+    sample_weight: Any,
+    activation: Any,
+    *others: Any,
 ) -> Arguments:
     """The view (channel, sample, width), its samples in one segment or in ghost batches."""
-    backend = backend_of(x)
+    backend = backend_of(*(a for a in (x, mask, sample_weight, *others) if a is not None))
     x = floating(x, backend)
     check_activation(activation)
     axes = axes_of(x.shape, batch_axis, (channel_axis,))

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments, backend_of, check_eps, floating, gather, warn_of_single_values, whole_axes
-from gridnorm.nn.views import as_view, assign, disturbs, shows
+from gridnorm.nn.results import like, target, writable
+from gridnorm.nn.views import as_view
 
 
 def group_norm(
@@ -140,23 +141,14 @@ def group_norm(
 def _normalize(
     given: Arguments, eps: float, center: bool, residual: Any, return_residual: bool, out: Any, return_stats: bool
 ) -> Any:
-    x, axes, backend = given.x, given.axes, given.backend
+    x, axes = given.x, given.axes
     added = None if residual is None else like(residual, given, "residual")
-    total = None
-    if return_residual:
-        if added is None:
-            raise OptionError("return_residual needs a residual")
-        total = given.xp.empty_like(x)
-    y = given.xp.empty_like(x) if out is None else like(writable(out), given, "out")
-    places = [a if a is None or shows(a, axes) else None for a in (y, total)]
-    if out is not None and disturbs(y, x, added):
-        places[0] = None
-    buffers = [
-        None if a is None else given.xp.empty(given.values.shape, x.dtype) if place is None else as_view(place, axes)
-        for a, place in zip((y, total), places, strict=True)
-    ]
+    if return_residual and added is None:
+        raise OptionError("return_residual needs a residual")
+    y = target(given, out, x, added)
+    total = target(given, None) if return_residual else None
     untouched = _passed(given, x, added)
-    _, mean, rstd = backend.standardize(
+    _, mean, rstd = given.backend.standardize(
         given.values,
         given.partition.segments,
         eps=eps,
@@ -166,39 +158,17 @@ def _normalize(
         offset=given.offset(),
         activation=given.activation,
         residual=None if added is None else as_view(added, axes),
-        total=buffers[1],
-        out=buffers[0],
+        total=None if total is None else total.view,
+        out=y.view,
     )
-    for array, place, buffer in zip((y, total), places, buffers, strict=True):
-        if array is not None and place is None:
-            assign(array, axes, buffer)
+    results = [y.written()]
     if untouched is not None:
-        y[passed_at(given)] = untouched
-    results = [y]
+        results[0][passed_at(given)] = untouched
     if return_stats:
         results += [given.per_sample(mean), given.per_sample(rstd)]
-    if return_residual:
-        results.append(total)
+    if total is not None:
+        results.append(total.written())
     return results[0] if len(results) == 1 else tuple(results)
-
-
-def like(array: Any, given: Arguments, name: str) -> Any:
-    """An array that must have the shape and dtype of x."""
-    array = given.xp.asarray(array)
-    if array.shape != given.x.shape or array.dtype != given.x.dtype:
-        raise OptionError(
-            f"{name} is not like x", found=f"{array.dtype} {array.shape}", expected=f"{given.x.dtype} {given.x.shape}"
-        )
-    return array
-
-
-def writable(out: Any) -> Any:
-    """``out``, if it is an array that can be written to."""
-    flags = getattr(out, "flags", None)
-    if flags is None or not getattr(flags, "writeable", True):  # CuPy's arrays always can
-        found = f"a {type(out).__name__}" if flags is None else "a read-only array"
-        raise OptionError("out cannot be written to", found=found, expected="a writable array like x")
-    return out
 
 
 def passed_at(given: Arguments) -> tuple[Any, ...]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments, gather
-from gridnorm.nn.functional import Rows, like, passed_at, writable
-from gridnorm.nn.views import as_view, assign, disturbs, shows
+from gridnorm.nn.functional import Rows, passed_at
+from gridnorm.nn.results import like, target
+from gridnorm.nn.views import as_view
 
 
 def group_norm_backward(
@@ -107,11 +108,10 @@ def group_norm_backward(
     if len(needs) != 3:
         raise OptionError("needs has the wrong length", found=repr(needs), expected="three: of x, weight and bias")
     dy = like(dy, given, "dy")
-    dx = given.xp.empty_like(given.x) if out is None else like(writable(out), given, "out")
-    direct = shows(dx, given.axes) and (out is None or not disturbs(dx, given.x, dy))
+    place = target(given, out, given.x, dy)
     untouched = None if given.partition.passed is None else dy[passed_at(given)]
     modulated = scale is not None or shift is not None
-    result, dgain, doffset = given.backend.standardize_backward(
+    _, dgain, doffset = given.backend.standardize_backward(
         as_view(dy, given.axes),
         given.values,
         given.partition.segments,
@@ -125,10 +125,9 @@ def group_norm_backward(
         add_mean=None if dmean is None else given.per_segment("dmean", dmean).astype(given.xp.float64),
         add_rstd=None if drstd is None else given.per_segment("drstd", drstd).astype(given.xp.float64),
         reduce_batch=not modulated,
-        out=as_view(dx, given.axes) if direct else None,
+        out=place.view,
     )
-    if not direct:
-        assign(dx, given.axes, result)
+    dx = place.written()
     if untouched is not None:
         dx[passed_at(given)] = untouched
     return affine_gradients(given, dx, dgain, doffset, needs)

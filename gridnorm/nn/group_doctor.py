@@ -246,7 +246,7 @@ def _after(
     own = Segments.from_labels(labels[inside])
     n, mean, deviation = n[:, inside], mean[:, inside], deviation[:, inside]
     variance = fit(deviation**2, own, "moments", weights=n).location + fit(mean, own, "moments", weights=n).scale ** 2
-    counts = n @ (own.codes[:, None] == np.arange(own.n_segments)).astype(np.float64)
+    counts = backend_for(n).sums(np.ascontiguousarray(n)[:, :, None], own)
     total = np.nansum(counts * variance, axis=0) / np.maximum(counts.sum(axis=0), 1)
     level, pooled = _pooled(n, mean, deviation)
     between = fit(level, own, "moments", weights=n.sum(axis=0)).scale[0] ** 2

@@ -10,8 +10,9 @@ import numpy as np
 from gridnorm.core import activation as activations
 from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments
-from gridnorm.nn.functional import like, passed_at
+from gridnorm.nn.functional import passed_at
 from gridnorm.nn.gradients import affine_gradients, as_given, given_backward, per_parameter
+from gridnorm.nn.results import like
 from gridnorm.nn.views import as_view, assign
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments, backend_of, check_activation, check_eps, floating
-from gridnorm.nn.functional import like
 from gridnorm.nn.partition import partition
-from gridnorm.nn.views import as_view, assign, axes_of, shows
+from gridnorm.nn.results import like, statistics, target
+from gridnorm.nn.views import as_view, axes_of
 
 
 def segment_norm(
@@ -67,11 +67,9 @@ def segment_norm(
     >>> nn.segment_norm(x, ptr=[0, 2, 4]).round(3).ravel()
     array([-1.,  1., -1.,  1.])
     """
-    given = _gather(x, segments, ptr, mask, sample_weight, activation)
-    xp, axes = given.xp, given.axes
-    y = xp.empty_like(given.x) if out is None else like(out, given, "out")
-    direct = shows(y, axes)
-    target = as_view(y, axes) if direct else xp.empty(given.values.shape, y.dtype)
+    given = _gather(x, segments, ptr, mask, sample_weight, activation, weight, bias)
+    xp = given.xp
+    place = target(given, out, given.x)
     untouched = None if given.partition.passed is None else given.x[given.partition.passed]
     _, mean, rstd = given.backend.standardize(
         given.values,
@@ -82,10 +80,9 @@ def segment_norm(
         gain=_of_features(given, "weight", weight),
         offset=_of_features(given, "bias", bias),
         activation=activation,
-        out=target,
+        out=place.view,
     )
-    if not direct:
-        assign(y, axes, target)
+    y = place.written()
     if untouched is not None:
         y[xp.asarray(given.partition.passed)] = untouched
     if not return_stats:
@@ -129,18 +126,18 @@ def segment_norm_backward(
     >>> nn.segment_norm_backward(np.ones_like(x), x, mean, rstd, segments=[0, 1, 0, 1])[2]
     array([4.])
     """
-    given = _gather(x, segments, ptr, mask, sample_weight, activation)
+    given = _gather(x, segments, ptr, mask, sample_weight, activation, dy, weight, bias)
     xp, axes, part = given.xp, given.axes, given.partition
     dy = like(dy, given, "dy")
     wanted = (part.groups, *given.x.shape[1:])
     stats = []
     for name, a in (("mean", mean), ("rstd", rstd)):
-        if a.shape != wanted:
-            raise OptionError(f"{name} does not fit x", found=str(a.shape), expected=str(wanted))
+        a = statistics(given, name, a, wanted)
         flat = a.reshape(part.groups, axes.batch).T
         extra = xp.zeros((axes.batch, part.segments.n_segments - part.groups), flat.dtype)
         stats.append(xp.concatenate([flat, extra], axis=1))
-    result, dgain, doffset = given.backend.standardize_backward(
+    place = target(given, None)
+    _, dgain, doffset = given.backend.standardize_backward(
         as_view(dy, axes),
         given.values,
         part.segments,
@@ -151,9 +148,9 @@ def segment_norm_backward(
         gain=_of_features(given, "weight", weight),
         offset=_of_features(given, "bias", bias),
         activation=activation,
+        out=place.view,
     )
-    dx = xp.empty_like(given.x)
-    assign(dx, axes, result)
+    dx = place.written()
     if part.passed is not None:
         where = xp.asarray(part.passed)
         dx[where] = dy[where]
@@ -165,9 +162,9 @@ def segment_norm_backward(
     return dx, dweight, dbias
 
 
-def _gather(x: Any, segments: Any, ptr: Any, mask: Any, sample_weight: Any, activation: Any) -> Arguments:
+def _gather(x: Any, segments: Any, ptr: Any, mask: Any, sample_weight: Any, activation: Any, *others: Any) -> Arguments:
     """The view (feature, row, 1) and its segments."""
-    backend = backend_of(x)
+    backend = backend_of(*(a for a in (x, mask, sample_weight, *others) if a is not None))
     x = floating(x, backend)
     check_activation(activation)
     if x.ndim < 1:

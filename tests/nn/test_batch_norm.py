@@ -122,3 +122,23 @@ def test_nothing_and_one_value() -> None:
 def test_what_does_not_fit_is_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         nn.batch_norm(np.ones((3, 2, 4)), **arguments)
+
+
+def test_a_result_may_lie_over_what_is_read() -> None:
+    """Shifted by one sample: the last values would be overwritten before they are read."""
+    room = np.zeros((5, 3, 4))
+    room[:4] = x = RNG.normal(size=(4, 3, 4))
+    wanted = nn.batch_norm(x, training=True)
+    assert nn.batch_norm(room[:4], training=True, out=room[1:]) is not None
+    np.testing.assert_array_equal(room[1:], wanted)
+    with pytest.raises(OptionError, match="out cannot be written to; found a list"):
+        nn.batch_norm(x, training=True, out=[0.0])
+
+
+def test_statistics_may_come_as_lists_and_whole_numbers_are_no_running_ones() -> None:
+    x = RNG.normal(size=(4, 2))
+    _, mean, rstd = nn.batch_norm(x, training=True, return_stats=True)
+    one, two = (nn.batch_norm_backward(x, x, *s) for s in ((mean, rstd), (mean.tolist(), rstd.tolist())))
+    np.testing.assert_array_equal(one[0], two[0])
+    with pytest.raises(OptionError, match="must be floating-point arrays; found int64"):
+        nn.batch_norm(x, np.zeros(2, np.int64), np.ones(2), training=True)

@@ -100,3 +100,11 @@ def test_many_segments_of_all_sizes() -> None:
 def test_what_does_not_fit_is_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         nn.segment_norm(np.ones((4, 2)), **arguments)
+
+
+def test_a_result_may_lie_over_what_is_read() -> None:
+    room = np.zeros((9, 2))
+    room[:8] = x = RNG.normal(size=(8, 2))
+    wanted = nn.segment_norm(x, LABELS)
+    nn.segment_norm(room[:8], LABELS, out=room[1:])
+    np.testing.assert_array_equal(room[1:], wanted)

@@ -9,10 +9,11 @@ import numpy as np
 
 from gridnorm.core import kernels
 from gridnorm.core._cupy.plan import check_view, dtype_of, in_elements, strides
+from gridnorm.core.activation import ACTIVATIONS
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
-ACTIVATIONS = {None: 0, "silu": 1, "relu": 2, "gelu": 3}  # as in standardize.cuh
+NUMBERS: dict[str | None, int] = {name: k for k, name in enumerate((None, *ACTIVATIONS))}  # as in standardize.cuh
 
 _THREE, _TWO = ("batch", "item", "place"), ("batch", "item")
 _FIELDS = (
@@ -56,7 +57,7 @@ class Call:
             row += [0, 0, 0] if array is None else strides(array)
         for array in (self.gain, self.offset):
             row += [0, 0] if array is None else strides(array)
-        row += [self.items_inside, self.center, ACTIVATIONS[self.activation], self.weights is not None]
+        row += [self.items_inside, self.center, NUMBERS[self.activation], self.weights is not None]
         return np.array((*row, self.eps), CALL)[()]
 
     def part(self, start: int, stop: int) -> Call:
@@ -90,8 +91,8 @@ def prepare(
     xp = kernels.engine().xp
     check_view(values, segments, {}, xp)
     kind = dtype_of(values, dtype)
-    if activation not in ACTIVATIONS:
-        names = ", ".join(str(name) for name in ACTIVATIONS)
+    if activation not in NUMBERS:
+        names = ", ".join(str(name) for name in NUMBERS)
         raise OptionError("no such activation", found=repr(activation), expected=names)
     if not eps >= 0:
         raise OptionError("eps must not be negative", found=str(eps), expected="0 or more")

@@ -1,0 +1,59 @@
+"""Where results go: new arrays, or those that a caller gives."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gridnorm.errors import OptionError
+from gridnorm.nn.arguments import Arguments
+from gridnorm.nn.views import Axes, as_view, assign, disturbs, shows
+
+
+class Target(NamedTuple):
+    """An array of the activation's shape, and the (batch, channel, width) view that is computed into."""
+
+    array: Any
+    view: Any
+    axes: Axes
+    direct: bool
+
+    def written(self) -> Any:
+        """The array, once the view has been computed."""
+        if not self.direct:
+            assign(self.array, self.axes, self.view)
+        return self.array
+
+
+def target(given: Arguments, out: Any, *read: Any) -> Target:
+    """Where a result like x goes: ``out``, or a new array. ``read`` are the arrays that it must not disturb."""
+    array = given.xp.empty_like(given.x) if out is None else like(writable(out), given, "out")
+    direct = shows(array, given.axes) and (out is None or not disturbs(array, *read))
+    view = as_view(array, given.axes) if direct else given.xp.empty(given.values.shape, array.dtype)
+    return Target(array, view, given.axes, direct)
+
+
+def like(array: Any, given: Arguments, name: str) -> Any:
+    """An array that must have the shape and dtype of x."""
+    array = given.xp.asarray(array)
+    if array.shape != given.x.shape or array.dtype != given.x.dtype:
+        raise OptionError(
+            f"{name} is not like x", found=f"{array.dtype} {array.shape}", expected=f"{given.x.dtype} {given.x.shape}"
+        )
+    return array
+
+
+def writable(out: Any) -> Any:
+    """``out``, if it is an array that can be written to."""
+    flags = getattr(out, "flags", None)
+    if flags is None or not getattr(flags, "writeable", True):  # CuPy's arrays always can
+        found = f"a {type(out).__name__}" if flags is None else "a read-only array"
+        raise OptionError("out cannot be written to", found=found, expected="a writable array like x")
+    return out
+
+
+def statistics(given: Arguments, name: str, numbers: Any, wanted: tuple[int, ...]) -> Any:
+    """Mean or rstd as an array of the shape that the forward function returned."""
+    array = given.xp.asarray(numbers)
+    if array.shape != wanted:
+        raise OptionError(f"{name} does not fit x", found=str(array.shape), expected=str(wanted))
+    return array
