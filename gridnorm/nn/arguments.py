@@ -195,11 +195,13 @@ def gather(
 
 def backend_of(*values: Any) -> ModuleType:
     """Backend of arrays; tensors have functions of their own."""
-    if any(type(value).__module__ == "torch" for value in values):
-        raise OptionError(
-            "torch tensors are not arrays", hint="gridnorm.nn.torch.group_norm and GroupNorm take tensors"
-        )
-    return backend_for(*values)
+    try:
+        return backend_for(*values)
+    except OptionError:
+        if any(type(value).__module__ == "torch" for value in values):
+            hint = "gridnorm.nn.torch.group_norm and GroupNorm take tensors"
+            raise OptionError("torch tensors are not arrays", hint=hint) from None
+        raise
 
 
 def floating(x: Any, backend: ModuleType) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def batch_norm(
             found = str(getattr(a, "dtype", type(a).__name__))
             what = "running statistics are moved in place, so they must be floating-point arrays"
             raise OptionError(what, found=found)
-    if not 0 <= momentum <= 1:
+    if not isinstance(momentum, Real) or not 0 <= momentum <= 1:
         raise OptionError("momentum cannot have this value", found=repr(momentum), expected="0…1")
     y = target(given, out, given.x)
     affine = {

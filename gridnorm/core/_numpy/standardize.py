@@ -193,16 +193,12 @@ def standardize_backward(
             both[0] = _item_sums(g, None, by_item)
             both[1] = scale[:, None] * (_item_sums(g, left, by_item) - rest[:, None] * both[0])
             a = _of_items(gain, place)
-            first, second = _over_items(both, a)
+            first, second = _over_items(both, a, scale, place, add_mean, add_rstd)
             _to_items(found, place, both, reduce_batch)
-            if add_mean is not None:
-                first = first - np.where(scale > 0, of_segments(add_mean, place) / scale, 0.0)
-            if add_rstd is not None:
-                second = second + scale * of_segments(add_rstd, place)
-            if constant:
-                first, second = 0.0 * first, 0.0 * second
             share = None if w is None else w / dots(w).astype(kind)[:, None]
-            sums = _Sums(scale, rest, first if center else 0.0 * first, second)
+            if constant or not center:
+                first, second = 0.0 * first, 0.0 * second if constant else second
+            sums = _Sums(scale, rest, first, second)
             rows = room if room is not None else np.empty_like(x) if left is x else left
             _project(left, g, share, sums, a, by_item, rows)
             if room is None:
@@ -318,11 +314,18 @@ def _with_table(operation: np.ufunc, rows: Array, table: Array | None) -> Array:
     return np.asarray(both).reshape(-1, table.shape[2])
 
 
-def _over_items(both: Floats, table: Array | None) -> Floats:
-    """Two (row, item) arrays times the entries of a table, summed over the items of a segment: (2, row)."""
+def _over_items(
+    both: Floats, table: Array | None, scale: Floats, place: Place, add_mean: Floats | None, add_rstd: Floats | None
+) -> tuple[Floats, Floats]:
+    """Σh and Σ(h·x̂) of every row, from Σg and Σ(g·x̂) of its items, with what mean and factor are used for further."""
     if table is not None:
         both = (both.reshape(2, -1, *table.shape[1:]) * table).reshape(both.shape)
-    return np.asarray(both.sum(axis=2))
+    first, second = both.sum(axis=2)
+    if add_mean is not None:
+        first = first - np.where(scale > 0, of_segments(add_mean, place) / scale, 0.0)
+    if add_rstd is not None:
+        second = second + scale * of_segments(add_rstd, place)
+    return first, second
 
 
 def _to_items(tables: Array, place: Place, both: Floats, reduce_batch: bool) -> None:
