@@ -97,7 +97,8 @@ def test_dots(length: int, dtype: Any) -> None:
 def test_long_sums_do_not_lose_digits() -> None:
     """A running float32 sum would be off by a percent; here only pieces are float32."""
     a = np.full((1, 1 << 22), np.float32(0.1))
-    assert abs(dots(a)[0] / (a.size * float(np.float32(0.1))) - 1) <= 5e-7
+    # Equal values round the same way in every piece; how often depends on the width of the processor's lanes.
+    assert abs(dots(a)[0] / (a.size * float(np.float32(0.1))) - 1) <= 1e-6
     assert abs(dots(a, a)[0] / (a.size * float(np.float32(0.1)) ** 2) - 1) <= 1e-6
 
 

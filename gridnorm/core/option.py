@@ -1,0 +1,320 @@
+"""Rows that own their options: what a method takes is declared once, on the row itself.
+
+An :class:`Option` says how a value is read, checked, shown and explained; a :class:`Table` holds the rows of one kind.
+Settings, command line, documentation, history and sidecar are made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from gridnorm.errors import OptionError
+
+AUTO = "auto"
+
+
+class Kind(NamedTuple):
+    """How the values of an option are read (``ValueError`` where they cannot be), and what they are in JSON."""
+
+    name: str
+    read: Callable[[Any], Any]
+    schema: Mapping[str, Any]
+    plain: Callable[[Any], Any] = lambda value: value
+
+
+class Option(NamedTuple):
+    """One option of a row: the same name as keyword, on the command line and in JSON.
+
+    Attributes
+    ----------
+    name
+        Keyword and JSON key; ``--name`` with hyphens on the command line.
+    kind
+        How a value is read.
+    default
+        What is used where nothing is given.
+    help
+        One sentence for people.
+    check, expected
+        What a value must fulfil, and the same in words.
+    choices
+        The words that a value may be, or a function that lists them.
+    metavar
+        What stands for the value on a help page.
+    auto
+        Whether ``auto`` and None mean the default.
+    shown
+        The default in words, where the value itself does not tell.
+    source
+        Paper or peer function.
+    """
+
+    name: str
+    kind: Kind
+    default: Any = None
+    help: str = ""
+    check: Callable[[Any], bool] | None = None
+    expected: str = ""
+    choices: tuple[str, ...] | Callable[[], Iterable[str]] = ()
+    metavar: str = ""
+    auto: bool = False
+    shown: str = ""
+    source: str = ""
+
+    @property
+    def flag(self) -> str:
+        """The option as the command line has it."""
+        return "--" + self.name.replace("_", "-")
+
+    def words(self) -> tuple[str, ...]:
+        """The words that a value may be; none where it is no choice."""
+        return tuple(self.choices() if callable(self.choices) else self.choices)
+
+    def read(self, given: Any) -> Any:
+        """A value from the text of the command line or from Python, checked; None where ``auto`` was said.
+
+        Raises
+        ------
+        OptionError
+            With the option's name, what was found and what was expected.
+        """
+        if self.auto and (given is None or (isinstance(given, str) and given == AUTO)):
+            return None
+        try:
+            value = self.kind.read(given)
+        except (TypeError, ValueError, OverflowError) as error:
+            text = str(error) if isinstance(error, _Explained) else None
+            raise OptionError(
+                f"{self.flag} must be {self.kind.name}", found=repr(given), expected=text or self.expected or None
+            ) from None
+        words = self.words()
+        if words and isinstance(value, str) and value not in words:
+            near = nearest(value, words)
+            hint = f"Did you mean {near}?" if near else None
+            raise OptionError(f"unknown value of {self.flag}", found=repr(given), expected=", ".join(words), hint=hint)
+        if self.check is not None and not self.check(value):
+            raise OptionError(f"{self.flag} is out of range", found=str(given), expected=self.expected)
+        return value
+
+    def plain(self, value: Any) -> Any:
+        """A value as JSON holds it."""
+        return None if value is None else self.kind.plain(value)
+
+
+class _Explained(ValueError):
+    """A ValueError whose text tells what was expected."""
+
+
+def _number(given: Any) -> float:
+    if isinstance(given, bool):
+        raise ValueError
+    value = float(given)
+    if value != value:
+        raise ValueError
+    return value
+
+
+def _whole(given: Any) -> int:
+    if isinstance(given, bool):
+        raise ValueError
+    value = int(given)
+    if not isinstance(given, str) and value != given:
+        raise ValueError
+    return value
+
+
+def _text(given: Any) -> str:
+    if given is None:
+        raise ValueError
+    return str(given)
+
+
+def _flag(given: Any) -> bool:
+    known = {"yes": True, "true": True, "no": False, "false": False}
+    if isinstance(given, str) and given.lower() in known:
+        return known[given.lower()]
+    if isinstance(given, bool):
+        return given
+    raise _Explained("yes or no")
+
+
+def _words(given: Any) -> tuple[str, ...]:
+    parts = given.split(",") if isinstance(given, str) else given
+    return tuple(str(part).strip() for part in parts if str(part).strip())
+
+
+NUMBER = Kind("a number", _number, {"type": "number"})
+WHOLE = Kind("a whole number", _whole, {"type": "integer"})
+TEXT = Kind("text", _text, {"type": "string"})
+FLAG = Kind("yes or no", _flag, {"type": "boolean"})
+WORDS = Kind("a list of words", _words, {"type": "array", "items": {"type": "string"}}, list)
+
+
+class Row(Protocol):
+    """What every table asks of its rows."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def options(self) -> tuple[Option, ...]: ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Table(Mapping[str, R]):
+    """The rows of one kind, by name, in the order in which they are shown.
+
+    Parameters
+    ----------
+    word
+        What a row is called in messages, such as ``method``.
+    rows
+        The rows.
+    functions
+        Names of the fields that must be callable (dots lead into a field).
+
+    Examples
+    --------
+    >>> class Taste(NamedTuple):
+    ...     name: str
+    ...     taste: Callable[[], str]
+    ...     options: tuple[Option, ...] = ()
+    >>> table = Table("taste", [Taste("sweet", lambda: "sugar")], functions=("taste",))
+    >>> table.find("swet")
+    Traceback (most recent call last):
+        ...
+    gridnorm.errors.OptionError: unknown taste; found 'swet', expected sweet. Did you mean sweet?
+    """
+
+    def __init__(self, word: str, rows: Iterable[R] = (), *, functions: tuple[str, ...] = ()) -> None:
+        self.word = word
+        self._functions = functions
+        self._rows: dict[str, R] = {}
+        for row in rows:
+            self.register(row)
+
+    def __getitem__(self, name: str) -> R:
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def register(self, row: R) -> R:
+        """Add a row; it is found by its name from then on.
+
+        Raises
+        ------
+        OptionError
+            The row has no name or lacks a function, another row has its name, or one of its options means something
+            else in another row.
+        """
+        self.check(row)
+        if row.name in self._rows:
+            raise OptionError(
+                f"two rows of one name in the table of {self.word}s", found=repr(row.name), expected="another name",
+                hint="There are " + ", ".join(self._rows),
+            )  # fmt: skip
+        known = self.options()
+        for option in row.options:
+            other = known.get(option.name)
+            if other is not None and other.kind is not option.kind:
+                raise OptionError(
+                    f"{option.flag} of {self.word} {row.name!r} is {option.kind.name}",
+                    expected=f"{other.kind.name}, as in the other rows that have it",
+                )
+        self._rows[row.name] = row
+        return row
+
+    def unregister(self, name: str) -> None:
+        """Take a row out again."""
+        self._rows.pop(name, None)
+
+    def check(self, row: R) -> R:
+        """A row as given by hand, if it is whole."""
+        name = getattr(row, "name", None)
+        if not isinstance(name, str) or not name or name == AUTO or not isinstance(getattr(row, "options", None), tuple):
+            raise OptionError(f"this is no row of the table of {self.word}s", found=repr(row), expected=self._listed())
+        for path in self._functions:
+            value: Any = row
+            for part in path.split("."):
+                value = getattr(value, part, None)
+            if not callable(value):
+                raise OptionError(f"{self.word} {name!r} has no function", found=f"{path} = {value!r}")
+        return row
+
+    def find(self, given: str | R, *, also: tuple[str, ...] = ()) -> R:
+        """The row of a name, or the row itself where one is given.
+
+        Raises
+        ------
+        OptionError
+            There is none; the message lists what there is (``also`` in front) and the nearest name.
+        """
+        if not isinstance(given, str):
+            return self.check(given)
+        if given in self._rows:
+            return self._rows[given]
+        listed = (*also, *self._rows)
+        near = nearest(given, listed)
+        hint = f"Did you mean {near}?" if near else None
+        raise OptionError(f"unknown {self.word}", found=repr(given), expected=", ".join(listed), hint=hint)
+
+    def options(self) -> dict[str, Option]:
+        """Every option that some row takes, by name; the first row that has it tells its help and default."""
+        found: dict[str, Option] = {}
+        for row in self._rows.values():
+            for option in row.options:
+                found.setdefault(option.name, option)
+        return found
+
+    def takers(self, name: str) -> tuple[str, ...]:
+        """Names of the rows that take an option."""
+        return tuple(row.name for row in self._rows.values() if any(option.name == name for option in row.options))
+
+    def _listed(self) -> str:
+        return "a row such as " + ", ".join(list(self._rows)[:3]) if self._rows else "a row"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like this one, if any is like it."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, list(known), n=1)), None)
+
+
+def effective(options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of a row with its value: as given, else (also where None says *automatic*) the row's default."""
+    found = {}
+    for option in options:
+        value = given.get(option.name)
+        found[option.name] = option.default if value is None else value
+    return found
+
+
+def take(options: Iterable[Option], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """``effective`` for keywords that somebody wrote: read, checked, and refused where the owner does not take them.
+
+    Raises
+    ------
+    OptionError
+        An option that ``owner`` does not take, or a value that cannot be.
+    """
+    known = {option.name: option for option in options}
+    for name in given:
+        if name not in known:
+            raise no_meaning(name, owner, known)
+    return effective(known.values(), {name: known[name].read(value) for name, value in given.items()})
+
+
+def no_meaning(name: str, owner: str, known: Iterable[str] = ()) -> OptionError:
+    """The refusal of an option that its owner does not take."""
+    flags = ["--" + other.replace("_", "-") for other in known]
+    flag = "--" + name.replace("_", "-")
+    near = nearest(flag, flags)
+    hint = f"Did you mean {near}?" if near else f"It takes {', '.join(flags)}" if flags else None
+    return OptionError(f"{flag} has no meaning for {owner}", hint=hint)
