@@ -8,6 +8,18 @@ from __future__ import annotations
 
 from typing import Self
 
+_spoken = {"command line": False}
+
+
+def speak_command_line(wanted: bool = True) -> None:
+    """Name options in messages as the command line has them (``--min-group``), not as keywords (``min_group``)."""
+    _spoken["command line"] = wanted
+
+
+def option_word(name: str) -> str:
+    """An option as whoever reads the message has written it: ``--min-group`` or ``min_group``."""
+    return "--" + name.replace("_", "-") if _spoken["command line"] else name
+
 
 class GridnormError(Exception):
     """Base class of all errors that gridnorm raises on purpose.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Where a step names its row by another word than the option that chose it.
+_OPTION_OF = {("background_correct", "method"): "background"}
 
 
 class Step(NamedTuple):
@@ -16,8 +18,14 @@ class Step(NamedTuple):
     parameters: Mapping[str, Any]
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
+        shown = ", ".join(f"{name}={_shown(value)}" for name, value in self.parameters.items())
         return f"{self.operation}({shown})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {part}" for name, part in value.items()) + "}"
+    return " | ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,43 @@ class History:
         return History((*self.steps, Step(operation, parameters)))
 
     def to_list(self) -> list[dict[str, Any]]:
+        """Plain data for JSON."""
         return [{"operation": step.operation, "parameters": dict(step.parameters)} for step in self.steps]
+
+    def parameters(self) -> dict[str, Any]:
+        """Every effective setting under the name of its option; of a step that was done twice, the last."""
+        found: dict[str, Any] = {}
+        for step in self.steps:
+            for name, value in step.parameters.items():
+                found[_OPTION_OF.get((step.operation, name), name)] = value
+        return found
 
     def __str__(self) -> str:
         return " → ".join(str(step) for step in self.steps) or "nothing done"
+
+
+def common(histories: Sequence[History]) -> History:
+    """One history for several arrays: a parameter that differs between them is the list of its values."""
+    if not histories:
+        return History()
+    first = histories[0]
+    if all(history == first for history in histories[1:]):
+        return first
+    operations = dict.fromkeys(step.operation for history in histories for step in history.steps)
+    merged = []
+    for operation in operations:
+        every = [step.parameters for history in histories for step in history.steps if step.operation == operation]
+        names = dict.fromkeys(name for parameters in every for name in parameters)
+        merged.append(Step(operation, {name: _joint([p[name] for p in every if name in p]) for name in names}))
+    return History(tuple(merged))
+
+
+def _joint(values: Sequence[Any]) -> Any:
+    distinct: list[Any] = []
+    for value in values:
+        if value not in distinct:
+            distinct.append(value)
+    return distinct[0] if len(distinct) == 1 else distinct
 
 
 class InputDigest(NamedTuple):
@@ -51,4 +92,5 @@ class InputDigest(NamedTuple):
     sha256: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
         return self._asdict()

@@ -6,14 +6,14 @@ occurrence). Nothing here loops over rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.arrays.raw import Column, RawArray
+from gridnorm.arrays.raw import Column
 from gridnorm.errors import LayoutError, OptionError
 
 IntArray = NDArray[np.int64]
@@ -77,10 +77,9 @@ class Alignment:
     notes: tuple[str, ...] = ()
 
 
-def keys_of(raw: RawArray) -> SpotKeys:
+def keys_of(spots: Mapping[str, Column], n_spots: int) -> SpotKeys:
     """Keys of the spots of an array, from its columns ``Block``, ``Row``, ``Column`` and ``ID``."""
-    spots = raw.spots
-    return SpotKeys(raw.n_spots, spots.get("Block"), spots.get("Row"), spots.get("Column"), spots.get("ID"))
+    return SpotKeys(n_spots, spots.get("Block"), spots.get("Row"), spots.get("Column"), spots.get("ID"))
 
 
 def compare(

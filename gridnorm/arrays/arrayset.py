@@ -5,19 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.matrices import INTENSITIES, Matrix, declared
 from gridnorm.arrays.raw import Column, FloatArray, RawArray
+from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.arrays.weights import flagged
 from gridnorm.errors import OptionError
-from gridnorm.provenance import History
+from gridnorm.provenance import History, InputDigest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SPOT_COLUMNS = ("Block", "Row", "Column", "ID", "Name", "X", "Y")  # what every reader delivers where the file has it
+SHOWN = SPOT_COLUMNS[:5]  # in a table, without being asked for
+
+
+class Origin(NamedTuple):
+    """Where a set came from, beside its arrays: further files read, files that are no arrays, and failures (name, why)."""
+
+    extra: tuple[InputDigest, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +48,8 @@ class ArraySet:
     channels
         ``("R", "G")``, ``("E",)``, or the wavelengths of a three- or four-colour scan.
     values
-        Matrices by name: ``R G Rb Gb`` (two channels), ``E Eb`` (one), ``M A`` (normalized), ``E.<nm>`` otherwise.
+        Matrices by name: ``R G Rb Gb`` (two channels), ``E Eb`` (one), ``M A`` (normalized), ``E.<nm>`` otherwise; see
+        ``matrices``.
     columns
         Spot columns: ``Block Row Column ID Name X Y`` as far as the files have them, and those asked for.
     layout
@@ -51,6 +66,14 @@ class ArraySet:
         Columns of the targets table, one entry per array.
     warnings
         Repairs and doubts from reading, in the order of the files.
+    stage
+        ``intensities`` or ``levels`` (M and A, log2 E): what the matrices hold.
+    keep
+        Spot columns shown in a table behind the usual ones; None: all but X and Y.
+    records
+        What is known of each array beside its numbers; empty for a set made by hand.
+    origin
+        Files that the set came from.
 
     Examples
     --------
@@ -71,6 +94,19 @@ class ArraySet:
     history: History = field(default_factory=History)
     targets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    stage: str = INTENSITIES
+    keep: tuple[str, ...] | None = None
+    records: tuple[ArrayRecord, ...] = ()
+    origin: Origin = Origin()
+
+    def __post_init__(self) -> None:
+        known = declared(self.channels, self.stage)
+        strange = [name for name in self.values if name not in known]
+        if strange:
+            raise OptionError(
+                f"matrices that arrays of {' '.join(self.channels)} do not have as {self.stage}",
+                found=", ".join(strange), expected=", ".join(known),
+            )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.names)
@@ -79,10 +115,15 @@ class ArraySet:
     def n_spots(self) -> int:
         return int(next(iter(self.values.values())).shape[1])
 
+    @property
+    def matrices(self) -> dict[str, Matrix]:
+        """What the matrices that are there hold, by name, in the order of a table."""
+        return {name: m for name, m in declared(self.channels, self.stage).items() if name in self.values}
+
     def _matrix(self, name: str) -> FloatArray:
         if name not in self.values:
             have = ", ".join(self.values)
-            hint = "Normalize first" if name in "MA" else None
+            hint = "Normalize first" if name in "MA" and self.stage == INTENSITIES else None
             raise AttributeError(f"these arrays have no {name}; they have {have}" + (f". {hint}" if hint else ""))
         return self.values[name].T
 
@@ -150,83 +191,120 @@ class ArraySet:
 
         return pd.DataFrame({name: decoded(column) for name, column in self.columns.items()})
 
+    @property
+    def shown(self) -> dict[str, Column]:
+        """Spot columns of a table: Block, Row, Column, ID and Name, then those kept."""
+        if self.keep is None:
+            return {title: column for title, column in self.columns.items() if title not in ("X", "Y")}
+        titles = [title for title in SHOWN if title in self.columns]
+        titles += [find_column(word, self.columns, "", "keep") for word in self.keep]
+        return {title: self.columns[title] for title in dict.fromkeys(titles)}
+
+    def numbers(self) -> dict[str, FloatArray]:
+        """Number columns of a table by title, array by array: ``M.<array> A.<array> W.<array>`` or ``E.<array>``."""
+        found: dict[str, FloatArray] = {}
+        for i, name in enumerate(self.names):
+            for matrix in self.matrices.values():
+                found[matrix.title(name)] = self.values[matrix.name][i]
+            if self.spot_weights is not None:
+                found[f"W.{name}"] = self.spot_weights[i]
+        return found
+
     def to_frame(self) -> pd.DataFrame:
         """The result table: spot columns, ``M.<array> A.<array>`` or ``E.<array>``; ``W.<array>`` if any is not 1."""
         import pandas as pd
 
-        data: dict[str, Any] = {
-            name: decoded(column) for name, column in self.columns.items() if name not in ("X", "Y")
-        }
-        for i, name in enumerate(self.names):
-            for matrix in result_names(self.values):
-                data[column_title(matrix, name)] = self.values[matrix][i]
-            if self.spot_weights is not None:
-                data[f"W.{name}"] = self.spot_weights[i]
-        return pd.DataFrame(data)
+        spots: dict[str, Any] = {name: decoded(column) for name, column in self.shown.items()}
+        return pd.DataFrame(spots | self.numbers())
 
     def raw(self, index: int) -> RawArray:
-        """One array as a ``RawArray``, for functions that work array by array."""
-        if "M" in self.values or any(name.startswith("E.") for name in self.values):
+        """One array as a ``RawArray``, for functions that work array by array.
+
+        Raises
+        ------
+        OptionError
+            The set holds levels, no intensities.
+        """
+        if self.stage != INTENSITIES:
             raise OptionError(
                 "these arrays are normalized already", found=str(self.history), expected="raw intensities"
             )
         foreground = np.stack([self.values[name][index] for name in self.channels])
         backs = [self.values.get(f"{name}b") for name in self.channels]
         background = None if any(b is None for b in backs) else np.stack([b[index] for b in backs if b is not None])
+        return self._raw(index, foreground, background)
+
+    def spots_of(self, index: int) -> RawArray:
+        """Spots, flags and channels of one array at any stage; its foreground are the levels where there are some."""
+        if self.stage == INTENSITIES:
+            return self.raw(index)
+        levels = [m.name for m in self.matrices.values() if m.role == "level"]
+        return self._raw(index, np.stack([self.values[name][index] for name in levels]), None)
+
+    def _raw(self, index: int, foreground: FloatArray, background: FloatArray | None) -> RawArray:
+        known = self.records[index] if self.records else None
         return RawArray(
-            name=self.names[index],
-            format="ArraySet",
-            version="",
+            name=known.file if known else self.names[index],
+            format=known.format if known else "ArraySet",
+            version=known.version if known else "",
             channels=self.channels,
-            wavelengths=("",) * len(self.channels),
+            wavelengths=known.wavelengths if known else ("",) * len(self.channels),
             foreground=foreground,
             background=background,
             spots=dict(self.columns),
             flags=None if self.flag_codes is None else self.flag_codes[index],
+            taken=known.taken if known else (),
+            infinite=known.infinite if known else 0,
+        )
+
+    def record(self, index: int) -> ArrayRecord:
+        """What is known of one array; of a set made by hand, no more than its numbers tell."""
+        return self.records[index] if self.records else record_of(self.spots_of(index), self.layout, history=self.history)
+
+    def part(self, index: int) -> ArraySet:
+        """The set of one of the arrays."""
+        part = slice(index, index + 1)
+        record = self.record(index)
+        return replace(
+            self,
+            names=self.names[part],
+            values={name: matrix[part] for name, matrix in self.values.items()},
+            flag_codes=None if self.flag_codes is None else self.flag_codes[part],
+            spot_weights=None if self.spot_weights is None else self.spot_weights[part],
+            fits=self.fits[part],
+            history=record.history,
+            targets={title: cells[part] for title, cells in self.targets.items()},
+            warnings=record.warnings,
+            records=(record,),
         )
 
     def __iter__(self) -> Iterator[RawArray]:
         return (self.raw(i) for i in range(len(self)))
 
-    def with_values(self, values: Mapping[str, FloatArray], operation: str, **parameters: Any) -> ArraySet:
-        """The same arrays with other matrices and one more step of history."""
-        return replace(self, values=values, history=self.history.then(operation, **parameters))
 
-
-def from_raw(
-    raws: Sequence[RawArray], names: Sequence[str], layout: Layout | None, targets: Mapping[str, Sequence[str]]
+def of_raw(
+    raw: RawArray,
+    name: str,
+    layout: Layout | None,
+    *,
+    columns: Mapping[str, Column] | None = None,
+    record: ArrayRecord | None = None,
 ) -> ArraySet:
-    """Stack arrays whose spots are the same in the same order.
-
-    Raises
-    ------
-    OptionError
-        No array, or one- and two-channel arrays together.
-    """
-    if not raws:
-        raise OptionError("no arrays", expected="at least one")
-    channels = raws[0].channels
-    other = next((raw for raw in raws if raw.channels != channels), None)
-    if other is not None:
-        raise OptionError(
-            "arrays of different channels cannot be in one set",
-            file=other.name,
-            found=" ".join(other.channels),
-            expected=" ".join(channels) + f" as in {raws[0].name}",
-            hint="Give --channels, or run them apart",
-        )
-    values = {name: np.stack([raw.foreground[k] for raw in raws]) for k, name in enumerate(channels)}
-    if all(raw.background is not None for raw in raws):
-        values |= {
-            f"{name}b": np.stack([raw.background[k] for raw in raws if raw.background is not None])
-            for k, name in enumerate(channels)
-        }
-    flags = None
-    if any(raw.flags is not None for raw in raws):
-        flags = np.stack([raw.flags if raw.flags is not None else np.zeros(raw.n_spots, np.int64) for raw in raws])
-    warnings = tuple(text for raw in raws for text in raw.warnings)
+    """A set of one array as a reader delivers it; ``columns`` stand in for its own."""
+    values = {channel: raw.foreground[k : k + 1] for k, channel in enumerate(raw.channels)}
+    if raw.background is not None:
+        values |= {f"{channel}b": raw.background[k : k + 1] for k, channel in enumerate(raw.channels)}
+    known = record_of(raw, layout) if record is None else record
     return ArraySet(
-        tuple(names), channels, values, raws[0].spots, layout, flags, None, (), History(), targets, warnings
+        names=(name,),
+        channels=raw.channels,
+        values=values,
+        columns=raw.spots if columns is None else columns,
+        layout=layout,
+        flag_codes=None if raw.flags is None else raw.flags[None, :],
+        history=known.history,
+        warnings=known.warnings,
+        records=(known,),
     )
 
 
@@ -238,20 +316,3 @@ def decoded(column: Column) -> NDArray[Any]:
     unique, inverse = np.unique(column, return_inverse=True)
     texts = np.array([value.decode("utf-8", "replace") for value in unique.tolist()], object)
     return texts[inverse] if texts.size else np.empty(0, object)
-
-
-def result_names(values: Mapping[str, Any]) -> list[str]:
-    """Matrices of a result in table order: M and A, else the intensities."""
-    ratio = [name for name in ("M", "A") if name in values]
-    return ratio or [name for name in values if not name.endswith("b")]
-
-
-def column_title(matrix: str, array: str) -> str:
-    """``M.<array>``; for wavelengths ``E.<array>.<nm>``."""
-    kind, _, wavelength = matrix.partition(".")
-    return f"{kind}.{array}.{wavelength}" if wavelength else f"{kind}.{array}"
-
-
-def count_flagged(raw: RawArray) -> int:
-    """Number of spots with a negative flag."""
-    return int(np.count_nonzero(flagged(raw.flags, raw.n_spots)))

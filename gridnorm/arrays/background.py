@@ -6,14 +6,15 @@ silently returns uncorrected, infinite or mixed-up values, this raises, or notes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays import normexp
 from gridnorm.arrays.nelder_mead import MAX_EVALUATIONS
+from gridnorm.core.option import NUMBER, TEXT, Option, Table, take
 from gridnorm.errors import FitError, OptionError
 
 FloatArray = NDArray[np.float64]
@@ -35,45 +36,54 @@ class Corrected(NamedTuple):
     notes: tuple[str, ...]
 
 
-class _Row(NamedTuple):
+class Channel(NamedTuple):
+    """One channel of an array as a background method sees it: float64 (spot,), and the method's options."""
+
     foreground: FloatArray
     background: FloatArray | None
-    neighbours: _Neighbours | None
-    normexp_method: str
+    neighbours: Neighbours | None
+    options: Mapping[str, Any]
 
     def difference(self) -> FloatArray:
+        """Foreground minus background, as far as there is one."""
         return self.foreground if self.background is None else self.foreground - self.background
 
 
-class _Done(NamedTuple):
+class Done(NamedTuple):
+    """What a background method gives back: corrected intensities, the model if it has one, and doubts."""
+
     values: FloatArray
     fit: normexp.NormexpFit | None = None
     notes: tuple[str, ...] = ()
 
 
-class Method(NamedTuple):
-    """One background method: what it does to a row, and what it has to be given."""
+class Background(NamedTuple):
+    """One row of ``BACKGROUNDS``: what it does to a channel, and what it has to be given."""
 
-    function: Callable[[_Row], _Done]
-    needs_background: bool
-    needs_position: bool
+    name: str
+    function: Callable[[Channel], Done]
     summary: str
+    options: tuple[Option, ...] = ()
+    needs_background: bool = False
+    needs_position: bool = False
+    source: str = ""
 
 
-def default_method(has_background: bool) -> str:
-    """The method that ``auto`` stands for: normexp where a background was measured, else none."""
-    return "normexp" if has_background else "none"
+def choose_background(given: str | Background, measured: bool) -> Background:
+    """The row that was asked for; ``auto`` is normexp where a background was measured, else none."""
+    if isinstance(given, str) and given == "auto":
+        return BACKGROUNDS["normexp" if measured else "none"]
+    return BACKGROUNDS.find(given, also=("auto",))
 
 
 def correct(
     foreground: FloatArray,
     background: FloatArray | None,
-    method: str,
+    method: str | Background,
     *,
-    offset: float = 0.0,
     position: Sequence[IntArray] | None = None,
-    normexp_method: str = "saddle",
     names: Sequence[str] | None = None,
+    **options: Any,
 ) -> Corrected:
     """Correct foreground intensities for their local background.
 
@@ -82,21 +92,21 @@ def correct(
     foreground, background
         (row, spot) intensities, a row being one channel of one array. NaN is missing and stays missing.
     method
-        A name of `METHODS`. ``none`` and ``normexp`` do without a background, the others do not.
-    offset
-        Added to the result of every method, also of ``none``.
+        A row of `BACKGROUNDS` or its name. ``none`` and ``normexp`` do without a background, the others do not.
     position
         (row, column) of each spot on the slide, for ``movingmin``; see `_neighbours`. What follows these two,
         such as the block, is not used: neighbours cross the borders of blocks.
-    normexp_method
-        ``"saddle"`` or ``"mle"``.
     names
         What to call the rows in messages, such as ``("R", "G")``.
+    **options
+        Of the row: ``offset``, added to the result of every method (50 with ``normexp``, else 0), and
+        ``normexp_method``, ``"saddle"`` or ``"mle"``.
 
     Raises
     ------
     OptionError
-        An unknown method, a background or position that the method needs and is not given, or shapes that differ.
+        An unknown method, an option that it does not take, a background or position that it needs and is not given,
+        or shapes that differ.
     FitError
         The values of a row do not allow this method.
 
@@ -106,18 +116,19 @@ def correct(
     >>> correct(np.array([[5.0, 3.0]]), np.array([[1.0, 4.0]]), "half").values
     array([[4. , 0.5]])
     """
-    row_function = _checked(foreground, background, method, position)
+    method = _checked(foreground, background, method, position)
+    chosen = take(method.options, options, f"background method {method.name}")
     if names is None:
         names = [f"row {i + 1}" for i in range(foreground.shape[0])]
-    neighbours = _neighbours(position[0], position[1]) if row_function.needs_position and position is not None else None
+    neighbours = _neighbours(position[0], position[1]) if method.needs_position and position is not None else None
     values = np.empty(foreground.shape, dtype=np.float64)
     fits: list[normexp.NormexpFit] = []
     notes: list[str] = []
     for i, name in zip(range(foreground.shape[0]), names, strict=True):
-        row = _Row(foreground[i], None if background is None else background[i], neighbours, normexp_method)
+        channel = Channel(foreground[i], None if background is None else background[i], neighbours, chosen)
         try:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                done = row_function.function(row)
+                done = method.function(channel)
         except FitError as error:
             raise FitError(
                 f"{name}: {error.what}", found=error.found, expected=error.expected, hint=error.hint
@@ -126,20 +137,18 @@ def correct(
         notes += [f"{name}: {note}" for note in done.notes]
         if done.fit is not None:
             fits.append(done.fit)
-    if offset:
-        values += offset
+    if chosen.get("offset"):
+        values += chosen["offset"]
     return Corrected(values, tuple(fits) if fits else None, tuple(notes))
 
 
 def _checked(
-    foreground: FloatArray, background: FloatArray | None, method: str, position: Sequence[IntArray] | None
-) -> Method:
-    if method not in METHODS:
-        raise OptionError("unknown background method", found=repr(method), expected="one of " + ", ".join(METHODS))
-    known = METHODS[method]
+    foreground: FloatArray, background: FloatArray | None, method: str | Background, position: Sequence[IntArray] | None
+) -> Background:
+    known = BACKGROUNDS.find(method)
     if known.needs_background and background is None:
         raise OptionError(
-            f"background method {method!r} needs background intensities, and none were measured",
+            f"background method {known.name!r} needs background intensities, and none were measured",
             hint="Use none, or normexp, which then works on the foreground alone",
         )
     if background is not None and background.shape != foreground.shape:
@@ -149,7 +158,7 @@ def _checked(
     if known.needs_position:
         if position is None:
             raise OptionError(
-                f"background method {method!r} needs the positions of the spots on the slide",
+                f"background method {known.name!r} needs the positions of the spots on the slide",
                 hint="Give a layout, or use subtract or normexp",
             )
         if any(np.shape(p) != foreground.shape[1:] for p in position[:2]):
@@ -164,23 +173,23 @@ def _checked(
 # ---- methods -----------------------------------------------------------------------------------------------------
 
 
-def _none(row: _Row) -> _Done:
-    return _Done(row.foreground)
+def _none(row: Channel) -> Done:
+    return Done(row.foreground)
 
 
-def _subtract(row: _Row) -> _Done:
-    return _Done(row.difference())
+def _subtract(row: Channel) -> Done:
+    return Done(row.difference())
 
 
-def _half(row: _Row) -> _Done:
-    return _Done(np.maximum(row.difference(), 0.5))
+def _half(row: Channel) -> Done:
+    return Done(np.maximum(row.difference(), 0.5))
 
 
-def _minimum(row: _Row) -> _Done:
+def _minimum(row: Channel) -> Done:
     d = row.difference()
     low = d < _LEAST
     if not low.any():
-        return _Done(d)
+        return Done(d)
     positive = d[d >= _LEAST]
     if positive.size == 0:
         raise FitError(
@@ -189,15 +198,15 @@ def _minimum(row: _Row) -> _Done:
             expected="at least one positive value, half of which replaces the others",
             hint="Use normexp or half",
         )
-    return _Done(np.where(low, positive.min() / 2, d))
+    return Done(np.where(low, positive.min() / 2, d))
 
 
-def _edwards(row: _Row) -> _Done:
+def _edwards(row: Channel) -> Done:
     """Linear above a threshold, log-linear below (Edwards, Bioinformatics 19, 2003)."""
     d = row.difference()
     known = d[~np.isnan(d)]
     if known.size == 0:
-        return _Done(d)
+        return Done(d)
     low = int((known < _EDWARDS_ZERO).sum())
     share = _EDWARDS_SHARE * (low / known.size)
     if share > 1 + 1e-13:  # 1.1 * 10/11 may round up
@@ -210,43 +219,68 @@ def _edwards(row: _Row) -> _Done:
     threshold = np.quantile(known, min(share, 1.0))
     assert row.background is not None
     below = threshold * np.exp(1 - (row.background + threshold) / row.foreground)
-    return _Done(np.where(d >= threshold, d, below))
+    return Done(np.where(d >= threshold, d, below))
 
 
-def _movingmin(row: _Row) -> _Done:
+def _movingmin(row: Channel) -> Done:
     assert row.background is not None and row.neighbours is not None
     lowest = row.neighbours.minimum(row.background)
     lost = int((np.isnan(lowest) & ~np.isnan(row.foreground)).sum())
     note = f"movingmin: {lost} spots have no background in their neighbourhood and are missing"
-    return _Done(row.foreground - lowest, None, (note,) if lost else ())
+    return Done(row.foreground - lowest, None, (note,) if lost else ())
 
 
-def _normexp(row: _Row) -> _Done:
+def _normexp(row: Channel) -> Done:
     x = row.difference()
-    fit = normexp.fit(x, row.normexp_method)
+    fit = normexp.fit(x, row.options["normexp_method"])
     notes = []
-    if fit.evaluations > MAX_EVALUATIONS and row.normexp_method == "saddle":
+    if fit.evaluations > MAX_EVALUATIONS and row.options["normexp_method"] == "saddle":
         notes.append(f"normexp: the fit was stopped after {fit.evaluations} evaluations and may not be the optimum")
-    return _Done(normexp.signal(fit, x), fit, tuple(notes))
+    return Done(normexp.signal(fit, x), fit, tuple(notes))
 
 
-METHODS: dict[str, Method] = {
-    "none": Method(_none, False, False, "foreground as it is"),
-    "subtract": Method(_subtract, True, False, "foreground minus background"),
-    "half": Method(_half, True, False, "the difference, but at least 0.5"),
-    "minimum": Method(
-        _minimum, True, False, "the difference; where not positive, half of the smallest positive one of the channel"
-    ),
-    "movingmin": Method(_movingmin, True, True, "foreground minus the lowest background of the 3 x 3 spots around"),
-    "edwards": Method(_edwards, True, False, "the difference, log-linear below a threshold near its zero"),
-    "normexp": Method(_normexp, False, False, "mean signal in a normal + exponential model of the difference"),
-}
+OFFSET = Option(
+    "offset", NUMBER, 0.0, "Added after background correction.", lambda v: 0 <= v < float("inf"), "0 or more",
+    metavar="X", auto=True, shown="50 with normexp, else 0", source="limma's backgroundCorrect",
+)  # fmt: skip
+NORMEXP_METHOD = Option(
+    "normexp_method", TEXT, "saddle", "How the model of normexp is fitted.", choices=("saddle", "mle"),
+    source="limma's normexp.fit",
+)  # fmt: skip
+LIMMA = "limma's backgroundCorrect"
+
+BACKGROUNDS: Table[Background] = Table(
+    "background method",
+    [
+        Background("none", _none, "foreground as it is", (OFFSET,), source=LIMMA),
+        Background("subtract", _subtract, "foreground minus background", (OFFSET,), True, source=LIMMA),
+        Background("half", _half, "the difference, but at least 0.5", (OFFSET,), True, source=LIMMA),
+        Background(
+            "minimum", _minimum, "the difference; where not positive, half of the smallest positive one of the channel",
+            (OFFSET,), True, source=LIMMA,
+        ),
+        Background(
+            "movingmin", _movingmin, "foreground minus the lowest background of the 3 x 3 spots around",
+            (OFFSET,), True, True, source=LIMMA,
+        ),
+        Background(
+            "edwards", _edwards, "the difference, log-linear below a threshold near its zero", (OFFSET,), True,
+            source="Edwards, Bioinformatics 19 (2003)",
+        ),
+        Background(
+            "normexp", _normexp, "mean signal in a normal + exponential model of the difference",
+            (OFFSET._replace(default=50.0), NORMEXP_METHOD),
+            source="Ritchie et al., Bioinformatics 23 (2007)",
+        ),
+    ],
+    functions=("function",),
+)  # fmt: skip
 
 
 # ---- neighbours on the slide -------------------------------------------------------------------------------------
 
 
-class _Neighbours(NamedTuple):
+class Neighbours(NamedTuple):
     """Spots grouped by position, and the up to nine positions in reach of each.
 
     ``order`` sorts spots by position, ``starts`` are the positions' first places in it, ``place`` is the position
@@ -269,7 +303,7 @@ class _Neighbours(NamedTuple):
         return np.asarray(lowest[self.place])
 
 
-def _neighbours(slide_row: IntArray, slide_column: IntArray) -> _Neighbours:
+def _neighbours(slide_row: IntArray, slide_column: IntArray) -> Neighbours:
     """The 3 x 3 neighbourhoods on the physical grid of the whole slide.
 
     Blocks do not matter: the last column of one is next to the first column of the next one, if their positions
@@ -289,7 +323,7 @@ def _neighbours(slide_row: IntArray, slide_column: IntArray) -> _Neighbours:
         found = at < positions.size
         found[found] = positions[at[found]] == positions[found] + step
         reach[i, found] = at[found]
-    return _Neighbours(order, starts, place, reach)
+    return Neighbours(order, starts, place, reach)
 
 
 def _squeezed(coordinate: IntArray) -> IntArray:

@@ -2,34 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column
+from gridnorm.core.option import Option, Table, effective
 from gridnorm.core.segments import Segments
-from gridnorm.errors import LayoutError, OptionError
+from gridnorm.errors import LayoutError, OptionError, option_word
 
 WELLS = 384  # a microtitre plate of 16 × 24 wells
 SHOWN_TITLES = 12  # of a file, in a message
 WINDOW_SPOTS = 150  # spots a print-order window holds at least
 
 
-def group_spots(by: str, spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str = "") -> Segments:
+class Spots(NamedTuple):
+    """What a grouping may look at: spot columns, the layout (or None), the number of spots, the file for messages."""
+
+    columns: Mapping[str, Column]
+    layout: Layout | None
+    n_spots: int
+    file: str = ""
+    options: Mapping[str, Any] = {}
+
+    def need_layout(self, word: str) -> Layout:
+        """The layout.
+
+        Raises
+        ------
+        LayoutError
+            The file has no positions.
+        """
+        if self.layout is None:
+            raise LayoutError(
+                f"{option_word('by')} {word} needs the layout of the slide",
+                file=self.file or None,
+                found="no Block, Row and Column columns",
+                hint="Name them with --columns Block=…,Row=…,Column=…, or group by a spot column",
+            )
+        return self.layout
+
+
+class Grouping(NamedTuple):
+    """One row of ``GROUPINGS``: ``labels`` gives one label a spot."""
+
+    name: str
+    labels: Callable[[Spots], NDArray[Any]]
+    summary: str
+    options: tuple[Option, ...] = ()
+    source: str = ""
+
+
+def group_spots(
+    by: str | Grouping,
+    spots: Mapping[str, Column],
+    layout: Layout | None,
+    n_spots: int,
+    file: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> Segments:
     """Groups of spots for ``by``; ``a,b`` crosses two groupings.
 
     Parameters
     ----------
     by
         ``print-tip``, ``array``, ``plate``, ``print-order``, ``pad``, ``slide-row``, ``slide-column``, or a column of
-        the spot table (exact title first, then ignoring case); several joined by commas.
+        the spot table (exact title first, then ignoring case); several joined by commas. Or a row of your own.
     spots
         Spot columns of the file.
     layout
         Needed by all but ``print-tip``, ``array`` and plain columns.
+    options
+        Of the groupings, as far as they are given.
 
     Raises
     ------
@@ -46,25 +93,51 @@ def group_spots(by: str, spots: dict[str, Column], layout: Layout | None, n_spot
     >>> group_spots("id,Block", spots, None, 3).labels
     (('x', 1), ('x', 2), ('y', 1))
     """
-    words = [word.strip() for word in by.split(",")]
+    labels = []
+    for word in words_of(by):
+        row = grouping_of(word)
+        if row is None:
+            labels.append(spots[find_column(str(word), spots, file)])
+        else:
+            labels.append(row.labels(Spots(spots, layout, n_spots, file, effective(row.options, options or {}))))
+    return Segments.from_labels(*labels)
+
+
+def words_of(by: str | Grouping) -> list[str | Grouping]:
+    """The parts of ``by``.
+
+    Raises
+    ------
+    OptionError
+        A part is empty.
+    """
+    if not isinstance(by, str):
+        return [GROUPINGS.check(by)]
+    words: list[str | Grouping] = [word.strip() for word in by.split(",")]
     if not all(words):
-        raise OptionError("an empty name in --by", found=repr(by), expected="a grouping, or several joined by commas")
-    return Segments.from_labels(*(_labels(word, spots, layout, n_spots, file) for word in words))
+        raise OptionError(
+            f"an empty name in {option_word('by')}", found=repr(by), expected="a grouping, or several joined by commas"
+        )
+    return words
 
 
-def needed_columns(by: str) -> tuple[str, ...]:
+def grouping_of(word: str | Grouping) -> Grouping | None:
+    """The row that a part of ``by`` means; None for a column."""
+    return GROUPINGS.get(word) if isinstance(word, str) else word
+
+
+def grouping_options(by: str | Grouping) -> tuple[Option, ...]:
+    """The options that the groupings of ``by`` take."""
+    rows = [grouping_of(word) for word in words_of(by)]
+    return tuple({option.name: option for row in rows if row is not None for option in row.options}.values())
+
+
+def needed_columns(by: str | Grouping) -> tuple[str, ...]:
     """The words of ``by`` that are spot columns, for the reader."""
-    return tuple(word for word in (w.strip() for w in by.split(",")) if word and word not in GROUPINGS)
+    return tuple(word for word in words_of(by) if isinstance(word, str) and word not in GROUPINGS)
 
 
-def _labels(word: str, spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str) -> NDArray[Any]:
-    known = GROUPINGS.get(word)
-    if known is None:
-        return spots[find_column(word, spots, file)]
-    return known(spots, layout, n_spots, file)
-
-
-def find_column(word: str, spots: Iterable[str], file: str, option: str = "--by") -> str:
+def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") -> str:
     """The title that ``word`` means: exact, else the only one that agrees ignoring case.
 
     Raises
@@ -80,15 +153,15 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "--by"
         return same[0]
     if same:
         raise OptionError(
-            f"{option} is ambiguous", file=file or None, found=repr(word), expected="one of " + ", ".join(same)
+            f"{option_word(option)} is ambiguous", file=file or None, found=repr(word), expected="one of " + ", ".join(same)
         )
     import difflib
 
-    groupings = list(GROUPINGS) if option == "--by" else []
+    groupings = list(GROUPINGS) if option == "by" else []
     near = difflib.get_close_matches(word, [*groupings, *titles], n=1, cutoff=0.6)
     hint = f"Did you mean {near[0]!r}?" if near else "Spot columns here: " + (_listed(titles) or "none")
     expected = ", ".join([*groupings, "or a spot column"]) if groupings else "a spot column"
-    raise OptionError(f"{option} names no column", file=file or None, found=repr(word), expected=expected, hint=hint)
+    raise OptionError(f"{option_word(option)} names no column", file=file or None, found=repr(word), expected=expected, hint=hint)
 
 
 def _listed(titles: list[str]) -> str:
@@ -96,70 +169,62 @@ def _listed(titles: list[str]) -> str:
     return ", ".join(titles[:SHOWN_TITLES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _print_tip(spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str) -> NDArray[Any]:
-    if "Block" in spots:
-        return spots["Block"]
-    return np.ones(n_spots, np.int64)
+def _print_tip(spots: Spots) -> NDArray[Any]:
+    return spots.columns["Block"] if "Block" in spots.columns else np.ones(spots.n_spots, np.int64)
 
 
-def _array(spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str) -> NDArray[Any]:
-    return np.ones(n_spots, np.int64)
+def _array(spots: Spots) -> NDArray[Any]:
+    return np.ones(spots.n_spots, np.int64)
 
 
-def _dips(spots: dict[str, Column], layout: Layout | None, file: str, word: str) -> tuple[NDArray[np.int64], int]:
+def _dips(spots: Spots, word: str) -> tuple[NDArray[np.int64], int]:
     """0-based position of each spot inside its block, in printing order, and the number of tips."""
-    known = _need(layout, file, word)
-    return (spots["Row"] - 1) * known.spot_columns + spots["Column"] - 1, int(known.blocks.size)
+    known = spots.need_layout(word)
+    place = (spots.columns["Row"] - 1) * known.spot_columns + spots.columns["Column"] - 1
+    return place, int(known.blocks.size)
 
 
-def _plate(spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str) -> NDArray[Any]:
-    dip, tips = _dips(spots, layout, file, "plate")
+def _plate(spots: Spots) -> NDArray[Any]:
+    dip, tips = _dips(spots, "plate")
     return 1 + dip * tips // WELLS
 
 
-def _print_order(spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str) -> NDArray[Any]:
-    dip, tips = _dips(spots, layout, file, "print-order")
+def _print_order(spots: Spots) -> NDArray[Any]:
+    dip, tips = _dips(spots, "print-order")
     per_window = -(-WINDOW_SPOTS // tips)
     windows = max(1, (int(dip.max(initial=0)) + 1) // per_window)
     # What is left over at the end is too small for a window of its own and joins the last one.
     return 1 + np.minimum(dip // per_window, windows - 1)
 
 
-def _pad(spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str) -> NDArray[Any]:
-    known = _need(layout, file, "pad")
-    return known.pad_of_block[np.searchsorted(known.blocks, spots["Block"])]
+def _pad(spots: Spots) -> NDArray[Any]:
+    known = spots.need_layout("pad")
+    return known.pad_of_block[np.searchsorted(known.blocks, spots.columns["Block"])]
 
 
-def _slide_row(spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str) -> NDArray[Any]:
-    return 1 + slide_position(spots, _need(layout, file, "slide-row"))[0]
+def _slide_row(spots: Spots) -> NDArray[Any]:
+    return 1 + slide_position(spots.columns, spots.need_layout("slide-row"))[0]
 
 
-def _slide_column(spots: dict[str, Column], layout: Layout | None, n_spots: int, file: str) -> NDArray[Any]:
-    return 1 + slide_position(spots, _need(layout, file, "slide-column"))[1]
+def _slide_column(spots: Spots) -> NDArray[Any]:
+    return 1 + slide_position(spots.columns, spots.need_layout("slide-column"))[1]
 
 
-def slide_position(spots: dict[str, Column], layout: Layout) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def slide_position(spots: Mapping[str, Column], layout: Layout) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and column of every spot on the grid of the whole slide, 0-based."""
     return layout.slide_position(spots["Block"], spots["Row"], spots["Column"])
 
 
-def _need(layout: Layout | None, file: str, word: str) -> Layout:
-    if layout is None:
-        raise LayoutError(
-            f"--by {word} needs the layout of the slide",
-            file=file or None,
-            found="no Block, Row and Column columns",
-            hint="Name them with --columns Block=…,Row=…,Column=…, or group by a spot column",
-        )
-    return layout
-
-
-GROUPINGS: dict[str, Callable[[dict[str, Column], Layout | None, int, str], NDArray[Any]]] = {
-    "print-tip": _print_tip,
-    "array": _array,
-    "plate": _plate,
-    "print-order": _print_order,
-    "pad": _pad,
-    "slide-row": _slide_row,
-    "slide-column": _slide_column,
-}
+GROUPINGS: Table[Grouping] = Table(
+    "grouping",
+    [
+        Grouping("print-tip", _print_tip, "the block that a spot was printed in; one group where there are no blocks"),
+        Grouping("array", _array, "all spots of the array"),
+        Grouping("plate", _plate, "the microtitre plate of 384 wells that a spot came from"),
+        Grouping("print-order", _print_order, "windows of dips that hold 150 spots or more"),
+        Grouping("pad", _pad, "sub-arrays that wide gaps set apart"),
+        Grouping("slide-row", _slide_row, "rows of the whole slide"),
+        Grouping("slide-column", _slide_column, "columns of the whole slide"),
+    ],
+    functions=("labels",),
+)

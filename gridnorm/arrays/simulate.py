@@ -83,11 +83,12 @@ class Simulated:
     @property
     def arrays(self) -> ArraySet:
         """All arrays as one set, as :func:`gridnorm.read` would deliver them."""
-        from gridnorm.arrays.arrayset import from_raw
+        from gridnorm.arrays.arrayset import of_raw
         from gridnorm.arrays.layout import infer_layout
+        from gridnorm.arrays.stack import stack
 
         layout = infer_layout(self.block, self.row, self.column, self.x[0], self.y[0])
-        return from_raw([self.raw(k) for k in range(len(self.names))], self.names, layout, {})
+        return stack([of_raw(self.raw(k), name, layout) for k, name in enumerate(self.names)])
 
     def truth_columns(self) -> tuple[dict[str, Column], dict[str, FloatArray]]:
         """The truth as columns for :func:`gridnorm.io.write.write_table`: whole numbers and text, then floats."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.arrays.grouping import group_spots, slide_position
-from gridnorm.arrays.raw import FloatArray
-from gridnorm.arrays.weights import use_of, weights_per_array
-from gridnorm.arrays.within import default_method, result_titles, within_array
-from gridnorm.errors import FitError, GridnormError, GridnormWarning, OptionError
+from gridnorm.arrays.background import Background
+from gridnorm.arrays.chain import Recipe, as_set, check_options, correct_one, counted, levels_of, within_one
+from gridnorm.arrays.grouping import Grouping
+from gridnorm.arrays.matrices import INTENSITIES
+from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.stack import stack
+from gridnorm.arrays.weights import weights_per_array
+from gridnorm.arrays.within import Levels
+from gridnorm.core.methods import Method
+from gridnorm.errors import GridnormError, GridnormWarning
 
 
-def background_correct(
-    arrays: ArraySet, method: str = "normexp", offset: float = 50.0, *, normexp_method: str = "saddle"
-) -> ArraySet:
+def background_correct(arrays: ArraySet, method: str | Background = "normexp", **options: Any) -> ArraySet:
     """Correct the foreground of every array and channel for its background.
 
     Parameters
@@ -27,11 +30,11 @@ def background_correct(
     arrays
         Raw arrays.
     method
-        ``none``, ``subtract``, ``half``, ``minimum``, ``movingmin``, ``edwards``, ``normexp``.
-    offset
-        Added at the end to every corrected intensity.
-    normexp_method
-        ``saddle`` or ``mle``, for ``normexp``.
+        ``auto``, ``none``, ``subtract``, ``half``, ``minimum``, ``movingmin``, ``edwards``, ``normexp``, or a row of
+        your own.
+    **options
+        Of the method: ``offset``, added at the end to every corrected intensity (50 with ``normexp``, else 0), and
+        ``normexp_method``, ``saddle`` or ``mle``.
 
     Returns
     -------
@@ -41,7 +44,8 @@ def background_correct(
     Raises
     ------
     OptionError
-        Unknown method, or one that needs a background (or positions) that the arrays do not have.
+        Unknown method, an option it does not take, a background (or positions) that it needs and the arrays do not
+        have.
     FitError
         The data of an array do not allow the method; the message names the array.
 
@@ -53,49 +57,41 @@ def background_correct(
     --------
     >>> import gridnorm as gn
     >>> arrays = gn.simulate(1, blocks=(2, 2), spots=(10, 10), seed=1).arrays
-    >>> bool((gn.background_correct(arrays, "half", offset=0).R >= 0.5).all())
+    >>> bool((gn.background_correct(arrays, "half").R >= 0.5).all())
     True
     """
-    if method not in bg.METHODS:
-        raise OptionError("unknown background method", found=repr(method), expected=", ".join(bg.METHODS))
-    position = None
-    if method == "movingmin" and arrays.layout is not None:
-        position = (*slide_position(dict(arrays.columns), arrays.layout), arrays.columns["Block"])
-    out: dict[str, list[FloatArray]] = {name: [] for name in arrays.channels}
-    for raw in arrays:
+    recipe = Recipe(background=method, options=options)
+    check_options(recipe, ("background",))
+    done = []
+    for index, raw in enumerate(arrays):
         try:
-            corrected = bg.correct(
-                raw.foreground,
-                raw.background,
-                method,
-                offset=offset,
-                position=position,
-                normexp_method=normexp_method,
-                names=raw.channels,
-            )
+            corrected = correct_one(raw, arrays.layout, recipe)
         except GridnormError as error:
             raise error.completed(file=raw.name) from None
-        _warn(f"{raw.name}: {note}" for note in corrected.notes)
-        for name, row in zip(raw.channels, corrected.values, strict=True):
-            out[name].append(row)
-    parameters: dict[str, Any] = {"method": method, "offset": offset}
-    if method == "normexp":
-        parameters["normexp_method"] = normexp_method
-    return arrays.with_values({name: np.stack(rows) for name, rows in out.items()}, "background_correct", **parameters)
+        _warn(corrected.notes)
+        record = arrays.record(index)
+        record = record._replace(
+            history=replace(record.history, steps=(*record.history.steps, corrected.step)),
+            models=corrected.models,
+            warnings=(*record.warnings, *corrected.notes),
+        )
+        values = {name: corrected.raw.foreground[k : k + 1] for k, name in enumerate(raw.channels)}
+        done.append(
+            replace(
+                arrays.part(index), values=values, history=record.history, warnings=record.warnings, records=(record,)
+            )
+        )
+    return stack(done, like=arrays)
 
 
 def normalize_within(
     arrays: ArraySet,
-    by: str = "print-tip",
-    method: str = "auto",
+    by: str | Grouping = "print-tip",
+    method: str | Method = "auto",
     *,
-    span: float = 0.3,
-    iterations: int = 4,
     flags: str = "exclude",
-    weights: FloatArray | None = None,
-    min_group: int | None = None,
-    small_groups: str = "array",
-    clamp_weights: bool = False,
+    weights: FloatArray | str | None = None,
+    **options: Any,
 ) -> ArraySet:
     """Normalize every array within groups of its spots.
 
@@ -105,25 +101,31 @@ def normalize_within(
         Arrays after ``background_correct`` (or already with M and A).
     by
         Grouping: ``print-tip``, ``array``, ``plate``, ``print-order``, ``pad``, ``slide-row``, ``slide-column``, a spot
-        column, or several joined by commas.
+        column, several joined by commas, or a row of your own.
     method
         ``auto`` (two channels ``loess``, otherwise ``median``), ``none``, ``median``, ``mean``, ``mad``, ``zscore``,
-        ``loess``.
-    span, iterations
-        Of ``loess``, as in limma.
+        ``loess``, or a row of your own.
     flags
         ``exclude``, ``ignore``, ``drop``, ``downweight``.
     weights
-        float64 (spot, array), or (spot,) for all arrays; 0 leaves a spot out of the fit.
-    min_group, small_groups
-        Smallest number of usable spots of a group (None: 30 for curves, 5 otherwise) and what happens below it.
-    clamp_weights
-        Keep spots of weight 0 in the fit with weight 1e-5, as limma does.
+        float64 (spot, array), or (spot,) for all arrays; 0 leaves a spot out of the fit. Or what the command line
+        takes: ``none``, a column, ``area:LOW,HIGH``, ``saturation``.
+    **options
+        Of the method: ``span``, ``iterations`` and ``clamp_weights`` (keep spots of weight 0 in the fit with 1e-5, as
+        limma does) of ``loess``; ``small_groups`` and ``min_group`` (what happens to groups with fewer usable spots
+        than this; 30 for curves, 5 otherwise) of all that fit something.
 
     Returns
     -------
     ArraySet
         With M and A (A never changes), or log2 intensities; ``fits`` holds what was removed.
+
+    Raises
+    ------
+    OptionError
+        Unknown words, an option that the method does not take.
+    FitError
+        The data of an array do not allow the method; the message names the array.
 
     Warns
     -----
@@ -142,57 +144,40 @@ def normalize_within(
     >>> done.M.shape
     (900, 1)
     """
-    two = arrays.channels == ("R", "G")
-    levels = _levels(arrays)
-    chosen = default_method(arrays.channels) if method == "auto" else method
-    spots = dict(arrays.columns)
-    segments = group_spots(by, spots, arrays.layout, arrays.n_spots)
-    position = slide_position(spots, arrays.layout) if small_groups == "merge" and arrays.layout is not None else None
-    given = weights_per_array(weights, arrays.n_spots, len(arrays))
-    fits, values, reported = [], [], []
-    for i, name in enumerate(arrays.names):
-        codes = None if arrays.flag_codes is None else arrays.flag_codes[i]
-        use = use_of(codes, arrays.n_spots, flags, given[i], clamp=clamp_weights)
-        try:
-            done = within_array(
-                levels[i][0],
-                levels[i][1],
-                segments,
-                chosen,
-                use,
-                span=span,
-                iterations=iterations,
-                min_group=min_group,
-                small_groups=small_groups,
-                position=position,
-            )
-        except FitError as error:
-            raise error.completed(file=name) from None
-        fits.append(done)
-        values.append(done.values)
-        reported.append(use.reported)
-    titles = result_titles(arrays.channels)
-    matrices = {title: np.stack([rows[k] for rows in values]) for k, title in enumerate(titles)}
-    if two:
-        matrices["A"] = np.stack([a[0] for _, a in levels if a is not None])
-    stacked = np.stack(reported)
-    out = arrays.with_values(
-        matrices, "normalize_within", by=by, method=chosen, span=span, iterations=iterations, flags=flags
-    )
-    return replace(out, fits=tuple(fits), spot_weights=stacked if bool((stacked != 1).any()) else None)
-
-
-def _levels(arrays: ArraySet) -> list[tuple[FloatArray, FloatArray | None]]:
-    """Per array: what is normalized, (row, spot), and A for two channels."""
-    values = arrays.values
-    if "M" in values:
-        return [(m[None, :], a[None, :]) for m, a in zip(values["M"], values["A"], strict=True)]
-    if any(f"{channel}b" in values for channel in arrays.channels):
+    spec = weights if isinstance(weights, str) else "none"
+    recipe = Recipe(by=by, method=method, flags=flags, weights=spec, options=options)
+    check_options(recipe, ("method",))
+    given = weights_per_array(None if isinstance(weights, str) else weights, arrays.n_spots, len(arrays))
+    if any(f"{channel}b" in arrays.values for channel in arrays.channels):
         _warn(["a background was measured but not corrected: call background_correct first, or normalize"])
-    stacked = (np.stack([values[c][i] for c in arrays.channels]) for i in range(len(arrays)))
-    return [bg.to_levels(arrays.channels, intensity)[:2] for intensity in stacked]
+    done = []
+    for index in range(len(arrays)):
+        raw, levels, notes = _levels(arrays, index)
+        try:
+            within, use, step = within_one(raw, levels, arrays.layout, recipe, given[index])
+        except GridnormError as error:
+            raise error.completed(file=raw.name) from None
+        record = arrays.record(index)
+        record = record._replace(history=replace(record.history, steps=(*record.history.steps, step)))
+        done.append(as_set(raw, arrays.layout, arrays.names[index], levels, within, use, record, notes))
+    return stack(done, like=arrays)
 
 
-def _warn(texts: Any) -> None:
+def _levels(arrays: ArraySet, index: int) -> tuple[RawArray, Levels, tuple[str, ...]]:
+    """One array with what is normalized; of a set that has M and A already, those."""
+    if arrays.stage == INTENSITIES:
+        raw = arrays.raw(index)
+        levels, n_bad = levels_of(raw)
+        done = arrays.record(index).history.parameters().get("background", "none")
+        return raw, levels, tuple(counted(raw, n_bad, str(done)))
+    raw = arrays.spots_of(index)
+    matrices = [m.name for m in arrays.matrices.values() if m.role == "level"]
+    mean = arrays.values.get("A")
+    values = np.stack([arrays.values[name][index] for name in matrices])
+    covariates = {} if mean is None else {"level": mean[index : index + 1]}
+    return raw, Levels(values, covariates, mean is not None), ()
+
+
+def _warn(texts: Sequence[str]) -> None:
     for text in texts:
         warnings.warn(text, GridnormWarning, stacklevel=3)

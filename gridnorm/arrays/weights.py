@@ -9,11 +9,15 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.raw import FloatArray, RawArray
-from gridnorm.errors import FormatError, OptionError
+from gridnorm.core.option import TEXT, Option
+from gridnorm.errors import FormatError, OptionError, option_word
 
-FLAG_POLICIES = ("exclude", "ignore", "drop", "downweight")
 SATURATED = 65535.0  # full scale of a 16-bit scanner
 AREA_COLUMNS = ("area", "F Pixels")
+FLAGS = Option(
+    "flags", TEXT, "exclude", "exclude (from the fit), ignore, drop (from the result), downweight (limma's weight 0).",
+    choices=("exclude", "ignore", "drop", "downweight"), metavar="POLICY", source="limma's wtflags",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +34,15 @@ class SpotUse:
         bool (spot,): spots that are missing in the result.
     reported
         float64 (spot,): the column ``W`` of the result.
-    zero_weights
-        ``exclude`` or ``clamp`` (limma's rule: weight 0 still counts 1e-5).
+    clamp
+        Whether spots of weight 0 stay in a weighted fit with 1e-5 (limma's rule).
     """
 
     use: NDArray[np.bool_]
     weights: FloatArray | None
     dropped: NDArray[np.bool_]
     reported: FloatArray
-    zero_weights: str
+    clamp: bool
 
 
 def flagged(flags: NDArray[np.int64] | None, n_spots: int) -> NDArray[np.bool_]:
@@ -51,8 +55,6 @@ def use_of(
     n_spots: int,
     policy: str,
     weights: FloatArray | None = None,
-    *,
-    clamp: bool = False,
 ) -> SpotUse:
     """Turn the flags of an array and its spot weights into what a fit needs.
 
@@ -66,11 +68,8 @@ def use_of(
         ``downweight``: flagged spots have weight 0 in limma's weighted path (limma's ``wtflags(0)``).
     weights
         float64 (spot,), 0 or more; NaN counts as 0.
-    clamp
-        Keep spots of weight 0 in the fit with weight 1e-5, as limma does.
     """
-    if policy not in FLAG_POLICIES:
-        raise OptionError("unknown flag policy", found=repr(policy), expected=", ".join(FLAG_POLICIES))
+    policy = FLAGS.read(policy)
     if weights is not None and bool((weights < 0).any()):
         raise OptionError("weights must not be negative", found=f"{np.nanmin(weights):g}")
     marked = flagged(flags, n_spots)
@@ -78,11 +77,11 @@ def use_of(
     given = None if weights is None else np.where(np.isnan(weights), 0.0, weights)
     reported = np.ones(n_spots) if given is None else given.copy()
     if policy == "ignore" or not marked.any():
-        return SpotUse(~nothing, given, nothing, reported, "clamp" if clamp or policy == "downweight" else "exclude")
+        return SpotUse(~nothing, given, nothing, reported, policy == "downweight")
     reported[marked] = 0.0
     if policy == "downweight":
-        return SpotUse(~nothing, reported, nothing, reported, "clamp")
-    return SpotUse(~marked, given, marked if policy == "drop" else nothing, reported, "clamp" if clamp else "exclude")
+        return SpotUse(~nothing, reported, nothing, reported, True)
+    return SpotUse(~marked, given, marked if policy == "drop" else nothing, reported, False)
 
 
 def weight_columns(spec: str, raw_columns: tuple[str, ...], file: str = "") -> tuple[str, ...]:
@@ -93,7 +92,7 @@ def weight_columns(spec: str, raw_columns: tuple[str, ...], file: str = "") -> t
         return tuple(name for name in raw_columns if name.startswith("F") and name.endswith("% Sat."))
     if spec.startswith("area:"):
         return tuple(name for name in AREA_COLUMNS if name in raw_columns)[:1]
-    return (find_column(spec, raw_columns, file, "--weights"),) if raw_columns else (spec,)
+    return (find_column(spec, raw_columns, file, "weights"),) if raw_columns else (spec,)
 
 
 def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
@@ -117,11 +116,11 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
         names = [name for name in AREA_COLUMNS if name in raw.spots]
         if not names:
             raise FormatError(
-                "no spot area for --weights area", file=raw.name, expected="a column " + " or ".join(AREA_COLUMNS)
+                f"no spot area for {option_word('weights')} area", file=raw.name, expected="a column " + " or ".join(AREA_COLUMNS)
             )
         area = _numbers(raw, names[0])
         return np.clip(np.where(area <= high, np.minimum(area / low, 1.0), 1.0 - (area - high) / low), 0.0, None)
-    name = find_column(spec, raw.spots, raw.name, "--weights")
+    name = find_column(spec, raw.spots, raw.name, "weights")
     weights = _numbers(raw, name)
     if (weights < 0).any():
         raise FormatError(
@@ -156,6 +155,16 @@ def _numbers(raw: RawArray, name: str) -> FloatArray:
     return column.astype(np.float64)
 
 
+def _checked_spec(given: object) -> str:
+    """A specification of weights; a malformed area is refused at once."""
+    if given is None:
+        raise ValueError
+    spec = str(given)
+    if spec.startswith("area:"):
+        parse_area(spec)
+    return spec
+
+
 def parse_area(spec: str) -> tuple[float, float]:
     """LOW and HIGH of ``area:LOW,HIGH``; one number serves as both."""
     parts = spec.removeprefix("area:").split(",")
@@ -170,11 +179,27 @@ def parse_area(spec: str) -> tuple[float, float]:
     return numbers[0], numbers[-1]
 
 
+def saturated(raw: RawArray) -> NDArray[np.bool_]:
+    """Spots whose foreground is at full scale in some channel, bool (spot,)."""
+    return np.asarray((raw.foreground >= SATURATED).any(axis=0))
+
+
+def count_flagged(raw: RawArray) -> int:
+    """Number of spots with a negative flag."""
+    return int(np.count_nonzero(flagged(raw.flags, raw.n_spots)))
+
+
+WEIGHTS = Option(
+    "weights", TEXT._replace(read=_checked_spec), "none", "none, a column, area:LOW,HIGH, saturation.", metavar="SPEC",
+    source="limma's wtarea",
+)  # fmt: skip
+
+
 def _saturation(raw: RawArray) -> FloatArray:
     weights = np.ones(raw.n_spots)
     for name in weight_columns("saturation", tuple(raw.spots)):
         share = raw.spots[name]
         if share.dtype.kind in "fiu":
             weights = np.minimum(weights, 1.0 - np.clip(np.nan_to_num(share.astype(np.float64)), 0, 100) / 100)
-    weights[(raw.foreground >= SATURATED).any(axis=0)] = 0.0
+    weights[saturated(raw)] = 0.0
     return weights

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gridnorm.core.backend import backend_for
-from gridnorm.core.fit import Fit, as_items, as_view
+from gridnorm.core.fit import Fit, as_covariates, as_view
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
@@ -19,35 +20,52 @@ def apply(values: Any, segments: Segments, fit: Fit, how: str, *, covariate: Any
     values
         Shape (item,), (batch, item) or (batch, item, width).
     segments
-        The groups the fit was made for.
+        Groups of the items; the fit's are matched by label.
     fit
         What to remove.
     how
         ``centre`` (v − location), ``standardize`` ((v − location) / scale), ``scale`` (v / scale),
-        ``subtract_curve`` (v − curve(covariate)). A scale of 0 or NaN divides by one.
+        ``subtract`` (v − what the fit is at the item's covariate). A scale of 0 or NaN divides by one.
     covariate
-        As in ``fit``; for ``subtract_curve``.
+        As in ``fit``; for ``subtract``.
 
     Returns
     -------
     array
         The shape and floating-point dtype of ``values`` (float64 for whole numbers). NaN stays NaN; items whose
-        group has no fit become NaN.
+        group has no fit become NaN. Where the fit has a level, it is added.
+
+    Raises
+    ------
+    OptionError
+        A group that the fit lacks, a batch of another length, an unknown application.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm.core.fit import fit
+    >>> x = np.array([1.0, 3.0, 10.0, 20.0])
+    >>> medians = fit(x, Segments.from_labels(["a", "a", "b", "b"]), "median")
+    >>> apply(np.array([0.0, 0.0]), Segments.from_labels(["b", "a"]), medians, "centre")
+    array([-15.,  -2.])
     """
     row = APPLICATIONS.get(how)
     if row is None:
         raise OptionError("unknown application", found=repr(how), expected=", ".join(APPLICATIONS))
     backend = backend_for(values)
     view = as_view(values, segments, backend)
-    if fit.n.shape != (view.shape[0], segments.n_segments):
-        expected = f"batch × groups = {view.shape[0]} × {segments.n_segments}"
-        raise OptionError("the fit is of other groups", found=str(fit.n.shape), expected=expected)
-    out = row(backend, view, segments, fit, covariate)
+    if fit.n.shape[0] != view.shape[0]:
+        raise OptionError(
+            "the fit is of another batch", found=f"{fit.n.shape[0]} entries", expected=f"{view.shape[0]}, as the values"
+        )
+    out = row(backend, view, segments, fit.on(segments), covariate)
+    if fit.level is not None:
+        out = (out + fit.level[:, :, None]).astype(out.dtype, copy=False)
     return out.reshape(backend.xp.asarray(values).shape)
 
 
 def evaluate(fit: Fit, covariate: Any, segments: Segments) -> Any:
-    """Curve of each item's group at its covariate, (batch, item): linear between knots, ends held.
+    """What the fit is at each item, (batch, item): curves are linear between knots, ends held.
 
     Examples
     --------
@@ -58,11 +76,13 @@ def evaluate(fit: Fit, covariate: Any, segments: Segments) -> Any:
     >>> bool(np.allclose(evaluate(curve, x, s), 2 * x))
     True
     """
-    if fit.curve is None:
-        raise OptionError("this fit has no curve", found=fit.statistic, expected="lowess")
-    backend = backend_for(fit.curve.y)
-    items = as_items(covariate, (fit.n.shape[0], segments.n_items), "covariate", backend)
-    return backend.interpolate(fit.curve, items[:, :, None], segments)
+    found = fit.on(segments)
+    if covariate is None:
+        return found.payload.evaluate(None, segments)
+    backend = backend_for(fit.n)
+    shape = (fit.n.shape[0], segments.n_items)
+    k = covariate.shape[2] if getattr(covariate, "ndim", 1) == 3 else 1
+    return found.payload.evaluate(as_covariates(covariate, shape, k, backend), segments)
 
 
 def relative_scale(fit: Fit) -> Fit:
@@ -70,11 +90,10 @@ def relative_scale(fit: Fit) -> Fit:
 
     Scales of 0 or NaN take no part in the mean and are kept.
     """
-    xp = backend_for(fit.scale).xp
-    good = fit.scale > 0
-    logs = xp.where(good, xp.log(xp.where(good, fit.scale, 1.0)), 0.0)
-    mean = logs.sum(axis=1, keepdims=True) / xp.maximum(good.sum(axis=1, keepdims=True), 1)
-    return Fit(fit.statistic, fit.n, fit.location, fit.scale / xp.exp(mean), fit.curve, fit.points, fit.source)
+    relative = getattr(fit.payload, "relative", None)
+    if relative is None or fit.scale is None:
+        raise OptionError("this fit has no scale", found=fit.statistic)
+    return replace(fit, payload=relative())
 
 
 def _centre(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
@@ -89,7 +108,7 @@ def _standardize(backend: Any, view: Any, segments: Segments, fit: Fit, covariat
     return backend.remove(view, segments, fit.location, fit.scale)
 
 
-def _subtract_curve(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
+def _subtract(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
     return (view - evaluate(fit, covariate, segments)[:, :, None]).astype(view.dtype, copy=False)
 
 
@@ -97,5 +116,5 @@ APPLICATIONS: dict[str, Callable[..., Any]] = {
     "centre": _centre,
     "standardize": _standardize,
     "scale": _scale,
-    "subtract_curve": _subtract_curve,
+    "subtract": _subtract,
 }

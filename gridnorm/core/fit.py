@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gridnorm.core.backend import backend_for
+from gridnorm.core.option import FLAG, NUMBER, WHOLE, Kind, Option, Table, take
+from gridnorm.core.payload import Curves, Locations, Payload, Points, taken
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
-OWN, WHOLE, MERGED, SHRUNK = 0, 1, 2, 3
+OWN, WHOLE_FIT, MERGED, SHRUNK = 0, 1, 2, 3
 SOURCES = ("own", "whole", "merged", "shrunk")
+SHOWN_LABELS = 5  # in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,38 +29,135 @@ class Fit:
         Name of the row of ``STATISTICS``.
     n
         int64 (batch, segment): values that entered the fit.
-    location, scale
-        float64 (batch, segment), or None where the statistic has none.
-    curve
-        Knots of the (batch × segment) curves, batch-major, or None.
-    points
-        float64 (batch, segment, probability) for quantiles, or None.
+    payload
+        What was learnt: ``Locations``, ``Points``, ``Curves``, or what the statistic brings.
     source
         int8 (batch, segment): 0 own fit, 1 fit of the whole, 2 merged with a neighbour, 3 shrunk towards the whole.
+    labels
+        One label per segment; a fit is applied to groups of the same labels.
+    level
+        float64 (batch, 1), or None: added back after removal, so that values keep their level.
     """
 
     statistic: str
     n: Any
-    location: Any = None
-    scale: Any = None
-    curve: Any = None
-    points: Any = None
-    source: Any = None
+    payload: Payload
+    source: Any
+    labels: tuple[Any, ...]
+    level: Any = None
+
+    @property
+    def location(self) -> Any:
+        """float64 (batch, segment), or None where the payload has none."""
+        return getattr(self.payload, "location", None)
+
+    @property
+    def scale(self) -> Any:
+        """float64 (batch, segment), or None where the payload has none."""
+        return getattr(self.payload, "scale", None)
+
+    @property
+    def curve(self) -> Any:
+        """Knots of the curves, batch-major, or None where the payload has none."""
+        return getattr(self.payload, "knots", None)
+
+    @property
+    def points(self) -> Any:
+        """float64 (batch, segment, probability), or None where the payload has none."""
+        return getattr(self.payload, "points", None)
+
+    def on(self, segments: Segments) -> Fit:
+        """The same fit with its groups in the order of ``segments``, matched by label.
+
+        Raises
+        ------
+        OptionError
+            A group that the fit lacks; the message names the first of them and what there is.
+        """
+        if self.labels is segments.labels or self.labels == segments.labels:
+            return self
+        place = {label: g for g, label in enumerate(self.labels)}
+        lacking = [label for label in segments.labels if label not in place]
+        if lacking:
+            raise OptionError(
+                f"the fit lacks {len(lacking)} of the {segments.n_segments} groups it is applied to",
+                found=_listed(lacking),
+                expected=f"groups of the fit: {_listed(self.labels)}",
+                hint="Fit data that have these groups, or leave their items out",
+            )
+        xp = backend_for(self.n).xp
+        batch = self.n.shape[0]
+        order = xp.asarray(np.array([place[label] for label in segments.labels], np.int64))
+        index = xp.arange(batch)[:, None] * len(self.labels) + order[None, :]
+        return replace(
+            pick([self], xp.zeros_like(index), index, self.source[:, order]), labels=segments.labels, level=self.level
+        )
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for JSON: numbers, text, lists.
+
+        Raises
+        ------
+        OptionError
+            A label that JSON cannot hold.
+        """
+        return {
+            "statistic": self.statistic,
+            "labels": [_plain_label(label) for label in self.labels],
+            "n": self.n.tolist(),
+            "source": self.source.tolist(),
+            "level": None if self.level is None else self.level.tolist(),
+            "payload": self.payload.to_plain(),
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Fit:
+        """The fit that ``to_plain`` made these data from, on NumPy arrays.
+
+        Raises
+        ------
+        OptionError
+            Unknown statistic, or parts are missing.
+
+        Examples
+        --------
+        >>> segments = Segments.from_labels(["a", "a", "b"])
+        >>> kept = fit(np.array([1.0, 3.0, 5.0]), segments, "median").to_plain()
+        >>> Fit.from_plain(kept).location
+        array([[2., 5.]])
+        """
+        try:
+            row = STATISTICS.find(plain["statistic"])
+            labels = tuple(tuple(label) if isinstance(label, list) else label for label in plain["labels"])
+            level = None if plain["level"] is None else np.array(plain["level"], np.float64)
+            n, source = np.array(plain["n"], np.int64), np.array(plain["source"], np.int8)
+            return cls(row.name, n, row.payload.from_plain(plain["payload"]), source, labels, level)
+        except KeyError as error:
+            raise OptionError("these are no data of a fit", found=f"no {error.args[0]!r}") from None
 
 
 class Statistic(NamedTuple):
-    """One row: how it is fitted, and what it needs."""
+    """One row: how it is fitted, and what it needs.
 
-    fit: Callable[..., Fit]
-    needs_covariate: bool = False
+    ``fit(backend, view, segments, arguments, options)`` gives the number of values, int64 (batch, segment), and the
+    payload; ``view`` is (batch, item, width), ``arguments`` holds ``weights`` and ``use`` (batch, item) or None, and
+    ``covariate`` (batch, item, k). ``covariates`` is k, the numbers that each item has to bring.
+    """
+
+    name: str
+    fit: Callable[..., tuple[Any, Any]]
+    payload: Any
+    options: tuple[Option, ...] = ()
+    covariates: int = 0
     takes_weights: bool = True
     summary: str = ""
+    source: str = ""
 
 
 def fit(
     values: Any,
     segments: Segments,
-    statistic: str = "moments",
+    statistic: str | Statistic = "moments",
     *,
     covariate: Any = None,
     weights: Any = None,
@@ -75,10 +177,13 @@ def fit(
     statistic
         ``moments`` (mean, standard deviation; option ``ddof``), ``median``, ``mad``,
         ``quantiles`` (option ``probabilities``), ``lowess`` (options ``span``, ``iterations``,
-        ``zero_weights``; needs ``covariate``; width 1).
-    covariate, weights
-        Shape of ``values`` without width, or (item,) for all batch entries alike. Items of weight 0 or NaN
-        are left out (``lowess`` with ``zero_weights="clamp"`` keeps them, as limma does).
+        ``clamp_weights``; needs one ``covariate``; width 1), or a row of your own.
+    covariate
+        What each item brings beside its value: (item,) or (batch, item), several as (batch, item, k); a leading axis
+        of 1 serves all batch entries.
+    weights
+        (item,) or (batch, item), 0 or more. Items of weight 0 or NaN are left out (``lowess`` with ``clamp_weights``
+        keeps them with 1e-5, as limma does).
     use
         Boolean, shape (item,) or (batch, item): items that may enter the fit.
 
@@ -89,7 +194,7 @@ def fit(
     Raises
     ------
     OptionError
-        For shapes that do not agree, negative weights, an unknown statistic or option.
+        For shapes that do not agree, negative weights, an unknown statistic, an option it does not take.
 
     Examples
     --------
@@ -98,27 +203,30 @@ def fit(
     >>> fit(np.array([1.0, 3.0, 10.0, 20.0]), s, "median").location
     array([[ 2., 15.]])
     """
-    row = STATISTICS.get(statistic)
-    if row is None:
-        raise OptionError("unknown statistic", found=repr(statistic), expected=", ".join(STATISTICS))
+    row = STATISTICS.find(statistic)
+    chosen = take(row.options, options, f"statistic {row.name}")
     backend = backend_for(values)
     view = as_view(values, segments, backend)
     shape = view.shape[:2]
-    if row.needs_covariate and covariate is None:
-        raise OptionError(f"{statistic} needs a covariate", hint="Give covariate=, one number per item")
-    if row.needs_covariate and view.shape[2] != 1:
-        raise OptionError(f"{statistic} takes one value per item", found=f"width {view.shape[2]}", expected="width 1")
+    if covariate is None and row.covariates:
+        wanted = "a covariate" if row.covariates == 1 else f"{row.covariates} covariates"
+        raise OptionError(f"{row.name} needs {wanted}", hint="Give covariate=, one number per item")
+    if covariate is not None and not row.covariates:
+        raise OptionError(f"{row.name} takes no covariate")
+    if row.covariates and view.shape[2] != 1:
+        raise OptionError(f"{row.name} takes one value per item", found=f"width {view.shape[2]}", expected="width 1")
     if weights is not None and not row.takes_weights:
-        raise OptionError(f"{statistic} takes no weights")
+        raise OptionError(f"{row.name} takes no weights")
     arguments: dict[str, Any] = {
         "weights": as_items(weights, shape, "weights", backend),
         "use": as_items(use, shape, "use", backend, dtype=bool),
     }
     if arguments["weights"] is not None and bool((arguments["weights"] < 0).any()):
         raise OptionError("weights must not be negative", found=str(float(backend.xp.nanmin(arguments["weights"]))))
-    if row.needs_covariate:
-        arguments["covariate"] = as_items(covariate, shape, "covariate", backend)
-    return row.fit(backend, view, segments, arguments, options)
+    if row.covariates:
+        arguments["covariate"] = as_covariates(covariate, shape, row.covariates, backend)
+    n, payload = row.fit(backend, view, segments, arguments, chosen)
+    return Fit(row.name, n, payload, backend.xp.zeros(n.shape, backend.xp.int8), segments.labels)
 
 
 def group_medians(values: Any, segments: Segments) -> Any:
@@ -173,71 +281,102 @@ def as_items(given: Any, shape: tuple[int, int], name: str, backend: Any, dtype:
     return backend.xp.broadcast_to(array, shape)
 
 
+def as_covariates(given: Any, shape: tuple[int, int], k: int, backend: Any) -> Any:
+    """``given`` as (batch, item, k); (item,), (batch, item) for k = 1, and a leading 1 serves every batch entry."""
+    array = backend.xp.asarray(given)
+    if array.ndim < 3 and k == 1:
+        return as_items(given, shape, "covariates", backend)[:, :, None]
+    array = array.astype(backend.xp.float64, copy=False)
+    if array.ndim != 3 or array.shape[0] not in (1, shape[0]) or array.shape[1:] != (shape[1], k):
+        raise OptionError(
+            "covariates do not fit the values", found=f"shape {array.shape}", expected=f"{(*shape, k)}, k last"
+        )
+    return backend.xp.broadcast_to(array, (*shape, k))
+
+
 def pick(fits: Sequence[Fit], which: Any, index: Any, source: Any) -> Fit:
     """Assemble one fit: entry (batch, segment) comes from ``fits[which]``, its flat row ``index``."""
-    backend = backend_for(which)
-    xp = backend.xp
-
-    def take(name: str) -> Any:
-        if getattr(fits[0], name) is None:
-            return None
-        stacked = [getattr(f, name).reshape(-1, *getattr(f, name).shape[2:]) for f in fits]
-        out = xp.empty((*which.shape, *stacked[0].shape[1:]), stacked[0].dtype)
-        for k, flat in enumerate(stacked):
-            out[which == k] = flat[index[which == k]]
-        return out
-
-    curve = None
-    if fits[0].curve is not None:
-        chosen = [(fits[k].curve, i) for k, i in zip(which.ravel().tolist(), index.ravel().tolist(), strict=True)]
-        curve = backend.select_curves(chosen)
-    return Fit(fits[0].statistic, take("n"), take("location"), take("scale"), curve, take("points"), source)
+    first = fits[0]
+    payload = type(first.payload).take([f.payload for f in fits], which, index)
+    return Fit(first.statistic, taken([f.n for f in fits], which, index), payload, source, first.labels)
 
 
-def _moments(backend: Any, view: Any, segments: Segments, arguments: dict[str, Any], options: dict[str, Any]) -> Fit:
-    n, mean, deviation = backend.moments(view, segments, arguments["weights"], arguments["use"], **options)
-    return _fit(backend, "moments", n, location=mean, scale=deviation)
+def _listed(labels: Sequence[Any]) -> str:
+    more = len(labels) - SHOWN_LABELS
+    return ", ".join(map(str, labels[:SHOWN_LABELS])) + (f" and {more} more" if more > 0 else "")
 
 
-def _median(backend: Any, view: Any, segments: Segments, arguments: dict[str, Any], options: dict[str, Any]) -> Fit:
-    n, centre = backend.median(view, segments, arguments["weights"], arguments["use"], **options)
-    return _fit(backend, "median", n, location=centre)
+def _plain_label(label: Any) -> Any:
+    if isinstance(label, tuple):
+        return [_plain_label(part) for part in label]
+    if isinstance(label, str | int | float | bool) and label == label:
+        return label
+    raise OptionError("a label of this fit cannot be kept", found=repr(label), expected="text or a number")
 
 
-def _mad(backend: Any, view: Any, segments: Segments, arguments: dict[str, Any], options: dict[str, Any]) -> Fit:
-    n, centre, spread = backend.mad(view, segments, arguments["weights"], arguments["use"], **options)
-    return _fit(backend, "mad", n, location=centre, scale=spread)
+def _moments(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
+    n, mean, deviation = backend.moments(view, segments, given["weights"], given["use"], **options)
+    return n, Locations(mean, deviation)
 
 
-def _quantiles(backend: Any, view: Any, segments: Segments, arguments: dict[str, Any], options: dict[str, Any]) -> Fit:
-    probabilities = backend.xp.asarray(options.pop("probabilities", (0.25, 0.5, 0.75)), dtype=backend.xp.float64)
-    if bool(((probabilities < 0) | (probabilities > 1)).any()):
-        raise OptionError("a probability lies outside 0…1", found=str(probabilities.tolist()))
-    n, points = backend.quantiles(view, segments, arguments["use"], probabilities, **options)
-    return _fit(backend, "quantiles", n, points=points)
+def _median(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
+    n, centre = backend.median(view, segments, given["weights"], given["use"])
+    return n, Locations(centre)
 
 
-def _lowess(backend: Any, view: Any, segments: Segments, arguments: dict[str, Any], options: dict[str, Any]) -> Fit:
-    settings = {"span": 0.3, "iterations": 4, "zero_weights": "exclude", **options}
-    span, iterations = settings["span"], settings["iterations"]
-    if not 0 < span <= 1:
-        raise OptionError("span must lie in (0, 1]", found=str(span))
-    if iterations < 1 or iterations != int(iterations):
-        raise OptionError("iterations must be a whole number of at least 1", found=str(iterations))
-    covariate = arguments["covariate"][:, :, None]
+def _mad(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
+    n, centre, spread = backend.mad(view, segments, given["weights"], given["use"])
+    return n, Locations(centre, spread)
+
+
+def _quantiles(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
+    probabilities = backend.xp.asarray(options["probabilities"], dtype=backend.xp.float64)
+    n, points = backend.quantiles(view, segments, given["use"], probabilities)
+    return n, Points(points)
+
+
+def _lowess(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
     view = view.astype(backend.xp.float64, copy=False)
-    n, knots = backend.lowess_fit(view, covariate, segments, arguments["weights"], arguments["use"], **settings)
-    return _fit(backend, "lowess", n, curve=knots)
+    n, knots = backend.lowess_fit(
+        view, given["covariate"], segments, given["weights"], given["use"],
+        span=options["span"], iterations=options["iterations"],
+        zero_weights="clamp" if options["clamp_weights"] else "exclude",
+    )  # fmt: skip
+    return n, Curves(knots)
 
 
-def _fit(backend: Any, statistic: str, n: Any, **parts: Any) -> Fit:
-    return Fit(statistic, n, source=backend.xp.zeros(n.shape, backend.xp.int8), **parts)
+NUMBERS = Kind("numbers", lambda given: tuple(float(v) for v in given), {"type": "array"}, list)
+DDOF = Option("ddof", WHOLE, 0, "Subtracted from the number of values in the divisor, as in numpy.std.")
+PROBABILITIES = Option(
+    "probabilities", NUMBERS, (0.25, 0.5, 0.75), "Which quantiles.", lambda p: all(0 <= v <= 1 for v in p), "0 to 1"
+)
+SPAN = Option(
+    "span", NUMBER, 0.3, "Share of a group in each local fit of loess.", lambda v: 0 < v <= 1,
+    "more than 0 and at most 1", metavar="SHARE", source="limma's loessFit",
+)  # fmt: skip
+ITERATIONS = Option(
+    "iterations", WHOLE, 4, "Fits of loess: the first and the robust ones.", lambda v: v >= 1, "1 or more",
+    metavar="N", source="limma's loessFit",
+)  # fmt: skip
+CLAMP_WEIGHTS = Option(
+    "clamp_weights", FLAG, False, "Keep items of weight 0 in the fit of loess with weight 1e-5, as limma does.",
+    auto=True, source="limma's loessFit",
+)  # fmt: skip
 
-
-STATISTICS: dict[str, Statistic] = {
-    "moments": Statistic(_moments, summary="mean and standard deviation"),
-    "median": Statistic(_median, summary="median"),
-    "mad": Statistic(_mad, summary="median and median absolute deviation"),
-    "quantiles": Statistic(_quantiles, takes_weights=False, summary="quantiles, linear between order statistics"),
-    "lowess": Statistic(_lowess, needs_covariate=True, summary="robust locally weighted regression on a covariate"),
-}
+STATISTICS: Table[Statistic] = Table(
+    "statistic",
+    [
+        Statistic("moments", _moments, Locations, (DDOF,), summary="mean and standard deviation"),
+        Statistic("median", _median, Locations, summary="median"),
+        Statistic("mad", _mad, Locations, summary="median and median absolute deviation"),
+        Statistic(
+            "quantiles", _quantiles, Points, (PROBABILITIES,), takes_weights=False,
+            summary="quantiles, linear between order statistics",
+        ),
+        Statistic(
+            "lowess", _lowess, Curves, (SPAN, ITERATIONS, CLAMP_WEIGHTS), covariates=1,
+            summary="robust locally weighted regression on a covariate", source="Cleveland, JASA 74 (1979)",
+        ),
+    ],
+    functions=("fit", "payload.take"),
+)  # fmt: skip

@@ -6,7 +6,8 @@ import warnings
 from typing import Any
 
 from gridnorm.core.backend import backend_for
-from gridnorm.core.methods import METHODS, normalize_within
+from gridnorm.core.methods import METHODS, Method, normalize_within
+from gridnorm.core.option import take
 from gridnorm.core.segments import Segments
 from gridnorm.errors import GridnormWarning, OptionError
 
@@ -14,16 +15,15 @@ from gridnorm.errors import GridnormWarning, OptionError
 def normalize_groups(
     values: Any,
     groups: Any,
-    method: str = "median",
+    method: str | Method = "median",
     covariate: Any = None,
     weights: Any = None,
     axis: int = 0,
     *,
     use: Any = None,
-    span: float = 0.3,
-    iterations: int = 4,
     min_group: int = 0,
     small_groups: str = "whole",
+    **options: Any,
 ) -> Any:
     """Normalize numbers within groups: the grouped core on plain arrays and tables.
 
@@ -36,7 +36,7 @@ def normalize_groups(
         One label per position along ``axis``: array, list, Series, the name of a column level (for a DataFrame:
         a list of several vectors crosses them). Missing labels form their own group.
     method
-        ``median``, ``mean``, ``mad``, ``zscore`` or ``loess``.
+        ``none``, ``median``, ``mean``, ``mad``, ``zscore``, ``loess``, or a row of your own.
     covariate
         For ``loess``: what the curve runs over; the shape of ``values``, or one number per position.
     weights
@@ -45,11 +45,12 @@ def normalize_groups(
         The axis that ``groups`` labels; entries along the other axis are independent of each other.
     use
         Boolean, like ``weights``: which values may enter the fit.
-    span, iterations
-        Of ``loess``: share of the group in each local fit; number of fits (the first plus robust ones).
     min_group, small_groups
         Groups with fewer values than ``min_group`` follow ``small_groups``: ``whole`` (fit of all values of that
-        entry), ``shrink``, ``error``. 0 fits every group by itself.
+        entry), ``shrink``, ``error``, ``own`` (no rule). 0 fits every group by itself.
+    **options
+        Those of the method: of ``loess`` ``span`` (share of the group in each local fit, 0.3), ``iterations`` (number
+        of fits, the first plus robust ones, 4) and ``clamp_weights`` (keep values of weight 0 with 1e-5).
 
     Returns
     -------
@@ -59,7 +60,7 @@ def normalize_groups(
     Raises
     ------
     OptionError
-        Unknown method, or lengths that do not agree.
+        Unknown method, an option or a covariate that it does not take, or lengths that do not agree.
     FitError
         An entry without any usable value, or too small groups with ``small_groups="error"``.
 
@@ -106,11 +107,10 @@ def normalize_groups(
         use=batch(use),
         minimum=min_group,
         small_groups=small_groups,
-        span=span,
-        iterations=iterations,
+        **options,
     )
-    if METHODS[method].needs_covariate:
-        _warn_tiny(result.fit.n, segments, span)
+    if result.fit is not None and "span" in (taken := take(METHODS.find(method).options, options, "this method")):
+        _warn_tiny(result.fit.n, segments, taken["span"])
     out = result.values[0] if array.ndim == 1 else result.values.T if axis == 0 else result.values
     return _like(values, out)
 

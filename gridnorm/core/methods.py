@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gridnorm.core.apply import apply, relative_scale
+from gridnorm.core.apply import APPLICATIONS, apply, relative_scale
 from gridnorm.core.backend import backend_for
-from gridnorm.core.fit import Fit, as_items, as_view, fit
+from gridnorm.core.fit import STATISTICS, Fit, Statistic, as_covariates, as_items, as_view, fit
+from gridnorm.core.option import Option, Table, take
 from gridnorm.core.segments import Segments
 from gridnorm.core.small import replace_small
 from gridnorm.errors import FitError, OptionError
@@ -15,50 +17,99 @@ from gridnorm.errors import FitError, OptionError
 
 @dataclass(frozen=True)
 class Method:
-    """One row of ``METHODS``."""
+    """One row of ``METHODS``.
 
-    statistic: str
+    Attributes
+    ----------
+    name, summary, source
+        What it is called, what it does, and the paper or peer function.
+    statistic
+        What is fitted: a row of ``STATISTICS`` or its name; None for nothing.
+    application
+        How it is removed: a row of ``APPLICATIONS``.
+    minimum
+        Smallest number of values of a group with a fit of its own.
+    covariates
+        What each item brings beside its value, by the caller's words; ``level`` is the item's mean level.
+    columns
+        Further columns that ``use`` reads.
+    use
+        Which items may enter the fit: called with the columns of the items and the options, returns bool (item,);
+        None for all.
+    relative, keeps_level
+        Divide scales by their geometric mean; can add the level of all items back.
+    fixed
+        Options of the statistic that the method sets itself, and so does not offer.
+    """
+
+    name: str
+    statistic: str | Statistic | None
     application: str
     minimum: int
     summary: str
-    needs_covariate: bool = False
+    covariates: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    use: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None
     relative: bool = False
     keeps_level: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    more_options: tuple[Option, ...] = ()
+    source: str = ""
+
+    @property
+    def fitted(self) -> Statistic:
+        """The row of the statistic."""
+        if self.statistic is None:
+            raise OptionError(f"method {self.name} fits nothing")
+        return STATISTICS.find(self.statistic)
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options of its statistic that it does not set itself, and its own."""
+        offered = () if self.statistic is None else self.fitted.options
+        return (*(option for option in offered if option.name not in self.fixed), *self.more_options)
+
+    @property
+    def remove(self) -> Callable[..., Any] | None:
+        """What removes the fit."""
+        return APPLICATIONS.get(self.application)
 
 
-METHODS: dict[str, Method] = {
-    "median": Method("median", "centre", 5, "subtract the group's median", keeps_level=True),
-    "mean": Method("moments", "centre", 5, "subtract the group's mean", keeps_level=True),
-    "mad": Method(
-        "mad",
-        "standardize",
-        5,
-        "subtract the median, divide by the MAD over the groups' geometric mean",
-        relative=True,
-        keeps_level=True,
-    ),
-    "zscore": Method(
-        "moments", "standardize", 5, "subtract the mean, divide by the standard deviation (n − 1)", options={"ddof": 1}
-    ),
-    "loess": Method(
-        "lowess", "subtract_curve", 30, "subtract a robust lowess curve over the covariate", needs_covariate=True
-    ),
-}
+METHODS: Table[Method] = Table(
+    "method",
+    [
+        Method("none", None, "centre", 0, "nothing is removed"),
+        Method("median", "median", "centre", 5, "subtract the group's median", keeps_level=True),
+        Method("mean", "moments", "centre", 5, "subtract the group's mean", keeps_level=True, fixed={"ddof": 0}),
+        Method(
+            "mad", "mad", "standardize", 5, "subtract the median, divide by the MAD over the groups' geometric mean",
+            relative=True, keeps_level=True,
+        ),
+        Method(
+            "zscore", "moments", "standardize", 5,
+            "subtract the mean, divide by the standard deviation (n − 1)", fixed={"ddof": 1},
+        ),
+        Method(
+            "loess", "lowess", "subtract", 30, "subtract a robust lowess curve over the covariate",
+            covariates=("level",), source="limma's normalizeWithinArrays",
+        ),
+    ],
+    functions=("remove",),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Normalized:
-    """Values after ``normalize``, (batch, item), and the fit that was removed."""
+    """Values after ``normalize_within``, (batch, item), and the fit that was removed (None for ``none``)."""
 
     values: Any
-    fit: Fit
+    fit: Fit | None
 
 
-def normalize_within(
+def fit_method(
     values: Any,
     segments: Segments,
-    method: str,
+    method: str | Method,
     *,
     covariate: Any = None,
     weights: Any = None,
@@ -68,7 +119,53 @@ def normalize_within(
     position: Any = None,
     keep_level: bool = False,
     **options: Any,
-) -> Normalized:
+) -> Fit:
+    """What a method removes from every group of every batch entry; parameters as in ``normalize_within``."""
+    row = METHODS.find(method)
+    statistic = row.fitted
+    chosen = take(row.options, options, f"method {row.name}")
+    own = {option.name for option in statistic.options}
+    backend = backend_for(values)
+    view = as_view(values, segments, backend)[:, :, 0]
+    if covariate is None and statistic.covariates:
+        raise OptionError(f"{row.name} needs a covariate", hint="Give covariate=, one number per value")
+    if covariate is not None and not statistic.covariates:
+        raise OptionError(f"{row.name} takes no covariate")
+    arguments = {
+        "weights": as_items(weights, view.shape, "weights", backend),
+        "use": as_items(use, view.shape, "use", backend, dtype=bool),
+        **row.fixed,
+        **{name: value for name, value in chosen.items() if name in own},
+    }
+    if statistic.covariates:
+        arguments["covariate"] = as_covariates(covariate, view.shape, statistic.covariates, backend)
+    found = fit(view, segments, statistic, **arguments)
+    if bool((found.n.sum(axis=1) == 0).any()):
+        raise FitError(
+            "no usable value: every one is missing or left out of the fit",
+            hint="Check flags, weights and the background method",
+        )
+    limit = row.minimum if minimum is None else minimum
+    if small_groups != "own" and bool((found.n < limit).any()):
+        found = replace_small(
+            found, view, segments, limit, small_groups, statistic=statistic, position=position, arguments=arguments
+        )
+    if row.relative:
+        found = relative_scale(found)
+    if keep_level and row.keeps_level:
+        whole = fit(view, Segments.single(segments.n_items), statistic, **arguments)
+        found = replace(found, level=whole.location)
+    return found
+
+
+def apply_method(values: Any, segments: Segments, method: str | Method, fit: Fit, *, covariate: Any = None) -> Any:
+    """Values without what a method has fitted, (batch, item); groups are matched by label."""
+    row = METHODS.find(method)
+    view = as_view(values, segments, backend_for(values))[:, :, 0]
+    return apply(view, segments, fit, row.application, covariate=covariate)
+
+
+def normalize_within(values: Any, segments: Segments, method: str | Method, **arguments: Any) -> Normalized:
     """Fit and remove one method within every group of every batch entry.
 
     Parameters
@@ -78,7 +175,7 @@ def normalize_within(
     segments
         Groups of the items.
     method
-        A row of ``METHODS``.
+        A row of ``METHODS``, or its name.
     covariate, weights, use
         As in ``fit``.
     minimum
@@ -88,41 +185,30 @@ def normalize_within(
     keep_level
         Add the location of all items back after centring, so that the values keep their level.
     **options
-        Of the statistic: ``span``, ``iterations``, ``zero_weights``.
+        Those of the method's row: ``span``, ``iterations``, ``clamp_weights`` of ``loess``.
 
     Raises
     ------
     FitError
         No usable value at all, or too few for the method.
     OptionError
-        Unknown method, or shapes that do not agree.
+        Unknown method, an option or covariate that it does not take, or shapes that do not agree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, groups = np.array([[1.0, 3.0, 10.0, 20.0]]), Segments.from_labels(["a", "a", "b", "b"])
+    >>> normalize_within(x, groups, "median", minimum=0).values
+    array([[-1.,  1., -5.,  5.]])
     """
-    row = METHODS.get(method)
-    if row is None:
-        raise OptionError("unknown method", found=repr(method), expected=", ".join(METHODS))
-    backend = backend_for(values)
-    view = as_view(values, segments, backend)[:, :, 0]
-    given = {"weights": weights, "use": use} | ({"covariate": covariate} if row.needs_covariate else {})
-    if row.needs_covariate and covariate is None:
-        raise OptionError(f"{method} needs a covariate", hint="Give covariate=, one number per value")
-    items = {
-        name: as_items(value, view.shape, name, backend, dtype=bool if name == "use" else None)
-        for name, value in given.items()
-    }
-    arguments = {**items, **row.options, **(options if row.statistic == "lowess" else {})}
-    found = fit(view, segments, row.statistic, **arguments)
-    if bool((found.n.sum(axis=1) == 0).any()):
-        raise FitError(
-            "no usable value: every one is missing or left out of the fit",
-            hint="Check flags, weights and the background method",
-        )
-    limit = row.minimum if minimum is None else minimum
-    if bool((found.n < limit).any()):
-        found = replace_small(found, view, segments, limit, small_groups, position=position, arguments=arguments)
-    if row.relative:
-        found = relative_scale(found)
-    out = apply(view, segments, found, row.application, covariate=covariate)
-    if keep_level and row.keeps_level:
-        whole = fit(view, Segments.single(segments.n_items), row.statistic, **arguments)
-        out = (out + whole.location).astype(out.dtype, copy=False)
-    return Normalized(out, found)
+    row = METHODS.find(method)
+    if row.statistic is None:
+        view = as_view(values, segments, backend_for(values))[:, :, 0]
+        given = [name for name, value in arguments.items() if value is not None and name not in _FITTING]
+        take(row.options, dict.fromkeys(given), f"method {row.name}")
+        return Normalized(view, None)
+    found = fit_method(values, segments, row, **arguments)
+    return Normalized(apply_method(values, segments, row, found, covariate=arguments.get("covariate")), found)
+
+
+_FITTING = ("weights", "use", "minimum", "small_groups", "position", "keep_level")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from gridnorm.errors import OptionError
+from gridnorm.errors import OptionError, option_word
 
 AUTO = "auto"
 
@@ -67,6 +67,11 @@ class Option(NamedTuple):
         """The option as the command line has it."""
         return "--" + self.name.replace("_", "-")
 
+    @property
+    def word(self) -> str:
+        """The option as messages name it."""
+        return option_word(self.name)
+
     def words(self) -> tuple[str, ...]:
         """The words that a value may be; none where it is no choice."""
         return tuple(self.choices() if callable(self.choices) else self.choices)
@@ -86,15 +91,15 @@ class Option(NamedTuple):
         except (TypeError, ValueError, OverflowError) as error:
             text = str(error) if isinstance(error, _Explained) else None
             raise OptionError(
-                f"{self.flag} must be {self.kind.name}", found=repr(given), expected=text or self.expected or None
+                f"{self.word} must be {self.kind.name}", found=repr(given), expected=text or self.expected or None
             ) from None
         words = self.words()
         if words and isinstance(value, str) and value not in words:
             near = nearest(value, words)
             hint = f"Did you mean {near}?" if near else None
-            raise OptionError(f"unknown value of {self.flag}", found=repr(given), expected=", ".join(words), hint=hint)
+            raise OptionError(f"unknown value of {self.word}", found=repr(given), expected=", ".join(words), hint=hint)
         if self.check is not None and not self.check(value):
-            raise OptionError(f"{self.flag} is out of range", found=str(given), expected=self.expected)
+            raise OptionError(f"{self.word} is out of range", found=str(given), expected=self.expected)
         return value
 
     def plain(self, value: Any) -> Any:
@@ -224,7 +229,7 @@ class Table(Mapping[str, R]):
             other = known.get(option.name)
             if other is not None and other.kind is not option.kind:
                 raise OptionError(
-                    f"{option.flag} of {self.word} {row.name!r} is {option.kind.name}",
+                    f"{option.name} of {self.word} {row.name!r} is {option.kind.name}",
                     expected=f"{other.kind.name}, as in the other rows that have it",
                 )
         self._rows[row.name] = row
@@ -313,8 +318,7 @@ def take(options: Iterable[Option], given: Mapping[str, Any], owner: str) -> dic
 
 def no_meaning(name: str, owner: str, known: Iterable[str] = ()) -> OptionError:
     """The refusal of an option that its owner does not take."""
-    flags = ["--" + other.replace("_", "-") for other in known]
-    flag = "--" + name.replace("_", "-")
-    near = nearest(flag, flags)
-    hint = f"Did you mean {near}?" if near else f"It takes {', '.join(flags)}" if flags else None
-    return OptionError(f"{flag} has no meaning for {owner}", hint=hint)
+    words = [option_word(other) for other in known]
+    near = nearest(option_word(name), words)
+    hint = f"Did you mean {near}?" if near else f"It takes {', '.join(words)}" if words else None
+    return OptionError(f"{option_word(name)} has no meaning for {owner}", hint=hint)

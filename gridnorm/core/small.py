@@ -9,11 +9,11 @@ import numpy as np
 
 from gridnorm.core.apply import evaluate
 from gridnorm.core.backend import backend_for
-from gridnorm.core.fit import MERGED, SHRUNK, WHOLE, Fit, fit, pick
+from gridnorm.core.fit import MERGED, SHRUNK, WHOLE_FIT, Fit, Statistic, fit, pick
 from gridnorm.core.segments import Segments
 from gridnorm.errors import FitError, OptionError
 
-RULES = ("whole", "merge", "shrink", "error")
+RULES = ("own", "whole", "merge", "shrink", "error")
 
 
 def replace_small(
@@ -23,6 +23,7 @@ def replace_small(
     minimum: int,
     rule: str,
     *,
+    statistic: Statistic,
     position: Any = None,
     arguments: dict[str, Any],
 ) -> Fit:
@@ -37,9 +38,11 @@ def replace_small(
     minimum
         Smallest number of values a group needs.
     rule
-        ``whole``: the fit of all items of that batch entry. ``merge``: the group is pooled with the nearest
+        ``own``: no rule. ``whole``: the fit of all items of that batch entry. ``merge``: the group is pooled with the nearest
         group that is large enough, and both take the pooled fit. ``shrink``: the fit of the whole, moved by
         n/minimum of the group's own distance from it. ``error``: refuse.
+    statistic
+        What was fitted.
     position
         (item, 2) coordinates; ``merge`` measures between the groups' centres.
     arguments
@@ -52,18 +55,20 @@ def replace_small(
     """
     if rule not in RULES:
         raise OptionError("unknown rule for small groups", found=repr(rule), expected=", ".join(RULES))
+    if rule == "own":
+        return own
     backend = backend_for(values)
     small = own.n < minimum
     _refuse_tiny(own, small, minimum)
     if rule == "error":
         _refuse(own, segments, small, minimum)
     if rule == "merge":
-        return _merge(own, values, segments, small, position, arguments)
-    whole = fit(values, Segments.single(segments.n_items), own.statistic, **arguments)
+        return _merge(own, values, segments, small, statistic, position, arguments)
+    whole = fit(values, Segments.single(segments.n_items), statistic, **arguments)
     replaced = _with_whole(own, whole, small, backend)
-    return (
-        _shrink(own, replaced, values, segments, small, minimum, arguments, backend) if rule == "shrink" else replaced
-    )
+    if rule == "shrink":
+        return _shrink(own, replaced, values, segments, small, minimum, arguments, backend)
+    return replaced
 
 
 def _refuse_tiny(own: Fit, small: Any, minimum: int) -> None:
@@ -91,7 +96,7 @@ def _with_whole(own: Fit, whole: Fit, small: Any, backend: Any) -> Fit:
     batch, groups = small.shape
     rows = xp.arange(batch * groups).reshape(batch, groups)
     index = xp.where(small, xp.arange(batch)[:, None], rows)
-    source = xp.where(small, WHOLE, own.source).astype(own.source.dtype)
+    source = xp.where(small, WHOLE_FIT, own.source).astype(own.source.dtype)
     # The number of values stays the group's own: a report must show why it was replaced.
     return replace(pick([own, whole], small.astype(int), index, source), n=own.n)
 
@@ -109,25 +114,25 @@ def _shrink(
     xp = backend.xp
     share = xp.where(small, own.n / max(minimum, 1), 0.0)
     source = xp.where(small, SHRUNK, replaced.source).astype(replaced.source.dtype)
-    location, scale, curve = replaced.location, replaced.scale, replaced.curve
-    if location is not None:
-        pull = xp.where(own.n > 0, own.location - location, 0.0)
-        location = location + xp.where(small, share * pull, 0.0)
-    if scale is not None:
-        usable = small & (own.scale > 0) & (scale > 0)
-        ratio = xp.log(xp.where(usable, own.scale, 1.0) / xp.where(usable, scale, 1.0))
-        scale = scale * xp.exp(xp.where(usable, share * ratio, 0.0))
-    if curve is not None:
-        left = values - evaluate(replaced, arguments["covariate"], segments)
-        shift = fit(left, segments, "median", use=arguments["use"], weights=arguments["weights"]).location
-        move = xp.where(small & (own.n > 0), share * shift, 0.0).ravel()
-        # Not repeat(move, counts): CuPy takes no array of counts.
-        which = xp.searchsorted(curve.offsets, xp.arange(curve.y.size), side="right") - 1
-        curve = replace(curve, y=curve.y + move[which])
-    return replace(replaced, location=location, scale=scale, curve=curve, source=source)
+    some = small & (own.n > 0)
+    toward = getattr(replaced.payload, "toward", None)
+    if toward is not None:
+        return replace(replaced, payload=toward(own.payload, share, some), source=source)
+    left = values - evaluate(replaced, arguments.get("covariate"), segments)
+    shift = fit(left, segments, "median", use=arguments["use"], weights=arguments["weights"]).location
+    move = xp.where(some, share * shift, 0.0)
+    return replace(replaced, payload=replaced.payload.shift(move), source=source)
 
 
-def _merge(own: Fit, values: Any, segments: Segments, small: Any, position: Any, arguments: dict[str, Any]) -> Fit:
+def _merge(
+    own: Fit,
+    values: Any,
+    segments: Segments,
+    small: Any,
+    statistic: Statistic,
+    position: Any,
+    arguments: dict[str, Any],
+) -> Fit:
     if position is None:
         raise OptionError(
             "groups can be merged only where their positions are known",
@@ -150,11 +155,12 @@ def _merge(own: Fit, values: Any, segments: Segments, small: Any, position: Any,
             key: value[b : b + 1] if key in ("covariate", "weights", "use") and value is not None else value
             for key, value in arguments.items()
         }
-        pooled = fit(values[b : b + 1], merged, own.statistic, **one)
+        pooled = fit(values[b : b + 1], merged, statistic, **one)
         index = pool[None, :]
         joined = xp.bincount(target, minlength=segments.n_segments) > 1
         source = xp.where(joined[target], MERGED, 0)[None, :].astype(own.source.dtype)
-        rows.append(replace(pick([pooled], xp.zeros_like(index), index, source), n=own.n[b : b + 1]))
+        spread = pick([pooled], xp.zeros_like(index), index, source)
+        rows.append(replace(spread, n=own.n[b : b + 1], labels=own.labels))
     return _stack(rows, backend)
 
 

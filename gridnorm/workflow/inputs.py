@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gridnorm.errors import FormatError, OptionError
-from gridnorm.io.text import Text, load
+from gridnorm.io.text import Text, load, load_head
 
 FILE_COLUMN = "FileName"
 
@@ -67,6 +67,28 @@ def expand(inputs: Sequence[str]) -> list[InputFile]:
             # A name that leads nowhere fails when its turn comes, so that it does not cost the other files.
             out.append(InputFile(given, stem(os.path.basename(given))))
     return out
+
+
+def array_files(inputs: Sequence[str]) -> list[InputFile]:
+    """``expand`` with the arrays of targets tables in the place of the tables.
+
+    Raises
+    ------
+    OptionError, FormatError
+        As ``expand`` and ``read_targets``.
+    """
+    out: list[InputFile] = []
+    for given in expand(inputs):
+        out.extend(read_targets(given.path) if given.named and is_targets_file(given.path) else [given])
+    return out
+
+
+def is_targets_file(path: str) -> bool:
+    """Whether a file is a targets table; one that cannot be read is none, and its own turn tells why."""
+    try:
+        return is_targets(load_head(path, 4096).data)
+    except FormatError:
+        return False
 
 
 def stem(file: str) -> str:

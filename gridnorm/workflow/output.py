@@ -7,24 +7,25 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from gridnorm.errors import FitError, FormatError, GridnormError, OptionError, OutputError
+from gridnorm.arrays.arrayset import ArraySet, Origin
+from gridnorm.errors import FitError, FormatError, GridnormError, OptionError, OutputError, option_word
 from gridnorm.io.atomic import Output, check_target, sweep
-from gridnorm.io.text import load, load_head
+from gridnorm.io.text import load
 from gridnorm.io.write import Precision, form_of, write_table
-from gridnorm.provenance import InputDigest
-from gridnorm.workflow.inputs import is_targets, stem
-from gridnorm.workflow.join import ResultTable, join_results
-from gridnorm.workflow.one import ArrayResult, Failure, normalize_array, normalize_raw
+from gridnorm.provenance import History, InputDigest, common
+from gridnorm.workflow.collect import collect
+from gridnorm.workflow.inputs import is_targets_file, stem
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.settings import Settings
-from gridnorm.workflow.sidecar import SUFFIX, run_sidecar, to_bytes
+from gridnorm.workflow.sidecar import SUFFIX, array_entries, set_sidecar, sidecar, to_bytes
+from gridnorm.workflow.unit import Failure, Work
 
 FOLDER_SIDECAR = "gridnorm.json"
 SOME_FAILED, WRONG_OPTION, NONE_READ, NONE_FITTED = 1, 2, 3, 4
+MOST_DRAWN = 16  # arrays of a folder that are kept for a figure
 _NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 
 
@@ -41,7 +42,7 @@ class Request(NamedTuple):
     sidecar: str | None = None
     force: bool = False
     figure: str | None = None
-    draw: Callable[[Sequence[ArrayResult]], bytes] | None = None
+    draw: Callable[[Sequence[ArraySet]], bytes] | None = None
     log_file: str | None = None
 
 
@@ -55,9 +56,9 @@ class Target(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What a run did; it owns the exit code."""
+    """What a run did; it owns the exit code. ``arrays`` has the sidecar's entry of every array that was normalized."""
 
-    results: list[ArrayResult] = field(default_factory=list)
+    arrays: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -68,7 +69,7 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """0 all good, 1 some arrays failed, 2 an option fits none, 3 none could be read, 4 none could be fitted."""
-        if not self.results:
+        if not self.arrays:
             if any(isinstance(f.error, OptionError) for f in self.failures):
                 return WRONG_OPTION
             return NONE_FITTED if any(isinstance(f.error, FitError) for f in self.failures) else NONE_READ
@@ -79,7 +80,7 @@ def target_of(inputs: Sequence[str], request: Request) -> Target:
     """Where the result goes: given, or ``<stem>.normalized.tsv`` here (``normalized.tsv`` for several inputs)."""
     form = request.form or "tsv"
     if request.output is None:
-        one = len(inputs) == 1 and os.path.isfile(inputs[0]) and not is_targets(load_head(inputs[0], 4096).data)
+        one = len(inputs) == 1 and os.path.isfile(inputs[0]) and not is_targets_file(inputs[0])
         name = f"{stem(os.path.basename(inputs[0]))}.normalized" if one else "normalized"
         return Target(f"{name}.{form}", folder=False, form=form)
     if request.output != "-" and (request.output.endswith(("/", "\\")) or os.path.isdir(request.output)):
@@ -93,7 +94,7 @@ def parse_precision(given: str | int) -> Precision:
         return "full"
     if str(given).isdecimal() and 0 <= int(given) <= 15:
         return int(given)
-    raise OptionError("--precision is out of range", found=repr(given), expected="0 to 15 decimals, or full")
+    raise OptionError(f"{option_word('precision')} is out of range", found=repr(given), expected="0 to 15 decimals, or full")
 
 
 def normalize_to(
@@ -123,13 +124,13 @@ def normalize_to(
     _keep_inputs(inputs, plan, target, request)
     outcome = Outcome(failures=list(plan.failures), skipped=list(plan.skipped), warnings=list(plan.warnings))
     outcome.timings["plan"] = time.perf_counter() - started
-    extra = [_digest(settings.gal)] if settings.gal else []
+    job = _Job(plan, target, request, precision, extra_inputs(settings), outcome)
     if target.folder:
-        _write_folder(plan, outcome, target, request, precision, extra, map)
+        _write_folder(job, run_plan(plan, map))
     else:
-        _write_table(plan, outcome, target, request, precision, extra, map)
+        _write_table(job, run_plan(plan, map))
     outcome.timings["total"] = time.perf_counter() - started
-    if not outcome.results:
+    if not outcome.arrays:
         refuse_wrong_option(outcome.failures)
     return outcome
 
@@ -215,125 +216,131 @@ def _keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Req
             )
 
 
-def _digest(path: str) -> InputDigest:
-    text = load(path)
-    return InputDigest(text.name, text.size, text.sha256)
+class _Job(NamedTuple):
+    """One run: what is planned, where it goes, and what has come out of it."""
+
+    plan: Plan
+    target: Target
+    request: Request
+    precision: Precision
+    extra: list[InputDigest]
+    outcome: Outcome
 
 
-def run_plan(plan: Plan, map: Callable[..., Iterable[Any]] = builtins.map) -> Iterable[ArrayResult | Failure]:
-    """Normalize the arrays of a plan, in order, one at a time."""
+def extra_inputs(settings: Settings) -> list[InputDigest]:
+    """Digests of the files that are read beside the arrays."""
+    if settings.gal is None:
+        return []
+    text = load(settings.gal)
+    return [InputDigest(text.name, text.size, text.sha256)]
+
+
+def run_plan(
+    plan: Plan, map: Callable[..., Iterable[Any]] = builtins.map, *, normalize: bool = True
+) -> Iterable[ArraySet | Failure]:
+    """The arrays of a plan, in order, one at a time; normalized or as they were read."""
+    work = Work(plan.settings, plan.reference, normalize)
     rest = plan.tasks
     if plan.first is not None:
         raw, digest = plan.first
-        yield _guarded(
-            partial(normalize_raw, raw, plan.settings, plan.reference, task=plan.tasks[0], digest=digest),
-            plan.tasks[0].file,
-        )
+        yield work.on(raw, plan.tasks[0], digest)
         rest = plan.tasks[1:]
-    yield from map(partial(normalize_array, settings=plan.settings, reference=plan.reference), rest)
+    yield from map(work, rest)
 
 
-def _guarded(call: Callable[[], ArrayResult], file: str) -> ArrayResult | Failure:
-    try:
-        return call()
-    except GridnormError as error:
-        return Failure(file, error)
+def _write_table(job: _Job, items: Iterable[ArraySet | Failure]) -> None:
+    started = time.perf_counter()
+    outcome, target, request = job.outcome, job.target, job.request
+    sets = [item for item in _sorted(outcome, items) if isinstance(item, ArraySet)]
+    outcome.timings["arrays"] = time.perf_counter() - started
+    if not sets:
+        return
+    arrays = collect(sets, job.plan, job.extra, _named(outcome.failures))
+    outcome.warnings[:] = arrays.warnings
+    outcome.arrays = array_entries(arrays)
+    started = time.perf_counter()
+    beside = request.sidecar or (None if target.path == "-" else target.path + SUFFIX)
+    with Output(request.force) as files:
+        outcome.sidecar = put_set(arrays, target.path, files, precision=job.precision, form=target.form, beside=beside)
+        _draw(files, request, outcome, [arrays])
+    outcome.timings["write"] = time.perf_counter() - started
+    if target.path != "-":
+        count = len(arrays)
+        outcome.written.append(
+            f"wrote {target.path} ({arrays.n_spots} spots, {count} array{'s' if count != 1 else ''}); "
+            f"record of the run in {beside}"
+        )
 
 
-def _collect(outcome: Outcome, items: Iterable[ArrayResult | Failure]) -> None:
+def put_set(
+    arrays: ArraySet, path: str, files: Output, *, precision: Precision, form: str, beside: str | None
+) -> dict[str, Any]:
+    """The table of a set and, at ``beside``, its sidecar, into one group of files; ``-`` is standard output.
+
+    Returns
+    -------
+    The sidecar.
+    """
+    spots, numbers = arrays.shown, arrays.numbers()
+    table = {
+        "file": os.path.basename(path), "rows": arrays.n_spots, "columns": [*spots, *numbers], "precision": precision,
+    }  # fmt: skip
+    record = set_sidecar(arrays, table)
+    write_table(path, spots, numbers, precision=precision, form=form, output=None if path == "-" else files)
+    if beside is not None:
+        files.write(beside, to_bytes(record))
+    return record
+
+
+def _sorted(outcome: Outcome, items: Iterable[ArraySet | Failure]) -> Iterable[ArraySet | Failure]:
+    """The same items; failures and warnings are noted on their way."""
     for item in items:
         if isinstance(item, Failure):
             outcome.failures.append(item)
         else:
-            outcome.results.append(item)
             outcome.warnings.extend(item.warnings)
+        yield item
 
 
-def _write_table(
-    plan: Plan,
-    outcome: Outcome,
-    target: Target,
-    request: Request,
-    precision: Precision,
-    extra: list[InputDigest],
-    map: Callable[..., Iterable[Any]],
-) -> None:
-    started = time.perf_counter()
-    _collect(outcome, run_plan(plan, map))
-    outcome.timings["arrays"] = time.perf_counter() - started
-    if not outcome.results:
-        return
-    table = join_results(outcome.results, plan)
-    outcome.warnings.extend(table.warnings)
-    started = time.perf_counter()
-    name = os.path.basename(target.path)
-    outcome.sidecar = run_sidecar(
-        plan, outcome.results, outcome.failures, extra, outcome.warnings, _described(table, name, precision)
-    )
-    if target.path == "-":
-        write_table("-", table.prefix, table.numbers, precision=precision, form=target.form)
-        with Output(request.force) as files:
-            _write_figure(files, request, outcome)
-            if request.sidecar:
-                files.write(request.sidecar, to_bytes(outcome.sidecar))
-        return
-    sidecar = request.sidecar or target.path + SUFFIX
-    with Output(request.force) as files:
-        write_table(target.path, table.prefix, table.numbers, precision=precision, form=target.form, output=files)
-        _write_figure(files, request, outcome)
-        files.write(sidecar, to_bytes(outcome.sidecar))
-    outcome.timings["write"] = time.perf_counter() - started
-    count = len(outcome.results)
-    outcome.written.append(
-        f"wrote {target.path} ({table.rows} spots, {count} array{'s' if count != 1 else ''}); "
-        f"record of the run in {sidecar}"
-    )
+def _named(failures: Sequence[Failure]) -> list[tuple[str, str]]:
+    return [(failure.file, str(failure.error)) for failure in failures]
 
 
-def _write_figure(files: Output, request: Request, outcome: Outcome) -> None:
+def _draw(files: Output, request: Request, outcome: Outcome, sets: Sequence[ArraySet]) -> None:
     if request.figure is None or request.draw is None:
         return
-    files.write(request.figure, request.draw(outcome.results))
+    files.write(request.figure, request.draw(sets))
     outcome.written.append(f"drew {request.figure}")
 
 
-def _described(table: ResultTable, name: str, precision: Precision) -> dict[str, Any]:
-    return {"file": name, "rows": table.rows, "columns": [*table.prefix, *table.numbers], "precision": precision}
-
-
-def _write_folder(
-    plan: Plan,
-    outcome: Outcome,
-    target: Target,
-    request: Request,
-    precision: Precision,
-    extra: list[InputDigest],
-    map: Callable[..., Iterable[Any]],
-) -> None:
-    folder = target.path
+def _write_folder(job: _Job, items: Iterable[ArraySet | Failure]) -> None:
+    folder, request, outcome = job.target.path, job.request, job.outcome
     made = not os.path.isdir(folder)
-    names = _file_names(plan, target.form)
+    names = _file_names(job.plan, job.target.form)
     if made:
         _make(folder)
     for name in () if made else names:
         for path in (name, name + SUFFIX):
             check_target(os.path.join(folder, path), request.force)
     try:
-        _write_arrays(plan, outcome, target, request, precision, extra, zip(run_plan(plan, map), names, strict=True))
+        done, drawn = _write_arrays(job, zip(_sorted(outcome, items), names, strict=True))
     finally:
         if made:
             with suppress(OSError):  # not empty: something was written
                 os.rmdir(folder)
-    if not outcome.results:
+    if not outcome.arrays:
         return
-    outcome.sidecar = run_sidecar(plan, outcome.results, outcome.failures, extra, outcome.warnings, None)
-    sidecar = request.sidecar or os.path.join(folder, FOLDER_SIDECAR)
+    origin = Origin(tuple(job.extra), job.plan.skipped, tuple(_named(outcome.failures)))
+    digests = [digest for _, digest in done if digest]
+    history = common([history for history, _ in done])
+    outcome.sidecar = sidecar(history, digests, None, outcome.arrays, origin, outcome.warnings, None)
+    beside = request.sidecar or os.path.join(folder, FOLDER_SIDECAR)
     with Output(request.force) as files:
-        _write_figure(files, request, outcome)
-        files.write(sidecar, to_bytes(outcome.sidecar))
-    count = len(outcome.results)
+        _draw(files, request, outcome, drawn)
+        files.write(beside, to_bytes(outcome.sidecar))
+    count = len(outcome.arrays)
     outcome.written.append(
-        f"wrote {count} array{'s' if count != 1 else ''} to {target.path}; record of the run in {sidecar}"
+        f"wrote {count} array{'s' if count != 1 else ''} to {job.target.path}; record of the run in {beside}"
     )
 
 
@@ -354,24 +361,25 @@ def _file_names(plan: Plan, form: str) -> list[str]:
 
 
 def _write_arrays(
-    plan: Plan,
-    outcome: Outcome,
-    target: Target,
-    request: Request,
-    precision: Precision,
-    extra: list[InputDigest],
-    items: Iterable[tuple[ArrayResult | Failure, str]],
-) -> None:
+    job: _Job, items: Iterable[tuple[ArraySet | Failure, str]]
+) -> tuple[list[tuple[History, InputDigest | None]], list[ArraySet]]:
+    """A file an array; nothing of an array stays but its record, and the first ones where a figure is drawn."""
+    done: list[tuple[History, InputDigest | None]] = []
+    drawn: list[ArraySet] = []
     for item, file in items:
-        _collect(outcome, [item])
         if isinstance(item, Failure):
             continue
-        table = join_results([item], plan)
-        record = run_sidecar(plan, [item], [], extra, item.warnings, _described(table, file, precision))
-        path = os.path.join(target.path, file)
-        with Output(request.force) as files:
-            write_table(path, table.prefix, table.numbers, precision=precision, form=target.form, output=files)
-            files.write(path + SUFFIX, to_bytes(record))
+        # As a run of this input alone would be: what concerns the set of files stands in the folder's own sidecar.
+        alone = replace(job.plan, tasks=(), heads=(), failures=(), skipped=(), warnings=(), targets={})
+        arrays = collect([item], alone, job.extra)
+        path = os.path.join(job.target.path, file)
+        with Output(job.request.force) as files:
+            put_set(arrays, path, files, precision=job.precision, form=job.target.form, beside=path + SUFFIX)
+        job.outcome.arrays += array_entries(arrays)
+        done.append((arrays.history, arrays.records[0].digest))
+        if job.request.draw is not None and len(drawn) < MOST_DRAWN:
+            drawn.append(arrays)
+    return done, drawn
 
 
 def _make(folder: str) -> None:

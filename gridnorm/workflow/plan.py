@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gridnorm import io
 from gridnorm.arrays.align import keys_of
 from gridnorm.arrays.raw import RawArray
-from gridnorm.errors import FormatError, GridnormError, OptionError
-from gridnorm.io.text import load_head
+from gridnorm.core.option import no_meaning
+from gridnorm.errors import FormatError, GridnormError, OptionError, option_word
+from gridnorm.io.formats import FORMATS, Head
 from gridnorm.provenance import InputDigest
-from gridnorm.workflow.inputs import InputFile, expand, is_targets, read_targets, unique_names
-from gridnorm.workflow.one import ArrayTask, Failure, Reference, layout_of, read_options, read_task
-from gridnorm.workflow.settings import Settings
+from gridnorm.workflow.inputs import InputFile, array_files, unique_names
+from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, reading_history, recognise_file
+from gridnorm.workflow.settings import RUN_OPTIONS, Settings
+from gridnorm.workflow.unit import Failure, Reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +28,13 @@ class Plan:
 
     settings: Settings
     tasks: tuple[ArrayTask, ...]
-    heads: tuple[io.Head, ...]
+    heads: tuple[Head, ...]
     reference: Reference | None
     first: tuple[RawArray, InputDigest] | None
     failures: tuple[Failure, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     targets: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        return self.first[0].channels if self.first else ()
 
 
 def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True) -> Plan:
@@ -65,19 +62,18 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     FormatError
         A damaged targets table.
     """
-    files = _with_targets(expand(inputs))
+    files = array_files(inputs)
     tasks: list[ArrayTask] = []
-    heads: list[io.Head] = []
+    heads: list[Head] = []
     chosen: list[InputFile] = []
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
     for given in files:
         known = False
         try:
-            text = load_head(given.path)
-            format = io.recognise(text, settings.columns)
+            recognised = recognise_file(given.path, settings)
             known = True
-            head = io.READERS[format].head(text, settings.columns)
+            head = recognised.head()
             options = read_options(settings, head.columns, given.file, keys_only=compare and bool(tasks))
         except (FormatError, OptionError) as error:
             if given.named or known:
@@ -102,18 +98,8 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         _columns_of(chosen),
     )
     _one_kind(plan)
+    _refuse_strangers(plan)
     return _with_reference(plan) if compare else plan
-
-
-def _with_targets(files: list[InputFile]) -> list[InputFile]:
-    out: list[InputFile] = []
-    for given in files:
-        try:
-            targets = given.named and is_targets(load_head(given.path, 4096).data)
-        except FormatError:
-            targets = False  # the file's own turn tells what is wrong with it
-        out.extend(read_targets(given.path) if targets else [given])
-    return out
 
 
 def _with_origin(error: FormatError | OptionError, given: InputFile) -> FormatError | OptionError:
@@ -141,8 +127,24 @@ def _one_kind(plan: Plan) -> None:
         raise OptionError(
             "arrays with different numbers of channels in one run",
             found=found,
-            hint="Run them apart, or choose with --channels",
+            hint=f"Run them apart, or choose with {option_word('channels')}",
         )
+
+
+def _refuse_strangers(plan: Plan) -> None:
+    """Options of formats that no file of the run takes, where they were given explicitly."""
+    formats = dict.fromkeys(task.format for task in plan.tasks)
+    if not formats:
+        return
+    for name in plan.settings.reading:
+        takers = FORMATS.takers(name)
+        if name in plan.settings.given and not any(one in takers for one in formats):
+            raise no_meaning(name, f"{' and '.join(formats)} files", takers_options(formats))
+
+
+def takers_options(formats: Iterable[str]) -> list[str]:
+    """Names of the options that some of these formats take."""
+    return list(dict.fromkeys(option.name for one in formats for option in FORMATS[one].options))
 
 
 def _with_reference(plan: Plan) -> Plan:
@@ -153,13 +155,13 @@ def _with_reference(plan: Plan) -> Plan:
             full = replace(
                 task, options=read_options(plan.settings, plan.heads[index].columns, task.file, keys_only=False)
             )
-            raw, digest = read_task(full, plan.settings)
+            raw, digest = read_array(full, plan.settings)
             layout, warnings = layout_of(raw, plan.settings)
         except GridnormError as error:
             failures.append(Failure(task.file, error))
             continue
         raw = raw.with_warnings(*warnings)
-        reference = Reference(task.file, keys_of(raw), layout, raw.spots)
+        reference = Reference(task.file, keys_of(raw.spots, raw.n_spots), layout, raw.spots)
         rest = (full, *plan.tasks[index + 1 :])
         heads = plan.heads[index:]
         targets = {title: cells[index:] for title, cells in plan.targets.items()}
@@ -175,15 +177,17 @@ def _with_reference(plan: Plan) -> Plan:
     return replace(plan, tasks=(), heads=(), failures=tuple(failures), targets={})
 
 
-def _doubts(tasks: list[ArrayTask], heads: list[io.Head], settings: Settings) -> tuple[str, ...]:
+def _doubts(tasks: list[ArrayTask], heads: list[Head], settings: Settings) -> tuple[str, ...]:
     """Things about the set of files that a person should look at."""
     out = []
-    fixed = [task for task in tasks if task.format != "table"] if settings.columns else []
-    if fixed:
-        out.append(
-            f"{fixed[0].file}: --columns names columns of plain tables; "
-            f"this {fixed[0].format} file is read by its own titles"
-        )
+    for name in settings.reading:
+        takers = FORMATS.takers(name)
+        strange = [task for task in tasks if task.format not in takers]
+        if strange and name in settings.given and len(strange) < len(tasks):
+            out.append(
+                f"{strange[0].file}: {option_word(name)} has no meaning for {strange[0].format} files; "
+                f"it serves {' and '.join(takers)} files"
+            )
     barcodes: dict[str, str] = {}
     for task, head in zip(tasks, heads, strict=True):
         code = head.header.get("Barcode", "").strip()
@@ -195,10 +199,10 @@ def _doubts(tasks: list[ArrayTask], heads: list[io.Head], settings: Settings) ->
 
 
 def describe(plan: Plan) -> dict[str, Any]:
-    """The plan as ``--dry-run`` prints it: plain data for JSON."""
+    """The plan as ``--dry-run`` prints it: plain data for JSON, with the settings that will be effective."""
     layout = plan.reference.layout if plan.reference else None
     return {
-        "settings": plan.settings.to_dict(),
+        "settings": _effective(plan),
         "arrays": [
             {
                 "name": task.name,
@@ -215,3 +219,15 @@ def describe(plan: Plan) -> dict[str, Any]:
         "skipped": [{"file": file, "reason": reason} for file, reason in plan.skipped],
         "warnings": list(plan.warnings),
     }
+
+
+def _effective(plan: Plan) -> dict[str, Any]:
+    """Settings as the first array will have them; as they were given, where no array has been read."""
+    settings = plan.settings
+    found = {name: option.plain(settings.run[name]) for name, option in RUN_OPTIONS.items()} | dict(settings.own)
+    if plan.first is not None:
+        raw, recipe = plan.first[0], settings.recipe
+        history = reading_history(raw, settings)
+        steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
+        found |= replace(history, steps=steps).parameters()
+    return found

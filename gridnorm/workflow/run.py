@@ -9,19 +9,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from gridnorm.arrays.align import SpotKeys, keys_of
-from gridnorm.arrays.arrayset import ArraySet, column_title, from_raw, result_names
-from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.raw import FloatArray
+from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
-from gridnorm.provenance import History
-from gridnorm.workflow.join import align_raw, join_spots
-from gridnorm.workflow.one import ArrayResult, Failure, Reference, normalize_raw, read_task
-from gridnorm.workflow.output import check_device, first_error, run_plan
-from gridnorm.workflow.plan import Plan, make_plan
-from gridnorm.workflow.settings import Settings, make_settings
+from gridnorm.workflow.collect import collect
+from gridnorm.workflow.output import check_device, extra_inputs, first_error, parse_precision, put_set, run_plan
+from gridnorm.workflow.plan import make_plan
+from gridnorm.workflow.settings import READING, Settings, make_settings, row_options
+from gridnorm.workflow.sidecar import SUFFIX
+from gridnorm.workflow.unit import Failure, SetWork
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -34,7 +32,8 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     paths
         A file, folder, glob or targets table, or several.
     **options
-        As on the command line: ``foreground``, ``channels``, ``columns``, ``gal``, ``layout``, ``align``, ``keep``.
+        As on the command line: ``foreground``, ``channels``, ``columns``, ``gal``, ``layout``, ``align``, ``keep``,
+        and what a format of your own takes.
 
     Returns
     -------
@@ -45,6 +44,8 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     ------
     FormatError, LayoutError
         For the first file that cannot be read, or whose spots are another print run.
+    OptionError
+        An option that says nothing about reading.
 
     Warns
     -----
@@ -60,20 +61,8 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     >>> import gridnorm as gn
     >>> arrays = gn.read("example_data/slide1.gpr")  # doctest: +SKIP
     """
-    settings = make_settings(options)
-    plan = make_plan(_listed(paths), settings)
-    _raise_first(list(plan.failures), plan)
-    assert plan.first is not None and plan.reference is not None
-    raws = [
-        plan.first[0],
-        *(
-            read_task(replace(task, options=replace(task.options, keys_only=False)), settings)[0]
-            for task in plan.tasks[1:]
-        ),
-    ]
-    raws = align_raw(raws, plan)
-    _warn([text for raw in raws for text in raw.warnings] + list(plan.warnings))
-    return from_raw(raws, [task.name for task in plan.tasks], plan.reference.layout, plan.targets)
+    settings = make_settings(options, {*READING, *row_options("format")}, "reading")
+    return _run(paths, settings, builtins.map, normalize=False)
 
 
 def normalize(
@@ -95,7 +84,8 @@ def normalize(
         Runs the arrays one by one: the built-in ``map``, or that of a pool.
     **options
         The names of the command line: ``by``, ``method``, ``span``, ``iterations``, ``background``, ``offset``,
-        ``flags``, ``min_group``, ``small_groups``, ``preset``, …
+        ``flags``, ``min_group``, ``small_groups``, ``preset``, …; ``by``, ``method`` and ``background`` take a row of
+        your own too.
 
     Returns
     -------
@@ -119,7 +109,7 @@ def normalize(
     >>> result.M.shape
     (900, 2)
     >>> print(result.history)  # doctest: +ELLIPSIS
-    background_correct(method=normexp, offset=50.0) → normalize_within(by=print-tip, method=loess, ...)
+    background_correct(method=normexp, offset=50.0, normexp_method=saddle) → normalize_within(by=print-tip, ...)
     """
     if isinstance(weights, str):
         options["weights"], weights = weights, None
@@ -129,24 +119,20 @@ def normalize(
         return _normalize_set(arrays, settings, weights, map)
     if weights is not None:
         raise OptionError("weights as numbers need an ArraySet", hint="Read the files first: gn.read(paths)")
-    plan = make_plan(_listed(arrays), settings)
-    found = list(run_plan(plan, map))
-    failures = [*plan.failures, *(item for item in found if isinstance(item, Failure))]
-    _raise_first(failures, plan)
-    results = [item for item in found if isinstance(item, ArrayResult)]
-    _warn([text for result in results for text in result.warnings] + list(plan.warnings))
-    return _stacked(results, plan)
+    return _run(arrays, settings, map, normalize=True)
 
 
 def write(arrays: ArraySet, path: str | os.PathLike[str], *, precision: int | str = 6, force: bool = False) -> None:
-    """Write a result table: ``.tsv .csv`` (also ``.gz``) or ``.parquet``; whole or not at all.
+    """Write a table (``.tsv .csv``, also ``.gz``, or ``.parquet``) and the record of what was done; whole or not at all.
+
+    The record stands beside the table, as ``<path>.gridnorm.json``; both are what the command line writes.
 
     Parameters
     ----------
     arrays
         A normalized (or raw) set.
     path
-        Target; the suffix says the format.
+        Target; the suffix says the format. ``-`` is standard output, without a record.
     precision
         Decimals 0…15, or ``full`` for the shortest exact text.
     force
@@ -168,17 +154,15 @@ def write(arrays: ArraySet, path: str | os.PathLike[str], *, precision: int | st
     >>> out.read_text().splitlines()[0].split()
     ['Block', 'Row', 'Column', 'ID', 'Name', 'M.array1', 'A.array1', 'W.array1']
     """
-    from gridnorm.io.write import write_table
-    from gridnorm.workflow.output import parse_precision
+    from gridnorm.io.atomic import Output
+    from gridnorm.io.write import form_of
 
-    prefix = {title: column for title, column in arrays.columns.items() if title not in ("X", "Y")}
-    numbers: dict[str, FloatArray] = {}
-    names = result_names(arrays.values) if "M" in arrays.values else list(arrays.values)
-    for i, name in enumerate(arrays.names):
-        numbers |= {column_title(matrix, name): arrays.values[matrix][i] for matrix in names}
-        if arrays.spot_weights is not None:
-            numbers[f"W.{name}"] = arrays.spot_weights[i]
-    write_table(path, prefix, numbers, precision=parse_precision(precision), force=force)
+    target = os.fspath(path)
+    beside = None if target == "-" else target + SUFFIX
+    with Output(force) as files:
+        put_set(
+            arrays, target, files, precision=parse_precision(precision), form=form_of(target), beside=beside
+        )  # fmt: skip
 
 
 def _listed(paths: Paths) -> list[str]:
@@ -187,82 +171,33 @@ def _listed(paths: Paths) -> list[str]:
     return [os.fspath(path) for path in paths]
 
 
-def _raise_first(failures: Sequence[Failure], plan: Plan) -> None:
+def _run(paths: Paths, settings: Settings, map: Callable[..., Iterable[Any]], *, normalize: bool) -> ArraySet:
+    """All arrays of a run in one set; the first that failed is raised."""
+    plan = make_plan(_listed(paths), settings)
+    found = list(run_plan(plan, map, normalize=normalize))
+    failures = [*plan.failures, *(item for item in found if isinstance(item, Failure))]
     if failures or not plan.tasks:
         raise first_error(failures)
+    done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(settings))
+    _warn(done.warnings, stacklevel=4)
+    return done
 
 
-def _warn(texts: Sequence[str]) -> None:
+def _warn(texts: Sequence[str], stacklevel: int = 3) -> None:
     for text in texts:
-        warnings.warn(text, GridnormWarning, stacklevel=3)
+        warnings.warn(text, GridnormWarning, stacklevel=stacklevel)
 
 
 def _normalize_set(
     arrays: ArraySet, settings: Settings, weights: FloatArray | None, map: Callable[..., Iterable[Any]]
 ) -> ArraySet:
+    strange = [name for name in (*READING, *row_options("format")) if name in settings.given]
+    if strange:
+        raise OptionError(
+            f"{strange[0]} has no meaning for arrays that have been read", hint=f"Give it to gn.read: {strange[0]}=…"
+        )
     given = weights_per_array(weights, arrays.n_spots, len(arrays))
-    raws = list(arrays)
-    keys: SpotKeys = keys_of(raws[0])
-    reference = Reference(arrays.names[0], keys, arrays.layout, dict(arrays.columns))
-    work = _SetWork(settings, reference)
-    results = list(map(work, raws, given))
-    _warn([text for result in results for text in result.warnings])
-    done = _from_results(results, dict(arrays.columns), arrays.layout, settings, arrays.targets)
-    history = done.history
-    return replace(done, flag_codes=arrays.flag_codes, history=History((*arrays.history.steps, *history.steps)))
-
-
-class _SetWork:
-    """One array of a set; an object with a name, so that pools can send it to other processes."""
-
-    def __init__(self, settings: Settings, reference: Reference) -> None:
-        self.settings, self.reference = settings, reference
-
-    def __call__(self, raw: RawArray, weights: FloatArray | None) -> ArrayResult:
-        return normalize_raw(raw, self.settings, self.reference, weights=weights)
-
-
-def _stacked(results: list[ArrayResult], plan: Plan) -> ArraySet:
-    spots, results = join_spots(results, plan)
-    layout = plan.reference.layout if plan.reference else None
-    return _from_results(results, spots, layout, plan.settings, plan.targets)
-
-
-def _from_results(
-    results: Sequence[ArrayResult],
-    spots: Mapping[str, Any],
-    layout: Any,
-    settings: Settings,
-    targets: Mapping[str, Any],
-) -> ArraySet:
-    values = {name: np.stack([result.values[name] for result in results]) for name in results[0].values}
-    weights = None
-    if any(result.weights is not None for result in results):
-        weights = np.stack([np.ones(r.n_spots) if r.weights is None else r.weights for r in results])
-    flags = None
-    if all(result.flags is not None for result in results):
-        flags = np.stack([result.flags for result in results if result.flags is not None])
-    used = results[0].used
-    history = History().then("background_correct", method=used["background"], offset=used["offset"])
-    history = history.then(
-        "normalize_within",
-        by=settings.by,
-        method=used["method"],
-        span=settings.span,
-        iterations=settings.iterations,
-        flags=settings.flags,
-    )
-    channels = ("R", "G") if "M" in values else tuple(results[0].notes["channels"])
-    return ArraySet(
-        names=tuple(result.name for result in results),
-        channels=channels,
-        values=values,
-        columns=spots,
-        layout=layout,
-        flag_codes=flags,
-        spot_weights=weights,
-        fits=tuple(result.within for result in results),
-        history=history,
-        targets=targets,
-        warnings=tuple(text for result in results for text in result.warnings),
-    )
+    parts = [arrays.part(index) for index in range(len(arrays))]
+    done = stack(list(map(SetWork(settings), parts, given)), like=arrays)
+    _warn(done.warnings[len(arrays.warnings) :])
+    return done

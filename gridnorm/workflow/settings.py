@@ -1,26 +1,69 @@
-"""Settings of ``normalize``: one frozen record whose field names are the option names and the JSON keys."""
+"""Settings of a run, made from option rows: those of the run itself, and those that its rows take."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
-from gridnorm.errors import OptionError
+from gridnorm.arrays.align import ALIGN
+from gridnorm.arrays.background import BACKGROUNDS
+from gridnorm.arrays.chain import Recipe, check_options
+from gridnorm.arrays.grouping import GROUPINGS, words_of
+from gridnorm.arrays.weights import FLAGS, WEIGHTS
+from gridnorm.arrays.within import method_options
+from gridnorm.core.methods import METHODS
+from gridnorm.core.option import TEXT, WORDS, Kind, Option, Table, nearest
+from gridnorm.errors import OptionError, option_word
+from gridnorm.io.formats import FORMATS
 
-METHOD_NAMES = ("auto", "none", "median", "mean", "mad", "zscore", "loess")
-BACKGROUND_NAMES = ("auto", "none", "subtract", "half", "minimum", "movingmin", "edwards", "normexp")
-CHOICES: dict[str, tuple[str, ...]] = {
-    "method": METHOD_NAMES,
-    "background": BACKGROUND_NAMES,
-    "foreground": ("mean", "median"),
-    "flags": ("exclude", "ignore", "drop", "downweight"),
-    "small_groups": ("array", "merge", "shrink", "error"),
-    "align": ("strict", "id", "union"),
-    "preset": ("recommended", "limma"),
-    "device": ("auto", "cpu", "gpu"),
-}
-# What a preset changes against the defaults; options given explicitly win.
+
+def _row_kind(table: Table[Any], also: tuple[str, ...] = ()) -> Kind:
+    """Names of a table's rows, or a row itself."""
+
+    def read(given: Any) -> Any:
+        if given is None:
+            raise ValueError
+        if isinstance(given, str) and given in also:
+            return given
+        row = table.find(given, also=also)
+        return given if isinstance(given, str) else row
+
+    return Kind(f"a {table.word}", read, {"type": "string"}, lambda row: row if isinstance(row, str) else row.name)
+
+
+def _by(given: Any) -> Any:
+    words_of(given if not isinstance(given, int | float | None) else str(given))
+    return given
+
+
+BY = Option(
+    "by", Kind("a grouping", _by, {"type": "string"}, lambda row: row if isinstance(row, str) else row.name),
+    "print-tip", "{rows} or a spot column; a,b crosses.", metavar="GROUPING",
+)  # fmt: skip
+METHOD = Option(
+    "method", _row_kind(METHODS, ("auto",)), "auto", "auto, {rows}.", metavar="METHOD",
+    shown="auto = loess, median for one channel",
+)  # fmt: skip
+BACKGROUND = Option(
+    "background", _row_kind(BACKGROUNDS, ("auto",)), "auto", "auto, {rows}.", metavar="METHOD",
+    shown="auto = normexp where measured",
+)  # fmt: skip
+ALIGN_RULE = Option(
+    "align", TEXT, "strict", "strict, or join arrays of different print runs by id or union.", choices=ALIGN,
+    metavar="RULE",
+)  # fmt: skip
+LAYOUT = Option(
+    "layout", TEXT, None, "Blocks down × across × spots down × across, instead of what was inferred.",
+    metavar="RxCxrxc", auto=True,
+)  # fmt: skip
+GAL = Option("gal", TEXT, None, "GAL with identifiers and layout; it overrides the files.", metavar="FILE", auto=True)
+KEEP = Option("keep", WORDS, (), "Further spot columns in the table.", metavar="COL,…")
+DEVICE = Option(
+    "device", TEXT, "auto", "Where to compute: auto is the CPU; gpu never falls back.", choices=("auto", "cpu", "gpu"),
+    metavar="auto|cpu|gpu",
+)  # fmt: skip
+# What a preset sets against the defaults, where it applies; options given explicitly win.
 PRESETS: dict[str, dict[str, Any]] = {
     "recommended": {},
     "limma": {
@@ -30,181 +73,148 @@ PRESETS: dict[str, dict[str, Any]] = {
         "span": 0.3,
         "iterations": 4,
         "flags": "ignore",
-        "min_group": 0,
+        "clamp_weights": True,
+        "small_groups": "own",
     },
 }
-NORMEXP_OFFSET = 50.0
+PRESET = Option(
+    "preset", TEXT, "recommended", "recommended, limma (its defaults and its numbers); explicit options win.",
+    choices=tuple(PRESETS), metavar="NAME",
+)  # fmt: skip
+# Options of the run, in the order of the help page; those of the rows follow the option that chooses the row.
+RUN_OPTIONS: dict[str, Option] = {
+    option.name: option
+    for option in (BY, METHOD, BACKGROUND, FLAGS, WEIGHTS, ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE)
+}
+# Options that say how files are read; ``read`` takes these and those of the formats, ``inspect`` some more.
+READING = ("align", "layout", "gal", "keep")
+
+
+def row_options(name: str) -> dict[str, Option]:
+    """Options of the rows that an option of the run chooses among; of formats for ``format``."""
+    if name == "method":
+        return {option.name: option for row in METHODS.values() for option in method_options(row)}
+    table: Table[Any] | None = {"by": GROUPINGS, "background": BACKGROUNDS, "format": FORMATS}.get(name)
+    return {} if table is None else table.options()
+
+
+def all_options() -> dict[str, Option]:
+    """Every option of a run by name, in the order of the help page."""
+    found: dict[str, Option] = {}
+    for name, option in RUN_OPTIONS.items():
+        found[name] = option
+        for owned in row_options(name).values():
+            found.setdefault(owned.name, owned)
+        if name == "background":
+            found |= {owned.name: owned for owned in row_options("format").values() if owned.name not in found}
+    return found
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All options of ``normalize`` that change numbers or rows.
+    """All options of a run that change numbers or rows.
 
-    ``None`` means *automatic*: ``offset`` 50 after normexp and 0 otherwise, ``foreground`` the format's own default,
-    ``min_group`` 30 for curves and 5 for locations and scales.
+    ``run`` holds every option of the run, ``own`` those of rows as far as they were given (None: *automatic*);
+    ``given`` names what was given explicitly, not by the preset. An option is an attribute too: ``settings.by``,
+    ``settings.span`` (None where it was not given).
     """
 
-    by: str = "print-tip"
-    method: str = "auto"
-    span: float = 0.3
-    iterations: int = 4
-    background: str = "auto"
-    offset: float | None = None
-    foreground: str | None = None
-    channels: tuple[str, ...] = ()
-    columns: tuple[tuple[str, str], ...] = ()
-    flags: str = "exclude"
-    weights: str = "none"
-    min_group: int | None = None
-    small_groups: str = "array"
-    align: str = "strict"
-    layout: str | None = None
-    gal: str | None = None
-    keep: tuple[str, ...] = ()
-    preset: str = "recommended"
-    device: str = "auto"
+    run: Mapping[str, Any]
+    own: Mapping[str, Any]
+    given: frozenset[str] = frozenset()
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds them."""
-        shown = {f.name: getattr(self, f.name) for f in fields(self)}
-        shown["columns"] = dict(self.columns)
-        shown["channels"], shown["keep"] = list(self.channels), list(self.keep)
-        return shown
+    def __getattr__(self, name: str) -> Any:
+        run, own = self.__dict__.get("run"), self.__dict__.get("own")
+        if run is None or own is None or name.startswith("_"):
+            raise AttributeError(name)
+        if name in run:
+            return run[name]
+        if name in own or name in all_options():
+            return own.get(name)
+        raise AttributeError(f"there is no option {name}")
 
-    def background_of(self, measured: bool) -> tuple[str, float]:
-        """Background method and offset for an array with or without a measured background."""
-        method = ("normexp" if measured else "none") if self.background == "auto" else self.background
-        offset = self.offset
-        if offset is None:
-            offset = NORMEXP_OFFSET if method == "normexp" else 0.0
-        return method, offset
+    @property
+    def recipe(self) -> Recipe:
+        """What the chain is asked to do."""
+        run = self.run
+        known = {name for kind in ("method", "background", "by") for name in _with_row(kind, run[kind])}
+        options = {name: value for name, value in self.own.items() if name in known}
+        return Recipe(
+            run["by"], run["method"], run["background"], run["flags"], run["weights"], run["device"], options
+        )  # fmt: skip
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Options of formats as far as they were given."""
+        formats = row_options("format")
+        return {name: value for name, value in self.own.items() if name in formats}
 
 
-def make_settings(options: Mapping[str, Any]) -> Settings:
+def make_settings(options: Mapping[str, Any], only: Iterable[str] | None = None, owner: str = "") -> Settings:
     """Settings from given options, over the preset they name.
 
     Parameters
     ----------
     options
-        Only what was given explicitly; names as in ``Settings``. Lists may be text with commas, ``columns`` text
-        ``R=…,G=…`` or a mapping.
+        Only what was given explicitly, under the options' names; text of the command line or values of Python.
+    only, owner
+        Names of the options that ``owner`` takes, where these are not all.
 
     Raises
     ------
     OptionError
-        Unknown name (with a suggestion), unknown value, or a number outside its range.
+        Unknown name (with a suggestion), unknown value, a number outside its range, or an option that the chosen row
+        does not take.
 
     Examples
     --------
-    >>> make_settings({"preset": "limma", "span": 0.5}).background, make_settings({"min_group": "auto"}).min_group
-    ('subtract', None)
+    >>> made = make_settings({"preset": "limma", "span": 0.5})
+    >>> made.background, made.span, make_settings({"min_group": "auto"}).min_group
+    ('subtract', 0.5, None)
     """
-    known = {f.name for f in fields(Settings)}
+    rows = {kind: options.get(kind) for kind in ("method", "background", "by")}
+    known = all_options() | {name: o for kind, row in rows.items() for name, o in _with_row(kind, row).items()}
+    allowed = None if only is None else set(only)
     for name in options:
         if name not in known:
-            near = _nearest(name, known)
+            near = nearest(name, known)
+            hint = f"Did you mean {option_word(near)}?" if near else "Known: " + ", ".join(map(option_word, known))
+            raise OptionError("unknown option", found=option_word(name), hint=hint)
+        if allowed is not None and name not in allowed:
             raise OptionError(
-                "unknown option",
-                found=name,
-                hint=f"Did you mean {near}?" if near else "Known: " + ", ".join(sorted(known)),
+                f"{option_word(name)} has no meaning for {owner}", expected=", ".join(o for o in known if o in allowed)
             )
-    preset = str(options.get("preset", "recommended"))
-    _check_choice("preset", preset)
-    settings = replace(
-        Settings(), **{**PRESETS[preset], **{name: _parsed(name, value) for name, value in options.items()}}
-    )
-    _check(settings)
-    return settings
+    read = {name: known[name].read(value) for name, value in options.items()}
+    preset = read.get("preset", PRESET.default)
+    run = {name: option.default for name, option in RUN_OPTIONS.items()}
+    run |= {name: value for name, value in {**PRESETS[preset], **read}.items() if name in RUN_OPTIONS}
+    own = {name: value for name, value in read.items() if name not in RUN_OPTIONS}
+    made = Settings(run, own, frozenset(read))
+    check_options(made.recipe)
+    return Settings(run, {**_applying(PRESETS[preset], made), **own}, frozenset(read))
 
 
-def _nearest(word: str, known: Iterable[str]) -> str | None:
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(word, list(known), n=1)), None)
-
-
-def _parsed(name: str, value: Any) -> Any:
-    if name in ("offset", "foreground", "min_group", "layout", "gal") and value in (None, "auto"):
-        return None
-    if name in ("channels", "keep"):
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(str(part).strip() for part in parts if str(part).strip())
-    if name == "columns":
-        return _parsed_columns(value)
-    if name in ("span", "offset"):
-        return _number(name, value, float)
-    if name in ("iterations", "min_group"):
-        return _number(name, value, int)
-    return str(value)
+def _with_row(kind: str, row: Any) -> dict[str, Option]:
+    """Options of a kind of row, with those of a row that was given as an object."""
+    mine = {} if row is None or isinstance(row, str) else {option.name: option for option in row.options}
+    return row_options(kind) | mine
 
 
-def _number(name: str, value: Any, kind: type) -> Any:
-    try:
-        number = kind(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or number != number or (isinstance(value, float) and number != value):
-        raise OptionError(f"{_option(name)} must be a {'whole ' if kind is int else ''}number", found=repr(value))
-    return number
-
-
-ROLES = ("R", "G", "Rb", "Gb", "E", "Eb", "Block", "Row", "Column", "ID", "Name", "X", "Y", "Flags")
-
-
-def _parsed_columns(value: Any) -> tuple[tuple[str, str], ...]:
-    if isinstance(value, Mapping):
-        pairs = [(str(role), str(title)) for role, title in value.items()]
-    elif isinstance(value, str):
-        pairs = []
-        for part in filter(None, value.split(",")):
-            role, equals, title = part.partition("=")
-            if not equals:
-                raise OptionError(
-                    "malformed --columns", found=repr(part), expected="ROLE=title, for example R=ch2,G=ch1,ID=gene"
-                )
-            pairs.append((role.strip(), title.strip()))
-    else:
-        pairs = [(str(role), str(title)) for role, title in value]
-    for role, _ in pairs:
-        if role not in ROLES:
-            raise OptionError("unknown role in --columns", found=repr(role), expected=", ".join(ROLES))
-    roles = [role for role, _ in pairs]
-    twice = {role for role in roles if roles.count(role) > 1}
-    if twice:
-        raise OptionError("a role is given twice in --columns", found=", ".join(sorted(twice)))
-    return tuple(pairs)
-
-
-def _check(settings: Settings) -> None:
-    for name in CHOICES:
-        value = getattr(settings, name)
-        if value is not None:
-            _check_choice(name, value)
-    _check_range("span", settings.span, 0 < settings.span <= 1, "more than 0 and at most 1")
-    _check_range("iterations", settings.iterations, settings.iterations >= 1, "1 or more")
-    if settings.offset is not None:
-        _check_range("offset", settings.offset, 0 <= settings.offset < float("inf"), "0 or more")
-    if settings.min_group is not None:
-        _check_range("min_group", settings.min_group, settings.min_group >= 0, "0 or more")
-    if settings.weights.startswith("area:"):
-        from gridnorm.arrays.weights import parse_area
-
-        parse_area(settings.weights)
-
-
-def _check_choice(name: str, value: str) -> None:
-    if value not in CHOICES[name]:
-        near = _nearest(value, CHOICES[name])
-        hint = f"Did you mean {near}?" if near else None
-        raise OptionError(
-            f"unknown value of {_option(name)}", found=repr(value), expected=", ".join(CHOICES[name]), hint=hint
-        )
-
-
-def _check_range(name: str, value: float, good: bool, expected: str) -> None:
-    if not good:
-        raise OptionError(f"{_option(name)} is out of range", found=str(value), expected=expected)
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def _applying(preset: Mapping[str, Any], made: Settings) -> dict[str, Any]:
+    """What a preset sets of the options of rows: only what the chosen rows take, and nothing against explicit ones."""
+    found = {}
+    recipe = made.recipe
+    for name, value in preset.items():
+        if name in RUN_OPTIONS:
+            continue
+        if name in row_options("format"):
+            found[name] = value
+            continue
+        try:
+            check_options(Recipe(recipe.by, recipe.method, recipe.background, options={name: value}))
+        except OptionError:
+            continue
+        found[name] = value
+    if made.own.get("small_groups") is None and made.own.get("min_group") is not None:
+        found.pop("small_groups", None)
+    return found

@@ -9,75 +9,76 @@ from typing import Any
 import numpy as np
 
 from gridnorm import __version__
-from gridnorm.provenance import SCHEMA_VERSION, InputDigest
-from gridnorm.workflow.one import ArrayResult, Failure
-from gridnorm.workflow.plan import Plan
-from gridnorm.workflow.settings import Settings
+from gridnorm.arrays.arrayset import ArraySet, Origin
+from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.within import WithinResult
+from gridnorm.provenance import SCHEMA_VERSION, History, InputDigest
 
 SUFFIX = ".gridnorm.json"
 
 
-def run_sidecar(
-    plan: Plan,
-    results: Sequence[ArrayResult],
-    failures: Sequence[Failure],
-    extra_inputs: Sequence[InputDigest],
+def set_sidecar(arrays: ArraySet, table: dict[str, Any]) -> dict[str, Any]:
+    """The sidecar of a set; ``table`` describes the file written (name, rows, columns, precision)."""
+    return sidecar(
+        arrays.history,
+        [record.digest for record in arrays.records if record.digest],
+        arrays.layout,
+        array_entries(arrays),
+        arrays.origin,
+        arrays.warnings,
+        table,
+    )
+
+
+def sidecar(
+    history: History,
+    inputs: Sequence[InputDigest],
+    layout: Layout | None,
+    entries: Sequence[dict[str, Any]],
+    origin: Origin,
     warnings: Sequence[str],
     table: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The sidecar of a run: parameters, inputs, layout, one record per array.
-
-    ``table`` describes the file written (name, rows, columns); None for a folder, whose arrays have their own sidecars.
-    """
-    layout = plan.reference.layout if plan.reference else None
+    """The sidecar of a run; ``table`` is None for a folder, whose arrays have sidecars of their own."""
     return {
         "schema": SCHEMA_VERSION,
         "gridnorm": __version__,
-        "parameters": _parameters(plan.settings),
-        "inputs": [digest.to_dict() for digest in [*(r.digest for r in results if r.digest), *extra_inputs]],
+        "parameters": history.parameters(),
+        "history": history.to_list(),
+        "inputs": [digest.to_dict() for digest in [*inputs, *origin.extra]],
         "layout": layout.to_dict() if layout else None,
-        "arrays": [array_record(result) for result in results],
-        "failed": [{"file": failure.file, "error": str(failure.error)} for failure in failures],
-        "skipped": [{"file": file, "reason": reason} for file, reason in plan.skipped],
+        "arrays": list(entries),
+        "failed": [{"file": file, "error": error} for file, error in origin.failed],
+        "skipped": [{"file": file, "reason": reason} for file, reason in origin.skipped],
         "warnings": list(warnings),
         "output": table,
     }
 
 
-def array_record(result: ArrayResult) -> dict[str, Any]:
-    """What was done to one array, group by group."""
-    within = result.within
-    groups = []
-    for g, label in enumerate(result.segments.labels):
-        groups.append(
-            {
-                "group": list(label) if isinstance(label, tuple) else label,
-                "spots": int(within.n[0, g]),
-                "fit": within.sources()[g],
-                "shift_before": _number(within.before[0, g]),
-                "shift_after": _number(within.after[0, g]),
-            }
-        )
-    return {
-        "name": result.name,
-        "file": result.file,
-        **result.notes,
-        **result.used,
-        "spots": result.n_spots,
-        "flagged": result.n_flagged,
-        "missing": result.n_missing,
-        "layout": result.layout.to_dict() if result.layout else None,
-        "groups": groups,
-        "warnings": list(result.warnings),
-    }
+def array_entries(arrays: ArraySet) -> list[dict[str, Any]]:
+    """One entry an array: what was done to it, group by group."""
+    entries = []
+    for i, name in enumerate(arrays.names):
+        known = arrays.record(i)
+        groups = _groups(arrays.fits[i]) if arrays.fits else []
+        entries.append({"name": name, **known.to_dict(), "groups": groups, "warnings": list(known.warnings)})
+    return entries
 
 
-def _parameters(settings: Settings) -> dict[str, Any]:
-    shown = settings.to_dict()
-    if settings.gal is not None:
-        # No folder of this machine goes into a result.
-        shown["gal"] = settings.gal.replace("\\", "/").rpartition("/")[2]
-    return shown
+def _groups(within: WithinResult) -> list[dict[str, Any]]:
+    rows = zip(
+        within.labels, within.n[0].tolist(), within.sources(), within.before[0], within.after[0], strict=True
+    )  # fmt: skip
+    return [
+        {
+            "group": list(label) if isinstance(label, tuple) else label,
+            "spots": n,
+            "fit": source,
+            "shift_before": _number(before),
+            "shift_after": _number(after),
+        }
+        for label, n, source, before, after in rows
+    ]
 
 
 def _number(value: Any) -> float | None:

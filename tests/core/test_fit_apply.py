@@ -171,7 +171,7 @@ def test_read_only_input_is_not_written() -> None:
     segments = Segments.from_labels(RNG.integers(0, 2, 100))
     before = x.copy()
     for statistic in ("moments", "median", "mad", "quantiles", "lowess"):
-        fit(x, segments, statistic, covariate=z)
+        fit(x, segments, statistic, **({"covariate": z} if statistic == "lowess" else {}))
     np.testing.assert_array_equal(x, before)
 
 
@@ -237,10 +237,18 @@ def test_wrong_shapes_and_names_are_refused_with_what_was_found() -> None:
         fit(np.zeros(3), segments, "quantiles", weights=np.ones(3))
     with pytest.raises(OptionError, match="must be numbers"):
         fit(np.array(["a", "b", "c"]), segments)
-    with pytest.raises(OptionError, match="of other groups"):
+    with pytest.raises(OptionError, match="takes no covariate"):
+        fit(np.zeros(3), segments, "median", covariate=np.zeros(3))
+    with pytest.raises(OptionError, match="lacks 2 of the 2 groups it is applied to; found 0, 1, expected groups of the fit: all"):
         apply(np.zeros(3), segments, fit(np.zeros(3), Segments.single(3)), "centre")
-    with pytest.raises(OptionError, match="span must lie"):
+    with pytest.raises(OptionError, match="of another batch; found 1 entries, expected 2"):
+        apply(np.zeros((2, 3)), segments, fit(np.zeros(3), segments), "centre")
+    with pytest.raises(OptionError, match="span is out of range; found 0, expected more than 0"):
         fit(np.zeros(3), segments, "lowess", covariate=np.zeros(3), span=0)
+    with pytest.raises(OptionError, match="span has no meaning for statistic median"):
+        fit(np.zeros(3), segments, "median", span=0.5)
+    with pytest.raises(OptionError, match="covariates do not fit"):
+        fit(np.zeros(3), segments, "lowess", covariate=np.zeros((1, 3, 2)))
 
 
 def test_curves_are_linear_between_knots_and_held_at_the_ends() -> None:

@@ -1,0 +1,43 @@
+"""What a method may look at beside the value of a spot, by the names that its row uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gridnorm.arrays.grouping import Spots, find_column, slide_position
+from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.within import Levels
+from gridnorm.errors import OptionError
+
+
+def covariate_of(name: str, levels: Levels, raw: RawArray, layout: Layout | None) -> FloatArray:
+    """One covariate, float64 (1, spot): a name of ``COVARIATES``, or a spot column of numbers.
+
+    Raises
+    ------
+    OptionError
+        No such column, or its cells are text.
+    LayoutError
+        It needs positions that the file does not have.
+    """
+    known = COVARIATES.get(name)
+    if known is not None:
+        return known(Spots(raw.spots, layout, raw.n_spots, raw.name))[None, :]
+    column = raw.spots[find_column(name, raw.spots, raw.name, "method")]
+    if column.dtype.kind not in "fiu":
+        raise OptionError(f"the covariate {name!r} is text", file=raw.name, expected="numbers")
+    return column.astype(np.float64)[None, :]
+
+
+def _slide_row(spots: Spots) -> FloatArray:
+    return slide_position(spots.columns, spots.need_layout("slide-row"))[0].astype(np.float64)
+
+
+def _slide_column(spots: Spots) -> FloatArray:
+    return slide_position(spots.columns, spots.need_layout("slide-column"))[1].astype(np.float64)
+
+
+COVARIATES: dict[str, Callable[[Spots], FloatArray]] = {"slide-row": _slide_row, "slide-column": _slide_column}

@@ -1,0 +1,82 @@
+"""What is known of one array beside its numbers: plain data for the sidecar, the same on every route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.raw import RawArray
+from gridnorm.arrays.weights import count_flagged
+from gridnorm.provenance import History, InputDigest
+
+
+class ArrayRecord(NamedTuple):
+    """One array: where it came from, how it was read, what was done to it.
+
+    Attributes
+    ----------
+    file
+        Name of the file, or of the array where there is none.
+    format, version
+        As the reader calls them.
+    channels, wavelengths
+        In the order of the rows of the data.
+    taken
+        Which column of the file serves which matrix.
+    spots, flagged, missing, infinite
+        Numbers of spots of the file, of flagged ones, of values missing in the result, and of infinite intensities.
+    layout
+        Where its blocks lie, or None.
+    digest
+        The file as it lay on disk, or None.
+    history
+        Every step with the settings that were effective for this array.
+    models
+        Parameters of the background model by channel, or None.
+    warnings
+        Repairs and doubts.
+    """
+
+    file: str
+    format: str
+    version: str
+    channels: tuple[str, ...]
+    wavelengths: tuple[str, ...]
+    taken: tuple[tuple[str, str], ...]
+    spots: int
+    flagged: int
+    missing: int = 0
+    infinite: int = 0
+    layout: Layout | None = None
+    digest: InputDigest | None = None
+    history: History = History()
+    models: Mapping[str, Mapping[str, float]] | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the sidecar has it, without the groups."""
+        return {
+            "file": self.file,
+            "format": self.format,
+            "version": self.version,
+            "channels": list(self.channels),
+            "wavelengths": list(self.wavelengths),
+            "parameters": self.history.parameters(),
+            "normexp": None if self.models is None else {name: dict(found) for name, found in self.models.items()},
+            "columns": dict(self.taken),
+            "spots": self.spots,
+            "flagged": self.flagged,
+            "missing": self.missing,
+            "layout": self.layout.to_dict() if self.layout else None,
+        }
+
+
+def record_of(
+    raw: RawArray, layout: Layout | None, digest: InputDigest | None = None, history: History | None = None
+) -> ArrayRecord:
+    """The record of an array that has been read."""
+    return ArrayRecord(
+        raw.name, raw.format, raw.version, raw.channels, raw.wavelengths, raw.taken, raw.n_spots, count_flagged(raw),
+        raw.missing, raw.infinite, layout, digest, history or History(), None, raw.warnings,
+    )  # fmt: skip

@@ -1,0 +1,153 @@
+"""The one place where an input is opened: what it is, what its head says, and the whole array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gridnorm.arrays.annotate import annotate
+from gridnorm.arrays.arrayset import SPOT_COLUMNS
+from gridnorm.arrays.grouping import find_column, needed_columns
+from gridnorm.arrays.layout import Layout, infer_layout
+from gridnorm.arrays.raw import RawArray, ReadOptions
+from gridnorm.arrays.weights import weight_columns
+from gridnorm.arrays.within import choose_method
+from gridnorm.errors import OptionError, option_word
+from gridnorm.io.formats import FORMATS, Format, Head, recognise
+from gridnorm.io.text import Text, load, load_head
+from gridnorm.provenance import History, InputDigest
+from gridnorm.workflow.settings import READING, RUN_OPTIONS, Settings
+
+if TYPE_CHECKING:
+    from gridnorm.io.formats.gal import Gal
+
+
+@dataclass(frozen=True)
+class ArrayTask:
+    """One array of a plan: where it lies, what it is called, how it is read."""
+
+    path: str
+    name: str
+    file: str
+    format: str
+    options: ReadOptions
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A file whose format is known, with the beginning of its text."""
+
+    format: Format
+    text: Text
+    settings: Settings
+
+    def head(self) -> Head:
+        """What the beginning tells."""
+        return self.format.head(self.text, self.settings.reading)
+
+
+def recognise_file(path: str, settings: Settings) -> Recognised:
+    """The format of a file, from its beginning.
+
+    Raises
+    ------
+    FormatError
+        It cannot be opened, or no reader knows it.
+    """
+    text = load_head(path)
+    return Recognised(recognise(text, settings.reading), text, settings)
+
+
+def read_array(task: ArrayTask, settings: Settings) -> tuple[RawArray, InputDigest]:
+    """The whole array of a task, with the identifiers of ``gal`` where one is given.
+
+    Raises
+    ------
+    FormatError, LayoutError, OptionError
+    """
+    text = load(task.path)
+    raw = FORMATS[task.format].read(text, task.options)
+    if settings.gal is not None:
+        raw = annotate(raw, read_gal(settings.gal))
+    return raw, InputDigest(task.file, text.size, text.sha256)
+
+
+def read_gal(path: str) -> Gal:
+    """The GAL of ``gal``; decoded once, although every array of a run asks for it."""
+    from gridnorm.io.formats import gal
+
+    return gal.read_file(path)
+
+
+def layout_of(raw: RawArray, settings: Settings) -> tuple[Layout | None, tuple[str, ...]]:
+    """Layout of an array from its spots, the GAL and ``layout``; None where it has no Block, Row and Column."""
+    spots = raw.spots
+    if not all(name in spots for name in ("Block", "Row", "Column")):
+        if settings.layout is not None:
+            raise OptionError(
+                f"{option_word('layout')} needs the columns Block, Row and Column", file=raw.name,
+                hint=f"Name them with {option_word('columns')}",
+            )  # fmt: skip
+        return None, ()
+    layout = infer_layout(
+        spots["Block"],
+        spots["Row"],
+        spots["Column"],
+        spots.get("X"),
+        spots.get("Y"),
+        gal_blocks=None if settings.gal is None else read_gal(settings.gal).blocks or None,
+        override=settings.layout,
+        file=raw.name,
+    )
+    return layout, layout.warnings
+
+
+def reading_history(raw: RawArray, settings: Settings) -> History:
+    """The step that every array begins with: how it was read, with every effective setting."""
+    parameters: dict[str, Any] = dict(raw.settings)
+    parameters |= {name: RUN_OPTIONS[name].plain(settings.run[name]) for name in READING}
+    if settings.gal is not None:
+        # No folder of this machine goes into a result.
+        parameters["gal"] = settings.gal.replace("\\", "/").rpartition("/")[2]
+    return History().then("read", **parameters)
+
+
+def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, keys_only: bool) -> ReadOptions:
+    """What to read from a file with these column titles.
+
+    Raises
+    ------
+    OptionError
+        ``by``, ``keep`` or ``weights`` names a column that the file lacks.
+    """
+    wanted = [
+        find_column(word, columns, file)
+        for word in needed_columns(settings.by)
+        if not _comes_otherwise(word, columns, settings)
+    ]
+    wanted += weight_columns(settings.weights, columns, file)
+    wanted += [find_column(word, columns, file, "method") for word in _method_columns(settings)]
+    if not keys_only:
+        wanted += [find_column(word, columns, file, "keep") for word in settings.keep]
+    extra = tuple(title for title in dict.fromkeys(wanted) if title not in SPOT_COLUMNS)
+    return ReadOptions(settings.reading, extra, keys_only)
+
+
+def _method_columns(settings: Settings) -> list[str]:
+    """Spot columns that the chosen method looks at."""
+    from gridnorm.arrays.covariates import COVARIATES
+
+    if settings.method == "auto":
+        return []
+    row = choose_method(settings.method, ())
+    covariates = [name for name in row.covariates if name != "level" and name not in COVARIATES]
+    return [name for name in (*covariates, *row.columns) if name not in SPOT_COLUMNS]
+
+
+def _comes_otherwise(word: str, columns: tuple[str, ...], settings: Settings) -> bool:
+    """Whether a word of ``by`` need not be a title of the file: a role, or what the GAL may add."""
+    if word.lower() in {title.lower() for title in columns}:
+        return False
+    roles = {title.lower() for title in (*SPOT_COLUMNS, *(role for role, _ in settings.columns or ()))}
+    return settings.gal is not None or word.lower() in roles
