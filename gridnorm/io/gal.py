@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gridnorm.arrays.positions import block_extents
 from gridnorm.arrays.raw import Column
 from gridnorm.errors import FormatError
 from gridnorm.io import atf, cells
@@ -187,21 +188,8 @@ def _doubts(found: atf.Atf, blocks: tuple[BlockRecord, ...], spots: dict[str, Co
         doubts.append(f"{file}: BlockCount is {_record(found.records, 'BlockCount')}, block records: {len(blocks)}")
     if not blocks:
         return doubts
-    block, row, column = (np.asarray(spots[key], np.int64) for key in ("Block", "Row", "Column"))
-    # One sorted pass: where each block number stands and how far its rows and columns go.
-    order = np.argsort(block, kind="stable")
-    numbers, first = np.unique(block[order], return_index=True)
-    extent = dict(
-        zip(
-            numbers.tolist(),
-            zip(
-                np.maximum.reduceat(row[order], first).tolist(),
-                np.maximum.reduceat(column[order], first).tolist(),
-                strict=True,
-            ),
-            strict=True,
-        )
-    )
+    numbers, _, sizes = block_extents(*(spots[key] for key in ("Block", "Row", "Column")))
+    extent = dict(zip(numbers.tolist(), zip(*sizes.tolist(), strict=True), strict=True))
     differing = [
         f"block {b.block}: record {b.rows} rows x {b.columns} columns, table "
         + ("none" if b.block not in extent else "{} x {}".format(*extent[b.block]))
