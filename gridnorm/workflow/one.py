@@ -25,7 +25,7 @@ from gridnorm.provenance import InputDigest
 from gridnorm.workflow.settings import Settings
 
 if TYPE_CHECKING:
-    from gridnorm.io.gal import Gal
+    from gridnorm.io.formats.gal import Gal
 
 STANDARD_COLUMNS = ("Block", "Row", "Column", "ID", "Name", "X", "Y")
 
@@ -97,11 +97,11 @@ def normalize_array(task: ArrayTask, settings: Settings, reference: Reference | 
 
 def read_task(task: ArrayTask, settings: Settings) -> tuple[RawArray, InputDigest]:
     """Read the array of a task, with the identifiers of ``--gal`` where one is given."""
-    from gridnorm import io
+    from gridnorm.io.formats import FORMATS
     from gridnorm.io.text import load
 
     text = load(task.path)
-    raw = prepared(io.read_text(text, task.format, task.options), settings)
+    raw = prepared(FORMATS[task.format].read(text, task.options), settings)
     return raw, InputDigest(task.file, text.size, text.sha256)
 
 
@@ -182,7 +182,7 @@ def prepared(raw: RawArray, settings: Settings) -> RawArray:
 
 def read_gal(path: str) -> Gal:
     """The GAL of ``--gal``; decoded once, although every array of a run asks for it."""
-    from gridnorm.io import gal
+    from gridnorm.io.formats import gal
 
     return gal.read_file(path)
 
@@ -347,7 +347,12 @@ def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, key
     if not keys_only:
         wanted += [find_column(word, columns, file, "--keep") for word in settings.keep]
     extra = tuple(title for title in dict.fromkeys(wanted) if title not in STANDARD_COLUMNS)
-    return ReadOptions(settings.foreground, settings.channels, settings.columns, extra, keys_only)
+    return ReadOptions(format_settings(settings), extra, keys_only)
+
+
+def format_settings(settings: Settings) -> dict[str, Any]:
+    """The options that formats take."""
+    return {name: getattr(settings, name) for name in ("foreground", "channels", "columns")}
 
 
 def _comes_otherwise(word: str, columns: tuple[str, ...], settings: Settings) -> bool:

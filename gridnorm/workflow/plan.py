@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gridnorm import io
 from gridnorm.arrays.align import keys_of
 from gridnorm.arrays.raw import RawArray
 from gridnorm.errors import FormatError, GridnormError, OptionError
+from gridnorm.io.formats import Head, recognise
 from gridnorm.io.text import load_head
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.inputs import InputFile, expand, is_targets, read_targets, unique_names
-from gridnorm.workflow.one import ArrayTask, Failure, Reference, layout_of, read_options, read_task
+from gridnorm.workflow.one import ArrayTask, Failure, Reference, format_settings, layout_of, read_options, read_task
 from gridnorm.workflow.settings import Settings
 
 
@@ -27,7 +27,7 @@ class Plan:
 
     settings: Settings
     tasks: tuple[ArrayTask, ...]
-    heads: tuple[io.Head, ...]
+    heads: tuple[Head, ...]
     reference: Reference | None
     first: tuple[RawArray, InputDigest] | None
     failures: tuple[Failure, ...] = ()
@@ -67,7 +67,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     """
     files = _with_targets(expand(inputs))
     tasks: list[ArrayTask] = []
-    heads: list[io.Head] = []
+    heads: list[Head] = []
     chosen: list[InputFile] = []
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
@@ -75,9 +75,9 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         known = False
         try:
             text = load_head(given.path)
-            format = io.recognise(text, settings.columns)
+            format = recognise(text, format_settings(settings))
             known = True
-            head = io.READERS[format].head(text, settings.columns)
+            head = format.head(text, format_settings(settings))
             options = read_options(settings, head.columns, given.file, keys_only=compare and bool(tasks))
         except (FormatError, OptionError) as error:
             if given.named or known:
@@ -85,7 +85,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
             else:
                 skipped.append((given.file, error.what))
             continue
-        tasks.append(ArrayTask(given.path, given.name, given.file, head.format, options, given.origin))
+        tasks.append(ArrayTask(given.path, given.name, given.file, format.name, options, given.origin))
         heads.append(head)
         chosen.append(given)
     names = unique_names(chosen)
@@ -175,7 +175,7 @@ def _with_reference(plan: Plan) -> Plan:
     return replace(plan, tasks=(), heads=(), failures=tuple(failures), targets={})
 
 
-def _doubts(tasks: list[ArrayTask], heads: list[io.Head], settings: Settings) -> tuple[str, ...]:
+def _doubts(tasks: list[ArrayTask], heads: list[Head], settings: Settings) -> tuple[str, ...]:
     """Things about the set of files that a person should look at."""
     out = []
     fixed = [task for task in tasks if task.format != "table"] if settings.columns else []

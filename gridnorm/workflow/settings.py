@@ -130,7 +130,9 @@ def _parsed(name: str, value: Any) -> Any:
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(str(part).strip() for part in parts if str(part).strip())
     if name == "columns":
-        return _parsed_columns(value)
+        from gridnorm.io.formats.table import COLUMNS
+
+        return COLUMNS.read(value)
     if name in ("span", "offset"):
         return _number(name, value, float)
     if name in ("iterations", "min_group"):
@@ -146,33 +148,6 @@ def _number(name: str, value: Any, kind: type) -> Any:
     if number is None or number != number or (isinstance(value, float) and number != value):
         raise OptionError(f"{_option(name)} must be a {'whole ' if kind is int else ''}number", found=repr(value))
     return number
-
-
-ROLES = ("R", "G", "Rb", "Gb", "E", "Eb", "Block", "Row", "Column", "ID", "Name", "X", "Y", "Flags")
-
-
-def _parsed_columns(value: Any) -> tuple[tuple[str, str], ...]:
-    if isinstance(value, Mapping):
-        pairs = [(str(role), str(title)) for role, title in value.items()]
-    elif isinstance(value, str):
-        pairs = []
-        for part in filter(None, value.split(",")):
-            role, equals, title = part.partition("=")
-            if not equals:
-                raise OptionError(
-                    "malformed --columns", found=repr(part), expected="ROLE=title, for example R=ch2,G=ch1,ID=gene"
-                )
-            pairs.append((role.strip(), title.strip()))
-    else:
-        pairs = [(str(role), str(title)) for role, title in value]
-    for role, _ in pairs:
-        if role not in ROLES:
-            raise OptionError("unknown role in --columns", found=repr(role), expected=", ".join(ROLES))
-    roles = [role for role, _ in pairs]
-    twice = {role for role in roles if roles.count(role) > 1}
-    if twice:
-        raise OptionError("a role is given twice in --columns", found=", ".join(sorted(twice)))
-    return tuple(pairs)
 
 
 def _check(settings: Settings) -> None:
