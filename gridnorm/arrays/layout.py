@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gridnorm.arrays.positions import Grid, Origins, block_origins, find_pads, grid_of, same_arrangement
+from gridnorm.arrays.positions import Grid, Origins, block_extents, block_origins, find_pads, grid_of, same_arrangement
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import distinct
 from gridnorm.errors import LayoutError, OptionError
@@ -177,10 +177,7 @@ def infer_layout(
     rows, columns = np.asarray(row, np.int64), np.asarray(column, np.int64)
     numbers = np.ones(rows.size, np.int64) if block is None else np.asarray(block, np.int64)
     _check_numbers(numbers, rows, columns, file)
-    blocks, index = distinct(numbers)
-    sizes = np.ones((2, blocks.size), np.int64)
-    np.maximum.at(sizes[0], index, rows)
-    np.maximum.at(sizes[1], index, columns)
+    blocks, index, sizes = block_extents(numbers, rows, columns)
     notes: list[str] = []
     evidence: list[str] = []
     found: dict[str, Grid] = {}

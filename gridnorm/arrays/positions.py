@@ -56,6 +56,36 @@ class Grid(NamedTuple):
     in_order: bool = True
 
 
+def block_extents(block: IntArray, row: IntArray, column: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Largest row and column of every block.
+
+    Parameters
+    ----------
+    block, row, column
+        Numbers of every spot, shape (spot,).
+
+    Returns
+    -------
+    blocks
+        The block numbers, ascending, shape (block,).
+    index
+        Position of each spot's block among them, shape (spot,).
+    sizes
+        Largest row and largest column, shape (2, block).
+
+    Examples
+    --------
+    >>> blocks, index, sizes = block_extents(np.array([2, 1, 2]), np.array([1, 4, 3]), np.array([5, 1, 2]))
+    >>> blocks, index, sizes.tolist()
+    (array([1, 2]), array([1, 0, 1]), [[4, 3], [1, 5]])
+    """
+    blocks, index = distinct(block)
+    sizes = np.full((2, blocks.size), np.iinfo(np.int64).min)
+    np.maximum.at(sizes[0], index, row)
+    np.maximum.at(sizes[1], index, column)
+    return blocks, index, sizes
+
+
 def block_origins(
     index: IntArray, n_blocks: int, row: IntArray, column: IntArray, x: FloatArray, y: FloatArray
 ) -> Origins | None:

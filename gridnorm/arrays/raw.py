@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,14 +17,12 @@ Column = NDArray[Any]
 class ReadOptions:
     """What a reader is asked to deliver.
 
-    ``columns`` maps roles (``R G Rb Gb E Eb Block Row Column ID Name X Y Flags``) to column titles and
-    serves plain tables only. ``extra`` names further spot columns. ``keys_only`` leaves out Name, X and Y,
-    which files after the first do not need.
+    ``settings`` holds values of the options that the format's row takes, by name; one that is absent has the row's
+    default. ``extra`` names further spot columns. ``keys_only`` leaves out Name, X and Y, which files after the first
+    do not need.
     """
 
-    foreground: str | None = None
-    channels: tuple[str, ...] = ()
-    columns: tuple[tuple[str, str], ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
     keys_only: bool = False
 
@@ -33,7 +32,8 @@ class RawArray:
     """One array file, decoded.
 
     Shapes: ``foreground`` and ``background`` are (channel, spot) float64, missing and infinite cells NaN.
-    Text columns are NumPy bytes arrays (dtype ``S``) in UTF-8, numeric ones float64 or integers.
+    Text columns are NumPy bytes arrays (dtype ``S``) in UTF-8, numeric ones float64 or integers. ``settings`` are the
+    options of its format with the values that were in force, ``taken`` the columns that the intensities come from.
     """
 
     name: str
@@ -51,6 +51,7 @@ class RawArray:
     warnings: tuple[str, ...] = ()
     missing: int = 0
     infinite: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_spots(self) -> int:

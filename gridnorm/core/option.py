@@ -15,7 +15,10 @@ AUTO = "auto"
 
 
 class Kind(NamedTuple):
-    """How the values of an option are read (``ValueError`` where they cannot be), and what they are in JSON."""
+    """How the values of an option are read, and what they are in JSON.
+
+    ``read`` raises ``ValueError`` where a value cannot be, or an ``OptionError`` that says more.
+    """
 
     name: str
     read: Callable[[Any], Any]
@@ -88,8 +91,10 @@ class Option(NamedTuple):
             return None
         try:
             value = self.kind.read(given)
+        except OptionError:  # a ValueError, too; it says more than could be said here
+            raise
         except (TypeError, ValueError, OverflowError) as error:
-            text = str(error) if isinstance(error, _Explained) else None
+            text = str(error) if isinstance(error, _ExplainedError) else None
             raise OptionError(
                 f"{self.word} must be {self.kind.name}", found=repr(given), expected=text or self.expected or None
             ) from None
@@ -107,7 +112,7 @@ class Option(NamedTuple):
         return None if value is None else self.kind.plain(value)
 
 
-class _Explained(ValueError):
+class _ExplainedError(ValueError):
     """A ValueError whose text tells what was expected."""
 
 
@@ -141,7 +146,7 @@ def _flag(given: Any) -> bool:
         return known[given.lower()]
     if isinstance(given, bool):
         return given
-    raise _Explained("yes or no")
+    raise _ExplainedError("yes or no")
 
 
 def _words(given: Any) -> tuple[str, ...]:
@@ -242,7 +247,8 @@ class Table(Mapping[str, R]):
     def check(self, row: R) -> R:
         """A row as given by hand, if it is whole."""
         name = getattr(row, "name", None)
-        if not isinstance(name, str) or not name or name == AUTO or not isinstance(getattr(row, "options", None), tuple):
+        named = isinstance(name, str) and name not in ("", AUTO)
+        if not named or not isinstance(getattr(row, "options", None), tuple):
             raise OptionError(f"this is no row of the table of {self.word}s", found=repr(row), expected=self._listed())
         for path in self._functions:
             value: Any = row

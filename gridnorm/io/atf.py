@@ -7,37 +7,27 @@ where they are declared and, failing that, everywhere in the header.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gridnorm.core.segments import Segments
 from gridnorm.errors import FormatError
-from gridnorm.io.table import Table, split
+from gridnorm.io.columns import Frame
+from gridnorm.io.table import splits
 from gridnorm.io.text import Text
 
 _HEADER_LINES = 2000  # how far titles are looked for; the longest header met has 60 lines
-_SEPARATORS = (b"\t", b",", b";")
-
-IntArray = NDArray[np.int64]
 
 
 class Atf(NamedTuple):
     """The header of an ATF file.
 
-    ``records`` and ``record_lines`` (1-based) have the same keys. ``start`` is the offset of the first data row and
-    ``line`` its 1-based line number.
+    ``records`` and ``record_lines`` (1-based) have the same keys.
     """
 
     version: str
     records: dict[str, str]
     record_lines: dict[str, int]
-    titles: tuple[str, ...]
-    separator: bytes
-    start: int
-    line: int
+    frame: Frame
     warnings: tuple[str, ...]
 
 
@@ -113,19 +103,17 @@ def parse(text: Text, is_titles: Callable[[list[str]], bool], expected: str) -> 
     records, record_lines = _records(all_lines[top:row], top + 1, separator)
     while titles and not titles[-1]:
         titles.pop()
-    end = all_lines[row][1]
-    return Atf(version, records, record_lines, tuple(titles), separator, end, row + 2, tuple(warnings))
+    frame = Frame(tuple(titles), separator, all_lines[row][1], row + 1)
+    return Atf(version, records, record_lines, frame, tuple(warnings))
 
 
 def _titles(
     all_lines: list[tuple[int, int, bytes]], rows: range, is_titles: Callable[[list[str]], bool]
 ) -> tuple[int, list[str], bytes] | None:
     for row in rows:
-        for separator in _SEPARATORS:
-            if separator in all_lines[row][2]:
-                cells = split(all_lines[row][2], separator)
-                if is_titles(cells):
-                    return row, cells, separator
+        for separator, cells in splits(all_lines[row][2], 1):
+            if is_titles(cells):
+                return row, cells, separator
     return None
 
 
@@ -155,64 +143,3 @@ def _unused(key: str, records: dict[str, str]) -> str:
         times += 1
         name = f"{key} ({times})"
     return name
-
-
-def has_keys(titles: Sequence[str]) -> bool:
-    """Whether the columns that give a spot its place are there."""
-    return {"block", "column", "row"} <= {title.casefold() for title in titles}
-
-
-def position(titles: Sequence[str], name: str) -> int | None:
-    """Where a title stands: the exact one, else the first that differs only in case; None if there is none."""
-    if name in titles:
-        return titles.index(name)
-    folded = [title.casefold() for title in titles]
-    return folded.index(name.casefold()) if name.casefold() in folded else None
-
-
-def whole(values: NDArray[np.float64], title: str, table: Table, file: str) -> IntArray:
-    """A column of whole numbers as int64.
-
-    Raises
-    ------
-    FormatError
-        A cell is missing or no whole number; names its line.
-    """
-    good = np.abs(values) < 2**53
-    good &= np.trunc(values) == values
-    if not good.all():
-        row = int(np.argmin(good))
-        value = float(values[row])
-        raise FormatError(
-            f"column {title!r} needs a whole number in every row",
-            file,
-            table.line(row),
-            found="a missing value" if value != value else repr(value),
-            expected="a whole number",
-        )
-    return values.astype(np.int64)
-
-
-def repeated(block: IntArray, row: IntArray, column: IntArray, table: Table, file: str) -> str | None:
-    """Text of a warning if some (block, row, column) comes more than once, else None."""
-    keys = (block, row, column)
-    low = [int(key.min()) for key in keys]
-    span = [int(key.max()) - least + 1 for key, least in zip(keys, low, strict=True)]
-    if span[0] * span[1] * span[2] >= 2**62:
-        code = Segments.from_labels(*keys).codes
-    else:
-        code = ((block - low[0]) * span[1] + (row - low[1])) * span[2] + (column - low[2])
-    if code.size < 2 or bool((np.diff(code) > 0).all()):  # in order, the usual case
-        return None
-    order = np.argsort(code, kind="stable")
-    again = order[1:][np.diff(code[order]) == 0]
-    if not again.size:
-        return None
-    second = int(again.min())
-    first = int(np.flatnonzero(code == code[second])[0])
-    rows = "1 row repeats" if again.size == 1 else f"{again.size} rows repeat"
-    spot = f"block {block[second]}, row {row[second]}, column {column[second]}"
-    return (
-        f"{file}:{table.line(second)}: {rows} the position of an earlier row; all were kept "
-        f"(first: {spot}, lines {table.line(first)} and {table.line(second)})"
-    )

@@ -7,7 +7,7 @@ cells) takes a tolerant path, line by line; whatever cannot be right there is an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite, isinf
 
@@ -19,6 +19,7 @@ from gridnorm.io import cells
 from gridnorm.io.ragged import is_blank, read_rows, split_quoted
 from gridnorm.io.text import Text
 
+SEPARATORS = (b"\t", b",", b";")
 _BLOCK = 1 << 20  # bytes per step: the temporaries of a step stay in the cache
 
 IntArray = NDArray[np.int64]
@@ -163,6 +164,13 @@ def split(line: bytes, separator: bytes = b"\t") -> list[str]:
     line = line.rstrip(b"\r\n")
     parts = line.split(separator) if separator == b"\t" or b'"' not in line else split_quoted(line, separator)
     return [_unquoted(part) for part in (line.split(separator) if parts is None else parts)]
+
+
+def splits(line: bytes, least: int = 0) -> Iterator[tuple[bytes, list[str]]]:
+    """Every separator that stands at least ``least`` times in a line, with the cells that it makes."""
+    for separator in SEPARATORS:
+        if line.count(separator) >= least:
+            yield separator, split(line, separator)
 
 
 def _unquoted(cell: bytes) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm import io
 from gridnorm.arrays import background as bg
 from gridnorm.arrays.grouping import GROUPINGS, group_spots
 from gridnorm.arrays.layout import Layout
@@ -18,10 +17,11 @@ from gridnorm.core.fit import median_of
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread import share_explained
 from gridnorm.errors import FormatError, GridnormError, OptionError
+from gridnorm.io.formats import recognise
 from gridnorm.io.text import load, load_head
 from gridnorm.provenance import SCHEMA_VERSION
 from gridnorm.workflow.inputs import InputFile, expand, is_targets, read_targets
-from gridnorm.workflow.one import layout_of, prepared, read_options
+from gridnorm.workflow.one import format_settings, layout_of, prepared, read_options
 from gridnorm.workflow.settings import Settings, make_settings
 
 # Shares above which --check fails; measured on each array alone.
@@ -82,20 +82,20 @@ def _is_targets(given: InputFile) -> bool:
 
 
 def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
-    from gridnorm.io import gal
+    from gridnorm.io.formats import gal
 
     try:
         head = load_head(given.path)
-        if gal.sniff(head.data):
+        if gal.sniff(head):
             return _gal_record(given, settings)
-        io.recognise(head, settings.columns)
+        format = recognise(head, format_settings(settings))
     except FormatError as error:
         if given.named:
             raise
         return {"file": given.file, "status": "skipped", "reason": error.what}
-    known = io.read_head(head, settings.columns)
+    known = format.head(head, format_settings(settings))
     options = read_options(settings, known.columns, given.file, keys_only=False)
-    raw = prepared(io.read_text(load(given.path), known.format, options), settings)
+    raw = prepared(format.read(load(given.path), options), settings)
     layout, warnings = layout_of(raw, settings)
     return _record(raw.with_warnings(*warnings), layout, settings)
 
@@ -199,7 +199,7 @@ def failed_rules(record: dict[str, Any]) -> list[str]:
 
 def _gal_record(given: InputFile, settings: Settings) -> dict[str, Any]:
     from gridnorm.arrays.layout import infer_layout
-    from gridnorm.io.gal import read_file
+    from gridnorm.io.formats.gal import read_file
 
     gal = read_file(given.path)
     spots = gal.spots

@@ -14,7 +14,7 @@ from gridnorm.arrays.annotate import annotate
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.arrays.simulate import simulate
 from gridnorm.errors import LayoutError, OptionError
-from gridnorm.io import gal, gpr
+from gridnorm.io.formats import gal, gpr
 from gridnorm.io.text import load
 
 

@@ -11,7 +11,7 @@ import pytest
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.errors import LayoutError, OptionError
-from gridnorm.io import gal, gpr
+from gridnorm.io.formats import gal, gpr
 from gridnorm.io.text import load
 
 

@@ -11,7 +11,7 @@ import pytest
 from gridnorm.arrays.raw import ReadOptions
 from gridnorm.arrays.simulate import simulate
 from gridnorm.errors import OptionError
-from gridnorm.io import gpr
+from gridnorm.io.formats import gpr
 from gridnorm.io.gpr_write import gpr_columns, simulated_columns, write_gpr
 from gridnorm.io.text import load
 from gridnorm.io.write import write_table
@@ -22,7 +22,7 @@ def test_a_written_file_reads_back_exactly(tmp_path: Path, channels: int) -> Non
     simulated = simulate(2, blocks=(2, 3), spots=(6, 5), channels=channels, flagged=0.2, seed=4)
     path = tmp_path / "array2.gpr"
     write_gpr(path, simulated_columns(simulated, 1), simulated.wavelengths)
-    expected, read = simulated.raw(1), gpr.read(load(path), ReadOptions(foreground="mean"))
+    expected, read = simulated.raw(1), gpr.read(load(path), ReadOptions({"foreground": "mean"}))
     assert (read.name, read.channels, read.wavelengths, read.warnings) == (
         expected.name, expected.channels, expected.wavelengths, (),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gridnorm.errors import FormatError
-from gridnorm.io import gal
+from gridnorm.io.formats import gal
 from gridnorm.io.text import Text, load, load_head
 
 RECORDS = [
@@ -33,7 +33,7 @@ def test_every_real_file_reads_as_its_manifest_says(shared: Path) -> None:
     assert len(entries) >= 10
     for entry in entries:
         path = shared / "data/arrays" / entry["path"]
-        assert gal.sniff(load_head(path).data), path
+        assert gal.sniff(load_head(path)), path
         found = gal.read(load(path))
         assert found.n_spots == int(entry["spots"]), path
         assert np.unique(found.spots["Block"]).size == int(entry["blocks"]), path
@@ -158,4 +158,4 @@ def test_other_files_are_not_taken_for_gal(shared: Path) -> None:
     with (shared / "data/arrays/MANIFEST.tsv").open(newline="") as file:
         others = [r["path"] for r in csv.DictReader(file, delimiter="\t") if not r["format"].startswith("GAL")]
     for path in others:
-        assert not gal.sniff(load_head(shared / "data/arrays" / path).data), path
+        assert not gal.sniff(load_head(shared / "data/arrays" / path)), path

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gridnorm as gn
-from gridnorm import io
 from gridnorm.arrays.raw import ReadOptions
 from gridnorm.errors import FormatError, GridnormError
+from gridnorm.io.formats import FORMATS, recognise
 from gridnorm.io.gpr_write import gpr_blocks, simulated_columns
 from gridnorm.io.text import Text, load, load_head
 
@@ -31,16 +31,16 @@ SPOT = b"indexs\tgrid.r\tgrid.c\tspot.r\tspot.c\tRmean\tGmean\tmorphR\tmorphG\n1
 
 @pytest.mark.parametrize("name", ["a.gpr", "a.txt", "a.spot", "a.gal", "a", "a.gpr.gz"])
 def test_the_name_of_a_file_means_nothing(name: str, gpr: bytes) -> None:
-    assert io.recognise(text(gpr, name)) == "GPR"
-    assert io.recognise(text(SPOT, name)) == "SPOT"
-    assert io.recognise(text(b"R,G\n1,2\n", name)) == "table"
-    assert io.recognise(text(b"x,y\n1,2\n", name), (("R", "x"), ("G", "y"))) == "table"
+    assert recognise(text(gpr, name), {}).name == "GPR"
+    assert recognise(text(SPOT, name), {}).name == "SPOT"
+    assert recognise(text(b"R,G\n1,2\n", name), {}).name == "table"
+    assert recognise(text(b"x,y\n1,2\n", name), {"columns": (("R", "x"), ("G", "y"))}).name == "table"
 
 
 def test_the_head_tells_what_the_whole_file_has(gpr: bytes) -> None:
     for content in (gpr, SPOT, b"R,G,ID\n1,2,x\n"):
-        head = io.read_head(text(content))
-        raw = io.read_text(text(content), head.format, ReadOptions())
+        row = recognise(text(content), {})
+        head, raw = row.head(text(content), {}), row.read(text(content), ReadOptions())
         assert (head.format, head.channels, head.columns, head.version) == (
             raw.format,
             raw.channels,
@@ -51,12 +51,12 @@ def test_the_head_tells_what_the_whole_file_has(gpr: bytes) -> None:
 
 def test_a_gal_is_named_as_such() -> None:
     with pytest.raises(FormatError, match="this is a GAL.*--gal"):
-        io.recognise(text(b'ATF\t1.0\n1\t4\n"Type=GenePix ArrayList V1.0"\nBlock\tRow\tColumn\tID\n1\t1\t1\tx\n'))
+        recognise(text(b'ATF\t1.0\n1\t4\n"Type=GenePix ArrayList V1.0"\nBlock\tRow\tColumn\tID\n1\t1\t1\tx\n'), {})
 
 
 def test_strangers_are_shown_by_how_they_begin() -> None:
     with pytest.raises(FormatError) as caught:
-        io.recognise(text(b"Dear colleague,\nplease find\n"))
+        recognise(text(b"Dear colleague,\nplease find\n"), {})
     said = str(caught.value)
     assert said.startswith("x.y: not an array file") and "'Dear colleague,'" in said
     assert "GPR or SPOT or table" in said and "--columns" in said and "\n" not in said
@@ -65,7 +65,7 @@ def test_strangers_are_shown_by_how_they_begin() -> None:
 @given(st.binary(min_size=1, max_size=300))
 def test_whatever_the_bytes_the_answer_is_a_format_or_a_format_error(content: bytes) -> None:
     try:
-        assert io.recognise(text(content)) in io.READERS
+        assert recognise(text(content), {}).name in FORMATS
     except FormatError:
         pass
 
@@ -85,8 +85,7 @@ def test_a_damaged_file_is_read_or_refused_never_a_crash(gpr: bytes, data: st.Da
         if not content:
             return
     try:
-        head = io.read_head(text(bytes(content)))
-        raw = io.read_text(text(bytes(content)), head.format, ReadOptions())
+        raw = recognise(text(bytes(content)), {}).read(text(bytes(content)), ReadOptions())
     except GridnormError as error:
         assert "\n" not in str(error)
         return
@@ -103,7 +102,7 @@ def test_every_real_file_is_known_or_refused_in_one_sentence(shared: Path) -> No
         path = shared / "data/arrays" / entry["path"]
         wanted = entry["format"].split()[0]
         try:
-            found = io.recognise(load_head(path))
+            found = recognise(load_head(path), {}).name
         except FormatError as error:
             assert wanted not in ("GPR", "SPOT"), (path, error)
             assert str(error).startswith(path.name) and "\n" not in str(error)
@@ -114,4 +113,5 @@ def test_every_real_file_is_known_or_refused_in_one_sentence(shared: Path) -> No
 def test_a_head_of_a_file_is_enough(tmp_path: Path, gpr: bytes) -> None:
     path = tmp_path / "a.gpr"
     path.write_bytes(gpr)
-    assert io.read_head(load_head(path)).columns == io.read_head(load(path)).columns
+    row = recognise(load_head(path), {})
+    assert row.head(load_head(path), {}) == row.head(load(path), {})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.errors import FormatError, OptionError
-from gridnorm.io import tabular
+from gridnorm.io.formats import table
 from gridnorm.io.text import Text
 
 NAMED = (("R", "ch2"), ("G", "ch1"), ("ID", "gene"))
@@ -20,7 +20,7 @@ def text(content: str) -> Text:
 
 
 def read(content: str, *columns: tuple[str, str], **options: object) -> RawArray:
-    return tabular.read(text(content), ReadOptions(columns=columns, **options))
+    return table.read(text(content), ReadOptions({"columns": columns}, **options))
 
 
 @given(
@@ -100,9 +100,9 @@ def test_keys_only_leaves_out_what_later_files_do_not_need() -> None:
         ("gene,ch1,ch2\nx,1,red\n", NAMED, r"a\.csv:2: column 'ch2' holds text.*'red'"),
         ("gene,ch1,ch2\nx,1,2\ny,3\n", NAMED, r"a\.csv:3"),
         ("gene,ch1,ch2\n", NAMED, "no rows"),
-        ("gene,ch1,ch2,b\nx,1,2,1.5\n", (*NAMED, ("Block", "b")), r"a\.csv:2: column 'b' must hold whole numbers; found 1\.5"),
-        ("gene,ch1,ch2,b\nx,1,2,NA\n", (*NAMED, ("Block", "b")), r"a\.csv:2: column 'b' must hold whole numbers"),
-        ("gene,ch1,ch2,b\nx,1,2,1e30\n", (*NAMED, ("Block", "b")), r"a\.csv:2: column 'b' must hold whole numbers"),
+        ("gene,ch1,ch2,b\nx,1,2,1.5\n", (*NAMED, ("Block", "b")), r"a\.csv:2: column 'b' needs a whole number in every row; found 1\.5"),
+        ("gene,ch1,ch2,b\nx,1,2,NA\n", (*NAMED, ("Block", "b")), r"a\.csv:2: column 'b' needs a whole number in every row"),
+        ("gene,ch1,ch2,b\nx,1,2,1e30\n", (*NAMED, ("Block", "b")), r"a\.csv:2: column 'b' needs a whole number in every row"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_says_where_and_why(content: str, columns: tuple[tuple[str, str], ...], says: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from gridnorm.arrays.raw import ReadOptions
 from gridnorm.errors import FormatError, OptionError
-from gridnorm.io import spot
+from gridnorm.io.formats import spot
 from gridnorm.io.text import Text, load, load_head
 
 TITLES = ["indexs", "grid.r", "grid.c", "spot.r", "spot.c", "area", "Gmean", "Gmedian", "Rmean", "Rmedian"]
@@ -37,7 +37,7 @@ def test_every_real_file_reads_as_its_manifest_says(shared: Path) -> None:
     assert len(entries(shared)) >= 6
     for entry in entries(shared):
         path = shared / "data/arrays" / entry["path"]
-        assert spot.sniff(load_head(path).data), path
+        assert spot.sniff(load_head(path), {}), path
         raw = spot.read(load(path), ReadOptions(extra=("area", "badspot")))
         assert raw.n_spots == int(entry["spots"]), path
         assert np.unique(raw.spots["Block"]).size == int(entry["blocks"]), path
@@ -92,18 +92,18 @@ def test_channels_background_and_places() -> None:
 
 
 def test_medians_on_request() -> None:
-    assert spot.read(text(), ReadOptions(foreground="median")).foreground[:, 0].tolist() == [101.0, 201.0]
-    with pytest.raises(OptionError, match="mean or median"):
-        spot.read(text(), ReadOptions(foreground="mode"))
+    assert spot.read(text(), ReadOptions({"foreground": "median"})).foreground[:, 0].tolist() == [101.0, 201.0]
+    with pytest.raises(OptionError, match="expected mean, median"):
+        spot.read(text(), ReadOptions({"foreground": "mode"}))
 
 
 def test_channels_may_be_swapped_or_taken_alone() -> None:
-    raw = spot.read(text(), ReadOptions(channels=("G", "R")))
+    raw = spot.read(text(), ReadOptions({"channels": ("G", "R")}))
     assert raw.foreground[:, 0].tolist() == [200.5, 100.25]
     assert raw.taken[0] == ("R", "Gmean")
-    assert spot.read(text(), ReadOptions(channels=("G",))).channels == ("E",)
+    assert spot.read(text(), ReadOptions({"channels": ("G",)})).channels == ("E",)
     with pytest.raises(FormatError, match="no wavelengths; found 635, 532, expected R, G"):
-        spot.read(text(), ReadOptions(channels=("635", "532")))
+        spot.read(text(), ReadOptions({"channels": ("635", "532")}))
 
 
 def test_a_row_name_without_a_title_shifts_nothing() -> None:
@@ -143,4 +143,4 @@ def test_other_files_are_not_taken_for_spot(shared: Path) -> None:
     with (shared / "data/arrays/MANIFEST.tsv").open(newline="") as file:
         others = [r["path"] for r in csv.DictReader(file, delimiter="\t") if not r["format"].startswith("SPOT")]
     for path in others:
-        assert not spot.sniff(load_head(shared / "data/arrays" / path).data), path
+        assert not spot.sniff(load_head(shared / "data/arrays" / path), {}), path

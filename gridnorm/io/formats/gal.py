@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gridnorm.arrays.positions import block_extents
 from gridnorm.arrays.raw import Column
 from gridnorm.errors import FormatError
-from gridnorm.io import atf, cells
+from gridnorm.io import atf, cells, columns
 from gridnorm.io import table as tables
 from gridnorm.io.text import Text, load
 
@@ -56,21 +57,20 @@ class Gal:
         return int(self.spots["Block"].size)
 
 
-def sniff(head: bytes) -> bool:
+def sniff(text: Text) -> bool:
     r"""Whether the beginning of a file looks like a GAL file.
 
     Examples
     --------
-    >>> sniff(b'ATF\t1.0\n1\t5\n"Type=GenePix ArrayList V1.0"\n')
+    >>> sniff(Text("a.gal", b'ATF\t1.0\n1\t5\n"Type=GenePix ArrayList V1.0"\n', "ascii", (), 0, ""))
     True
     """
-    folded = head.lower()
+    folded = text.data.lower()
     if b"type=genepix arraylist" in folded:
         return True
-    if not atf.is_atf(head) or b"type=genepix" in folded:
+    if not atf.is_atf(text.data) or b"type=genepix" in folded:
         return False
-    lines = [line for _, _, line in atf.lines(head, 200)]
-    return any(_is_titles(tables.split(line, separator)) for line in lines for separator in (b"\t", b",", b";"))
+    return any(_is_titles(titles) for _, _, line in atf.lines(text.data, 200) for _, titles in tables.splits(line))
 
 
 def read(text: Text) -> Gal:
@@ -90,31 +90,16 @@ def read(text: Text) -> Gal:
     (2, [b'x', b'y'])
     """
     found = atf.parse(text, _is_titles, _EXPECTED)
-    titles = found.titles
-    keys = [at for at in (atf.position(titles, key) for key in ("Block", "Row", "Column")) if at is not None]
-    named = {name: at for name in ("ID", "Name") if (at := atf.position(titles, name)) is not None}
-    if not named:
-        raise FormatError(
-            "the array list names no spots", text.name, found.line - 1, found=", ".join(titles), expected="ID or Name"
-        )
-    rest = [at for at, title in enumerate(titles) if title and at not in keys and at not in named.values()]
-    table = tables.read(
-        text, found.start, found.line, titles, keys, [*named.values(), *rest], separator=found.separator, fill=True
-    )
-    spots: dict[str, Column] = {
-        key: atf.whole(values, key, table, text.name)
-        for key, values in zip(("Block", "Row", "Column"), table.numbers, strict=True)
-    }
-    spots.update(zip(named, table.texts, strict=False))
-    for at, column in zip(rest, table.texts[len(named) :], strict=True):
-        number = cells.as_numbers(column)
-        spots.setdefault(titles[at], column if number is None else number)
-    warnings = [*text.warnings, *found.warnings, *table.warnings]
-    repeat = atf.repeated(spots["Block"], spots["Row"], spots["Column"], table, text.name)
-    warnings += [repeat] if repeat else []
+    titles = found.frame.titles
+    roles = columns.positions(titles, (*columns.KEYS, *columns.NAMES))
+    if not roles.keys() & set(columns.NAMES):
+        raise FormatError("the array list names no spots", text.name, found.frame.line, ", ".join(titles), "ID or Name")
+    rest = [title for at, title in enumerate(titles) if title and at not in roles.values()]
+    spots = columns.read_spots(text, found.frame, roles, extra=rest, fill=True)
+    warnings = [*text.warnings, *found.warnings, *spots.warnings]
     blocks = _blocks(found, text.name, warnings)
-    warnings += _doubts(found, blocks, spots, text.name)
-    return Gal(text.name, found.records, blocks, spots, titles, tuple(warnings))
+    warnings += _doubts(found, blocks, spots.columns, text.name)
+    return Gal(text.name, found.records, blocks, spots.columns, titles, tuple(warnings))
 
 
 def read_file(path: str | os.PathLike[str]) -> Gal:
@@ -142,7 +127,7 @@ def _read_file(path: str, mtime: int, size: int) -> Gal:
 def _is_titles(found: list[str]) -> bool:
     named = any(title.casefold() in ("id", "name") for title in found)
     measured = any(title[:1] == "F" and title[1:2].isdigit() for title in found)
-    return atf.has_keys(found) and named and not measured
+    return columns.has_keys(found) and named and not measured
 
 
 def _record(records: dict[str, str], name: str) -> str:
@@ -187,21 +172,8 @@ def _doubts(found: atf.Atf, blocks: tuple[BlockRecord, ...], spots: dict[str, Co
         doubts.append(f"{file}: BlockCount is {_record(found.records, 'BlockCount')}, block records: {len(blocks)}")
     if not blocks:
         return doubts
-    block, row, column = (np.asarray(spots[key], np.int64) for key in ("Block", "Row", "Column"))
-    # One sorted pass: where each block number stands and how far its rows and columns go.
-    order = np.argsort(block, kind="stable")
-    numbers, first = np.unique(block[order], return_index=True)
-    extent = dict(
-        zip(
-            numbers.tolist(),
-            zip(
-                np.maximum.reduceat(row[order], first).tolist(),
-                np.maximum.reduceat(column[order], first).tolist(),
-                strict=True,
-            ),
-            strict=True,
-        )
-    )
+    numbers, _, sizes = block_extents(*(spots[key] for key in columns.KEYS))
+    extent = dict(zip(numbers.tolist(), zip(*sizes.tolist(), strict=True), strict=True))
     differing = [
         f"block {b.block}: record {b.rows} rows x {b.columns} columns, table "
         + ("none" if b.block not in extent else "{} x {}".format(*extent[b.block]))

@@ -1,0 +1,368 @@
+"""What every reader needs once: the roles that columns play, and the array that is made of them.
+
+A format says which column serves which role (:class:`Source`); keys, flags, repeated positions, further columns,
+counts and the record itself are the same for all (:func:`read_array`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnorm.arrays.raw import Column, RawArray, ReadOptions
+from gridnorm.core.option import TEXT, WORDS, Option, effective, nearest
+from gridnorm.core.segments import Segments
+from gridnorm.errors import FormatError
+from gridnorm.io import cells
+from gridnorm.io import table as tables
+from gridnorm.io.text import Text
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+KEYS = ("Block", "Row", "Column")
+NAMES = ("ID", "Name")
+PLACES = ("X", "Y")
+FLAGS = "Flags"
+GRID = ("grid row", "grid column")  # of a block, in files that do not number the blocks
+_LATER = (*PLACES, "Name")  # what files after the first do not need
+
+FOREGROUND = Option(
+    "foreground",
+    TEXT,
+    "mean",
+    "Foreground of GenePix and SPOT files.",
+    choices=("mean", "median"),
+    auto=True,
+    source='limma\'s source "genepix" or "genepix.median"',
+)
+CHANNELS = Option("channels", WORDS, (), "Wavelengths, for example 635,532.", metavar="R,G", shown="R = the longer one")
+
+
+class Frame(NamedTuple):
+    """The titles of a table and where its rows begin.
+
+    Attributes
+    ----------
+    titles
+        Column titles.
+    separator
+        One byte between cells.
+    start
+        Offset of the first row.
+    line
+        1-based line of the titles; the first row stands below it.
+    shift
+        Cells of a row that stand before the first one with a title (R's row names).
+    """
+
+    titles: tuple[str, ...]
+    separator: bytes
+    start: int
+    line: int
+    shift: int = 0
+
+    def title(self, position: int) -> str:
+        """The title of a cell of a row."""
+        return self.titles[position - self.shift]
+
+
+class Source(NamedTuple):
+    """One array in a file: which column serves which role.
+
+    Attributes
+    ----------
+    format, version, header
+        As the array shows them.
+    frame
+        Titles and rows.
+    channels, wavelengths
+        Of the array, in order.
+    roles
+        Role to position among the cells of a row. Roles are the channels, their backgrounds (``Rb`` of ``R``), and
+        ``Block Row Column ID Name X Y Flags``; ``grid row`` and ``grid column`` stand for ``Block`` in files that
+        do not number their blocks.
+    settings
+        Effective options of the format.
+    warnings
+        What the reader has noticed.
+    """
+
+    format: str
+    version: str
+    frame: Frame
+    channels: tuple[str, ...]
+    wavelengths: tuple[str, ...]
+    roles: Mapping[str, int]
+    settings: Mapping[str, Any]
+    header: Mapping[str, str] = {}
+    warnings: Sequence[str] = ()
+
+
+class Spots(NamedTuple):
+    """Decoded columns: the table as it was read, spot columns by name, flags, and what was odd."""
+
+    table: tables.Table
+    columns: dict[str, Column]
+    flags: IntArray | None
+    warnings: list[str]
+
+
+def settings_of(owned: Iterable[Option], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of a format with its value, checked; options of other formats are passed over.
+
+    Examples
+    --------
+    >>> settings_of((FOREGROUND, CHANNELS), {"channels": "635,532", "columns": ()})
+    {'foreground': 'mean', 'channels': ('635', '532')}
+    """
+    owned = tuple(owned)
+    given = ((option, settings.get(option.name)) for option in owned)
+    return effective(owned, {option.name: option.read(value) for option, value in given if value is not None})
+
+
+def position(titles: Sequence[str], name: str) -> int | None:
+    """Where a title stands: the exact one, else the first that differs only in case; None if there is none."""
+    if name in titles:
+        return titles.index(name)
+    folded = [title.casefold() for title in titles]
+    return folded.index(name.casefold()) if name.casefold() in folded else None
+
+
+def positions(titles: Sequence[str], names: Iterable[str]) -> dict[str, int]:
+    """Where those of some titles stand that are there at all."""
+    return {name: at for name in names if (at := position(titles, name)) is not None}
+
+
+def has_keys(titles: Sequence[str]) -> bool:
+    """Whether the columns that give a spot its place are there."""
+    return {key.casefold() for key in KEYS} <= {title.casefold() for title in titles}
+
+
+def need(frame: Frame, title: str, file: str) -> int:
+    """Where the column of a title stands among the cells of a row.
+
+    Raises
+    ------
+    FormatError
+        There is none; the message lists those that there are.
+    """
+    if title in frame.titles:
+        return frame.titles.index(title) + frame.shift
+    near = nearest(title, frame.titles)
+    raise FormatError(
+        f"there is no column {title!r}",
+        file,
+        frame.line,
+        found="columns " + ", ".join(filter(None, frame.titles)),
+        expected=repr(title),
+        hint=f"Did you mean {near}?" if near else None,
+    )
+
+
+def instead(frame: Frame, lacking: str, taken: str, file: str) -> str:
+    """The warning that one column was taken where another was looked for."""
+    return f"{file}:{frame.line}: there is no column {lacking}; {taken} was taken"
+
+
+def doubled(frame: Frame, at: Iterable[int]) -> list[str]:
+    """Titles of some columns that other columns have, too."""
+    return [title for title in dict.fromkeys(map(frame.title, at)) if frame.titles.count(title) > 1]
+
+
+def read_spots(
+    text: Text,
+    frame: Frame,
+    roles: Mapping[str, int],
+    *,
+    levels: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    fill: bool = False,
+) -> Spots:
+    """Decode the columns that play roles, and further ones.
+
+    Parameters
+    ----------
+    text
+        The whole file.
+    frame
+        Titles and rows.
+    roles
+        As in :class:`Source`.
+    levels
+        Roles that are intensities; they come first in the table, in this order.
+    extra
+        Titles of further columns: numbers if all their cells are numbers or missing, else text.
+    fill
+        Whether rows may lack their last cells.
+
+    Raises
+    ------
+    FormatError
+        The table is damaged, a column is not there, or a key or flag is no whole number.
+    """
+    file = text.name
+    numeric = [*levels, *(role for role in (*GRID, *KEYS, FLAGS, *PLACES) if role in roles)]
+    named = [role for role in NAMES if role in roles]
+    further = [need(frame, title, file) for title in extra]
+    at = {role: roles[role] for role in (*numeric, *named)}
+    table = tables.read(
+        text,
+        frame.start,
+        frame.line + 1,
+        ("",) * frame.shift + frame.titles,
+        [at[role] for role in numeric],
+        [at[role] for role in named] + further,
+        frame.separator,
+        fill,
+    )
+    numbers = dict(zip(numeric, table.numbers, strict=True))
+    warnings = [
+        f"{file}:{frame.line}: column {title!r} comes twice; the first one was taken"
+        for title in doubled(frame, [*at.values(), *further])
+    ]
+    warnings += table.warnings
+    keys = {role: whole(numbers[role], frame.title(at[role]), table, file) for role in (*GRID, *KEYS) if role in at}
+    if all(role in keys for role in GRID):
+        row, column = (keys.pop(role) for role in GRID)
+        keys = {"Block": (row - 1) * int(column.max()) + column, **keys}
+    flags = None
+    if FLAGS in at:
+        flags, doubts = flag_codes(numbers[FLAGS], frame.title(at[FLAGS]), table, file)
+        warnings += doubts
+    if all(key in keys for key in KEYS):
+        warnings += repeated(keys["Block"], keys["Row"], keys["Column"], table, file)
+    columns: dict[str, Column] = {**keys, **dict(zip(named, table.texts, strict=False))}
+    # Copies: spots outlive the intensities that were decoded in one piece with them.
+    columns.update((place, np.array(numbers[place])) for place in PLACES if place in at)
+    for title, values in zip(extra, table.texts[len(named) :], strict=True):
+        if title not in columns:
+            number = cells.as_numbers(values)
+            columns[title] = values if number is None else number
+    return Spots(table, columns, flags, warnings)
+
+
+def read_array(text: Text, source: Source, options: ReadOptions) -> RawArray:
+    """The array of a file.
+
+    A background is taken where every channel has one.
+
+    Parameters
+    ----------
+    text
+        The whole file.
+    source
+        Which column serves which role.
+    options
+        ``extra`` columns by title; ``keys_only`` leaves out Name, X and Y.
+
+    Raises
+    ------
+    FormatError
+        As :func:`read_spots`.
+    """
+    channels, frame = source.channels, source.frame
+    roles = {role: at for role, at in source.roles.items() if not (options.keys_only and role in _LATER)}
+    below = [f"{channel}b" for channel in channels]
+    measured = all(role in roles for role in below)
+    levels = [*channels, *(below if measured else ())]
+    found = read_spots(text, frame, roles, levels=levels, extra=options.extra)
+    k = len(channels)
+    table = found.table
+    # Every intensity next to its own background, as people look for them.
+    pairs = [role for pair in zip(channels, below, strict=True) for role in pair]
+    return RawArray(
+        name=text.name,
+        format=source.format,
+        version=source.version,
+        channels=channels,
+        wavelengths=source.wavelengths,
+        foreground=np.ascontiguousarray(table.numbers[:k]),
+        background=np.ascontiguousarray(table.numbers[k : 2 * k]) if measured else None,
+        spots=found.columns,
+        flags=found.flags,
+        header=dict(source.header),
+        columns=frame.titles,
+        taken=tuple((role, frame.title(roles[role])) for role in pairs if role in levels),
+        warnings=(*text.warnings, *source.warnings, *_half(roles, below, text.name), *found.warnings),
+        missing=sum(table.missing[: len(levels)]),
+        infinite=sum(table.infinite[: len(levels)]),
+        settings=source.settings,
+    )
+
+
+def _half(roles: Mapping[str, int], below: list[str], file: str) -> list[str]:
+    have = [role for role in below if role in roles]
+    if have and len(have) < len(below):
+        return [f"{file}: only {have[0]} is a background column; a background needs one per channel, so none is used"]
+    return []
+
+
+def whole(values: FloatArray, title: str, table: tables.Table, file: str) -> IntArray:
+    """A column of whole numbers as int64.
+
+    Raises
+    ------
+    FormatError
+        A cell is missing or no whole number; names its line.
+    """
+    good = np.abs(values) < 2**53
+    good &= np.trunc(values) == values
+    if not good.all():
+        row = int(np.argmin(good))
+        value = float(values[row])
+        raise FormatError(
+            f"column {title!r} needs a whole number in every row",
+            file,
+            table.line(row),
+            found="a missing value" if value != value else repr(value),
+            expected="a whole number",
+        )
+    return values.astype(np.int64)
+
+
+def flag_codes(values: FloatArray, title: str, table: tables.Table, file: str) -> tuple[IntArray, list[str]]:
+    """Flags as int64, an empty cell as an unflagged spot; and a warning where there are such cells.
+
+    Raises
+    ------
+    FormatError
+        A flag that is no whole number.
+    """
+    empty = np.isnan(values)
+    warnings = []
+    if empty.any():
+        line = table.line(int(np.argmax(empty)))
+        warnings.append(
+            f"{file}:{line}: {int(empty.sum())} empty cells of column {title!r} were taken as 0 (unflagged)"
+        )
+        values = np.where(empty, 0.0, values)
+    return whole(values, title, table, file), warnings
+
+
+def repeated(block: IntArray, row: IntArray, column: IntArray, table: tables.Table, file: str) -> list[str]:
+    """A warning if some (block, row, column) comes more than once."""
+    keys = (block, row, column)
+    low = [int(key.min()) for key in keys]
+    span = [int(key.max()) - least + 1 for key, least in zip(keys, low, strict=True)]
+    if span[0] * span[1] * span[2] >= 2**62:
+        code = Segments.from_labels(*keys).codes
+    else:
+        code = ((block - low[0]) * span[1] + (row - low[1])) * span[2] + (column - low[2])
+    if code.size < 2 or bool((np.diff(code) > 0).all()):  # in order, the usual case
+        return []
+    order = np.argsort(code, kind="stable")
+    again = order[1:][np.diff(code[order]) == 0]
+    if not again.size:
+        return []
+    second = int(again.min())
+    first = int(np.flatnonzero(code == code[second])[0])
+    rows = "1 row repeats" if again.size == 1 else f"{again.size} rows repeat"
+    spot = f"block {block[second]}, row {row[second]}, column {column[second]}"
+    return [
+        f"{file}:{table.line(second)}: {rows} the position of an earlier row; all were kept "
+        f"(first: {spot}, lines {table.line(first)} and {table.line(second)})"
+    ]
