@@ -11,7 +11,7 @@ from importlib import import_module
 import click
 
 from gridnorm import __version__
-from gridnorm.errors import GridnormError, OutputError
+from gridnorm.errors import GridnormError, OutputError, speak_command_line
 
 # In the order in which a newcomer meets them.
 COMMANDS = {
@@ -86,6 +86,14 @@ def _terminated(number: int, frame: object) -> None:
 
 def run(args: list[str] | None = None) -> int:
     """Run a command line; its exit code."""
+    speak_command_line()
+    try:
+        return _run(args)
+    finally:
+        speak_command_line(False)
+
+
+def _run(args: list[str] | None) -> int:
     try:
         # Not cli.main(): it has ideas of its own about closed pipes.
         with cli.make_context("gridnorm", list(sys.argv[1:] if args is None else args)) as context:

@@ -6,14 +6,23 @@ from typing import Any
 
 import click
 
-from gridnorm.cli.options import say, settings_options
+from gridnorm.cli.options import SettingsCommand, say
 
 NOT_READ, CHECK_FAILED = 3, 7
 
 
-@click.command("inspect", short_help="Say what a file is.")
+def _taken() -> set[str]:
+    from gridnorm.workflow.inspect import inspect_options
+
+    return inspect_options()
+
+
+class _Inspect(SettingsCommand):
+    only = staticmethod(_taken)
+
+
+@click.command("inspect", cls=_Inspect, short_help="Say what a file is.")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@settings_options("--by", "--foreground", "--channels", "--columns", "--layout", "--gal")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--check", is_flag=True, help="Exit with 7 if a quality rule fails: flagged > 30 %, saturated > 5 %, …")
 def command(inputs: tuple[str, ...], **given: Any) -> int:

@@ -7,14 +7,13 @@ from typing import Any
 
 import click
 
-from gridnorm.cli.options import say, settings_options
+from gridnorm.cli.options import SettingsCommand, say
 
 # Talk goes to stderr, data to stdout.
 
 
-@click.command("normalize", short_help="Normalize array files into one table.")
+@click.command("normalize", cls=SettingsCommand, short_help="Normalize array files into one table.")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@settings_options()
 @click.option(
     "-o",
     "--output",
@@ -74,7 +73,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         sidecar=own["sidecar"],
         force=own["force"],
         figure=own["figure"],
-        draw=_draw(own["figure"], settings.by) if own["figure"] is not None else None,
+        draw=_draw(own["figure"]) if own["figure"] is not None else None,
         log_file=own["log_file"],
     )
     if own["as_json"] and own["output"] == "-":
@@ -85,19 +84,19 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         return _dry_run(inputs, settings, request)
     outcome = normalize_to(inputs, settings, request)
     _report(outcome, quiet=own["quiet"], verbose=own["verbose"], log_file=own["log_file"])
-    if own["as_json"] and outcome.results:
+    if own["as_json"] and outcome.arrays:
         from gridnorm.workflow.sidecar import to_bytes
 
         click.echo(to_bytes(outcome.sidecar).decode(), nl=False)
     return outcome.exit_code
 
 
-def _draw(path: str, by: str) -> Callable[[Sequence[Any]], bytes]:
+def _draw(path: str) -> Callable[[Sequence[Any]], bytes]:
     """What draws the figure; fails now, before any computing, where it could not be drawn later."""
     from gridnorm.report import check_figure, figure_bytes, ma_by_group
 
     form = check_figure(path)
-    return lambda results: figure_bytes(ma_by_group(results, by=by), form)
+    return lambda sets: figure_bytes(ma_by_group(sets), form)
 
 
 def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
@@ -122,12 +121,12 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -
 
     talk: list[str] = []
     if not quiet:
-        if outcome.results:
-            talk += [*summary(outcome.results), _background(outcome.results)]
+        if outcome.arrays:
+            talk += [*summary(outcome.arrays), _background(outcome.arrays)]
         talk += _warnings(outcome.warnings, verbose)
         talk += [f"skipped {file}: {reason}" for file, reason in outcome.skipped]
     talk += [f"failed: {failure.error}" for failure in outcome.failures]
-    if not outcome.results and not outcome.failures:
+    if not outcome.arrays and not outcome.failures:
         talk.append("gridnorm: no array file was found, nothing was written")
     if not quiet:
         talk += outcome.written
@@ -140,9 +139,12 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -
             files.write(log_file, ("\n".join([*talk, *timings]) + "\n").encode())
 
 
-def _background(results: Sequence[Any]) -> str:
+def _background(arrays: Sequence[dict[str, Any]]) -> str:
     """Which background method ran: ``auto`` decides by what was measured, and the user must see how."""
-    ran = dict.fromkeys(f"{result.used['background']}, offset {result.used['offset']:g}" for result in results)
+    used = [entry["parameters"] for entry in arrays]
+    ran = dict.fromkeys(
+        p["background"] + (f", offset {p['offset']:g}" if "offset" in p else "") for p in used
+    )  # fmt: skip
     return "background: " + "; ".join(ran)
 
 

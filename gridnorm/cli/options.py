@@ -1,82 +1,84 @@
-"""Options that commands share."""
+"""Options that commands share, made from the rows that own them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
-# (flags, metavar or choices, help); None is the default of all, so that a preset knows what was given explicitly.
-_SETTINGS: list[tuple[str, Any, str]] = [
-    (
-        "--by",
-        "GROUPING",
-        "print-tip, array, plate, print-order, pad, slide-row, slide-column or a spot column; a,b crosses.  "
-        "[default: print-tip]",
-    ),
-    (
-        "--method",
-        "METHOD",
-        "auto, none, median, mean, mad, zscore, loess.  [default: auto = loess, median for one channel]",
-    ),
-    ("--span", "SHARE", "Share of a group in each local fit of loess.  [default: 0.3]"),
-    ("--iterations", "N", "Fits of loess: the first and the robust ones.  [default: 4]"),
-    (
-        "--background",
-        "METHOD",
-        "auto, none, subtract, half, minimum, movingmin, edwards, normexp.  [default: auto = normexp where measured]",
-    ),
-    ("--offset", "X", "Added after background correction.  [default: 50 with normexp, else 0]"),
-    ("--foreground", "mean|median", "Foreground of GenePix files.  [default: mean]"),
-    ("--channels", "R,G", "Wavelengths, for example 635,532.  [default: R = the longer one]"),
-    (
-        "--columns",
-        "ROLE=TITLE,…",
-        "Columns of plain tables: R, G, Rb, Gb or E, Eb; Block, Row, Column, ID, Name, X, Y, Flags.",
-    ),
-    (
-        "--flags",
-        "POLICY",
-        "exclude (from the fit), ignore, drop (from the result), downweight (limma's weight 0).  [default: exclude]",
-    ),
-    ("--weights", "SPEC", "none, a column, area:LOW,HIGH, saturation.  [default: none]"),
-    (
-        "--min-group",
-        "N",
-        "Smallest number of usable spots of a group; 0 for no rule.  [default: 30 for curves, 5 otherwise]",
-    ),
-    (
-        "--small-groups",
-        "RULE",
-        "Smaller groups take the fit of the array, merge, shrink, or are an error.  [default: array]",
-    ),
-    ("--align", "RULE", "strict, or join arrays of different print runs by id or union.  [default: strict]"),
-    ("--layout", "RxCxrxc", "Blocks down × across × spots down × across, instead of what was inferred."),
-    ("--gal", "FILE", "GAL with identifiers and layout; it overrides the files."),
-    ("--keep", "COL,…", "Further spot columns in the table."),
-    (
-        "--preset",
-        "NAME",
-        "recommended, limma (its defaults and its numbers); explicit options win.  [default: recommended]",
-    ),
-    ("--device", "auto|cpu|gpu", "Where to compute: auto is the CPU; gpu never falls back.  [default: auto]"),
-]
+    from gridnorm.core.option import Option
 
 
-def settings_options(*only: str) -> Callable[[F], F]:
-    """Options of ``Settings``, in the order of the help page; all of them, or only those named."""
+class SettingsCommand(click.Command):
+    """A command whose options are those of the rows at the time it is asked, behind those of its own.
 
-    def add(function: F) -> F:
-        for flag, metavar, text in reversed(_SETTINGS):
-            if not only or flag in only:
-                function = click.option(flag, metavar=metavar, default=None, help=text)(function)
-        return function
+    ``only`` lists the names of the options that the command takes; None: all.
+    """
 
-    return add
+    only: Callable[[], Iterable[str]] | None = None
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Arguments, then the options of rows, then the command's own."""
+        mine = super().get_params(ctx)
+        arguments = [parameter for parameter in mine if isinstance(parameter, click.Argument)]
+        return [*arguments, *settings_options(self.only), *(p for p in mine if p not in arguments)]
+
+
+def settings_options(only: Callable[[], Iterable[str]] | None = None) -> list[click.Option]:
+    """One click option for every option of a run, in the order of the help page.
+
+    None is the default of all, so that a preset knows what was given explicitly.
+    """
+    from gridnorm.workflow.settings import all_options
+
+    names = None if only is None else set(only())
+    return [_click(option) for option in all_options().values() if names is None or option.name in names]
+
+
+def _click(option: Option) -> click.Option:
+    from gridnorm.core.option import FLAG
+
+    if option.kind is FLAG:
+        both = f"{option.flag}/--no-{option.flag[2:]}"
+        return click.Option([both], default=None, help=help_of(option))
+
+    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(word) for word in words_of(option) if word.startswith(begun)]
+
+    metavar = option.metavar or "|".join(option.words()) or option.name.upper()
+    return click.Option([option.flag], metavar=metavar, default=None, help=help_of(option), shell_complete=complete)
+
+
+def words_of(option: Option) -> tuple[str, ...]:
+    """The words that an option may be, as far as they can be listed."""
+    from gridnorm.workflow.settings import row_names
+
+    return option.words() or row_names(option.name)
+
+
+def help_of(option: Option) -> str:
+    """What an option does, which words it takes, whose it is, and its default."""
+    from gridnorm.workflow.settings import owners, row_names
+
+    text = option.help.replace("{rows}", ", ".join(word for word in row_names(option.name) if word != "auto"))
+    takers = owners(option.name)
+    notes = [f"of {', '.join(takers)}"] if takers else []
+    default = option.shown or _shown(option.default)
+    notes += [f"default: {default}"] if default else []
+    return f"{text}  [{'; '.join(notes)}]" if notes else text
+
+
+def _shown(default: Any) -> str:
+    if default is None or default == ():
+        return ""
+    return {True: "yes", False: "no"}[default] if isinstance(default, bool) else f"{default}"
 
 
 def say(lines: Iterable[str]) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from gridnorm.core.fit import median_of
-from gridnorm.workflow.one import ArrayResult
+from gridnorm.arrays.within import spread_of
 
 TITLES = ("array", "spots", "flagged", "missing", "groups", "fit", "group shift before", "after")
 WIDEST_NAME = 32
 
 
-def summary(results: Sequence[ArrayResult]) -> list[str]:
-    """One aligned line per array under a line of titles."""
-    rows = [TITLES, *(_row(result) for result in results)]
+def summary(arrays: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One aligned line per array (its entry in the sidecar) under a line of titles."""
+    rows = [TITLES, *(_row(entry) for entry in arrays)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(TITLES))]
     right = {1, 2, 3, 4}
     lines = []
@@ -29,33 +29,32 @@ def summary(results: Sequence[ArrayResult]) -> list[str]:
     return lines
 
 
-def _row(result: ArrayResult) -> tuple[str, ...]:
-    within = result.within
-    name = result.name if len(result.name) <= WIDEST_NAME else "…" + result.name[-WIDEST_NAME + 1 :]
+def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    name, groups = entry["name"], entry["groups"]
     return (
-        name,
-        str(result.n_spots),
-        str(result.n_flagged),
-        str(result.n_missing),
-        str(result.segments.n_segments),
-        _fit(result),
-        _spread(within.before[0]),
-        _spread(within.after[0]),
+        name if len(name) <= WIDEST_NAME else "…" + name[-WIDEST_NAME + 1 :],
+        str(entry["spots"]),
+        str(entry["flagged"]),
+        str(entry["missing"]),
+        str(len(groups)),
+        _fit(entry),
+        _spread([group["shift_before"] for group in groups]),
+        _spread([group["shift_after"] for group in groups]),
     )
 
 
-def _fit(result: ArrayResult) -> str:
-    method = str(result.used["method"])
-    counts = Counter(result.within.sources())
+def _fit(entry: Mapping[str, Any]) -> str:
+    method = str(entry["parameters"]["method"])
+    counts = Counter(group["fit"] for group in entry["groups"])
     replaced = [f"{n} {source}" for source, n in counts.items() if source not in ("own", "none")]
     return f"{method} ({', '.join(replaced)})" if replaced else method
 
 
-def _spread(shifts: np.ndarray) -> str:
+def _spread(shifts: Sequence[float | None]) -> str:
     """Median ± standard deviation of the groups' medians."""
-    known = shifts[np.isfinite(shifts)]
-    if known.size == 0:
+    middle, spread = spread_of(np.array([np.nan if shift is None else shift for shift in shifts]))
+    if np.isnan(middle):
         return "none"
     # Rounded before zero is added: no minus before 0.000.
-    middle = f"{round(median_of(known), 3) + 0.0:.3f}"
-    return middle if known.size == 1 else f"{middle} ± {known.std(ddof=1):.3f}"
+    text = f"{round(middle, 3) + 0.0:.3f}"
+    return text if np.isnan(spread) else f"{text} ± {spread:.3f}"

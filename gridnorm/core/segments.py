@@ -64,6 +64,10 @@ class Segments:
         codes[self.order] = np.repeat(np.arange(self.n_segments), self.sizes)
         return codes
 
+    def count(self, which: NDArray[np.bool_]) -> IntArray:
+        """How many items of each segment are marked, int64 (n_segments,)."""
+        return np.bincount(self.codes[which], minlength=self.n_segments)
+
     @cached_property
     def by_size(self) -> list[tuple[int, IntArray, slice | IntArray]]:
         """Segments of equal size together: the size, their numbers, and their items one segment after the other.

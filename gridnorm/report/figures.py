@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.raw import FloatArray
+from gridnorm.arrays.within import spread_of
 from gridnorm.core.apply import evaluate
 from gridnorm.core.fit import fit, median_of
 from gridnorm.errors import OptionError, OutputError
 from gridnorm.report.panels import Panel, panels_of
-from gridnorm.workflow.one import ArrayResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +86,7 @@ def figure_bytes(figure: Figure, form: str) -> bytes:
     return handle.getvalue()
 
 
-def ma_by_group(results: ArraySet | Sequence[ArrayResult], *, by: str | None = None) -> Figure:
+def ma_by_group(results: ArraySet | Sequence[ArraySet], *, by: str | None = None) -> Figure:
     """MA plot by group, before and after normalization.
 
     Two channels: the first array as M over A, a curve (lowess, span 0.3) through each group and each group's median at
@@ -95,9 +95,9 @@ def ma_by_group(results: ArraySet | Sequence[ArrayResult], *, by: str | None = N
     Parameters
     ----------
     results
-        A normalized set, or the arrays of one run.
+        A normalized set, or several that share no spots.
     by
-        What the groups are, for the titles; None: as the set's history tells, else ``print-tip``.
+        What the groups are called in titles; None: as the history tells.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def _points(axis: Axes, panel: Panel, a: FloatArray, m: FloatArray, low: float, 
 def _curves(axis: Axes, panel: Panel, a: FloatArray, values: FloatArray, colours: NDArray[np.float64]) -> None:
     """A lowess curve through each group, in the group's colour."""
     segments = panel.segments
-    fitted = fit(values, segments, "lowess", covariate=a, use=panel.use, span=0.3)
+    fitted = fit(values, segments, "lowess", covariate=a, use=panel.use)
     height = evaluate(fitted, a, segments)[0]
     used = np.isfinite(values) & np.isfinite(a) & panel.use
     for g in drawn_groups(panel):
@@ -260,8 +260,7 @@ def _rank(before: FloatArray) -> NDArray[np.int64]:
 
 def drawn_groups(panel: Panel) -> list[int]:
     """Groups whose curve is drawn: at most ``MOST_CURVES``, evenly over the order of their shifts, ends included."""
-    usable = np.isfinite(panel.start) & panel.use
-    n = np.bincount(panel.segments.codes[usable], minlength=panel.segments.n_segments)
+    n = panel.segments.count(np.isfinite(panel.start) & panel.use)
     good = np.flatnonzero(np.isfinite(panel.before) & (n >= FEWEST_SPOTS))
     good = good[np.argsort(panel.before[good], kind="stable")]
     if good.size > MOST_CURVES:
@@ -304,8 +303,8 @@ def _named(medians: FloatArray, noun: str) -> str:
 
 def _spread(medians: FloatArray) -> str:
     """Standard deviation between the groups' medians, as the table on stderr has it."""
-    known = medians[np.isfinite(medians)]
-    return _number(float(known.std(ddof=1))) if known.size > 1 else "–"
+    spread = spread_of(medians)[1]
+    return "–" if np.isnan(spread) else _number(spread)
 
 
 def _number(value: float) -> str:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.grouping import group_spots
+from gridnorm.arrays.matrices import LEVELS
 from gridnorm.arrays.raw import FloatArray
-from gridnorm.arrays.within import group_shifts
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
-from gridnorm.workflow.one import ArrayResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,69 +36,47 @@ class Panel:
     use: NDArray[np.bool_]
 
 
-def panels_of(results: ArraySet | Sequence[ArrayResult], by: str | None) -> list[Panel]:
+def panels_of(results: ArraySet | Sequence[ArraySet], by: str | None = None) -> list[Panel]:
     """One panel per array, and per channel where arrays have no M.
 
     Raises
     ------
     OptionError
-        The set has not been normalized within arrays, or there is no array.
+        A set has not been normalized within arrays, or there is no array.
     """
-    if isinstance(results, ArraySet):
-        panels = _of_set(results, by)
-    else:
-        panels = [panel for result in results for panel in _of_result(result, by or "print-tip")]
+    sets = [results] if isinstance(results, ArraySet) else results
+    panels = [panel for one in sets for panel in _of_set(one, by)]
     if not panels:
         raise OptionError("a figure needs at least one normalized array")
     return panels
 
 
-def _of_result(result: ArrayResult, by: str) -> list[Panel]:
-    use = _usable(result.weights, result.n_spots)
-    method = str(result.used["method"])
-    return [
-        _panel(
-            _title(result.name, matrix), by, method, result.within.start[row], values, result.values.get("A"),
-            result.segments, result.within.before[row], result.within.after[row], use,
-        )
-        for row, (matrix, values) in enumerate((m, v) for m, v in result.values.items() if m != "A")
-    ]  # fmt: skip
-
-
 def _of_set(arrays: ArraySet, by: str | None) -> list[Panel]:
-    done = [step for step in arrays.history.steps if step.operation == "normalize_within"]
-    if not arrays.fits or not done:
+    if not arrays.fits or arrays.stage != LEVELS:
         raise OptionError("these arrays have not been normalized within arrays", hint="gn.normalize(arrays) does it")
-    parameters = done[-1].parameters
-    grouping = str(parameters["by"])
-    segments = group_spots(grouping, dict(arrays.columns), arrays.layout, arrays.n_spots)
-    matrices = [name for name in arrays.values if name == "M" or name.partition(".")[0] == "E"]
+    matrices = [m.name for m in arrays.matrices.values() if m.role == "level"]
     panels = []
     for i, name in enumerate(arrays.names):
+        parameters, within = arrays.record(i).history.parameters(), arrays.fits[i]
+        grouping = str(parameters["by"])
+        noun = by or grouping
+        segments = group_spots(grouping, arrays.columns, arrays.layout, arrays.n_spots, options=parameters)
+        place = {label: g for g, label in enumerate(within.labels)}
         use = _usable(None if arrays.spot_weights is None else arrays.spot_weights[i], arrays.n_spots)
-        covariate = arrays.values["A"][i] if "A" in arrays.values else None
         for row, matrix in enumerate(matrices):
-            within, values = arrays.fits[i], arrays.values[matrix][i]
-            before, after = within.before[row], within.after[row]
-            if before.size != segments.n_segments:  # an array that lacks groups the set has
-                ratio = covariate is not None
-                both = (within.start[row][None, :], values[None, :])
-                before, after = (group_shifts(v, segments, use, ratio)[1][0] for v in both)
+            before, after = (
+                # A group that the set has and this array lacks has no shift.
+                np.array([found[place[label]] if label in place else np.nan for label in segments.labels])
+                for found in (within.before[row], within.after[row])
+            )
             panels.append(
-                _panel(
-                    _title(name, matrix), by or grouping, str(parameters["method"]), within.start[row], values,
-                    covariate, segments, before, after, use,
+                Panel(
+                    _title(name, matrix), "group" if "," in noun or " " in noun else noun, str(parameters["method"]),
+                    within.start[row], arrays.values[matrix][i], arrays.values["A"][i] if "A" in arrays.values else None,
+                    segments, before, after, use,
                 )
             )  # fmt: skip
     return panels
-
-
-def _panel(
-    name: str, by: str, method: str, start: FloatArray, values: FloatArray, covariate: FloatArray | None,
-    segments: Segments, before: FloatArray, after: FloatArray, use: NDArray[np.bool_],
-) -> Panel:  # fmt: skip
-    noun = "group" if "," in by or " " in by else by
-    return Panel(name, noun, method, start, values, covariate, segments, before, after, use)
 
 
 def _title(name: str, matrix: str) -> str:

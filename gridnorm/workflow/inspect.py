@@ -8,22 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.arrays import background as bg
+from gridnorm.arrays.chain import Recipe, correct_one, levels_of
 from gridnorm.arrays.grouping import GROUPINGS, group_spots
-from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import FloatArray, RawArray
-from gridnorm.arrays.weights import SATURATED, flagged
+from gridnorm.arrays.weights import count_flagged, flagged, saturated
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread import share_explained
 from gridnorm.errors import FormatError, GridnormError, OptionError
-from gridnorm.io.formats import recognise
-from gridnorm.io.text import load, load_head
-from gridnorm.provenance import SCHEMA_VERSION
-from gridnorm.workflow.inputs import InputFile, expand, is_targets, read_targets
-from gridnorm.workflow.one import format_settings, layout_of, prepared, read_options
-from gridnorm.workflow.settings import Settings, make_settings
+from gridnorm.workflow.inputs import InputFile, array_files
+from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_gal, read_options, recognise_file
+from gridnorm.workflow.settings import Settings, make_settings, row_options
 
+INSPECT_SCHEMA = 1  # of the JSON that ``inspect`` prints
 # Shares above which --check fails; measured on each array alone.
 QUALITY_LIMITS = {"flagged": 0.3, "saturated": 0.05, "not_above_background": 0.5, "missing": 0.1}
 
@@ -36,7 +34,8 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     paths
         A file, folder, glob or targets table, or several.
     **options
-        ``by``, ``channels``, ``columns``, ``foreground``, ``layout``, ``gal`` as for ``normalize``.
+        ``by``, ``channels``, ``columns``, ``foreground``, ``layout``, ``gal`` as for ``normalize``, and what groupings
+        and formats of your own take.
 
     Returns
     -------
@@ -57,10 +56,8 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     'positions'
     """
     listed = [os.fspath(paths)] if isinstance(paths, str | os.PathLike) else [os.fspath(p) for p in paths]
-    settings = make_settings(options)
-    files: list[InputFile] = []
-    for given in expand(listed):
-        files.extend(read_targets(given.path) if given.named and _is_targets(given) else [given])
+    settings = make_settings(options, inspect_options(), "inspect")
+    files = array_files(listed)
     records: list[dict[str, Any]] = []
     wrong: list[OptionError] = []
     for given in files:
@@ -71,40 +68,35 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
             records.append({"file": given.file, "status": "error", "error": str(error), "exit_code": error.exit_code})
     if wrong and len(wrong) == len(records):
         raise wrong[0]  # an option that fits no file at all is what is wrong
-    return {"schema": SCHEMA_VERSION, "inputs": records}
+    return {"schema": INSPECT_SCHEMA, "inputs": records}
 
 
-def _is_targets(given: InputFile) -> bool:
-    try:
-        return is_targets(load_head(given.path, 4096).data)
-    except FormatError:
-        return False
+def inspect_options() -> set[str]:
+    """Names of the options that ``inspect`` takes."""
+    return {"by", "layout", "gal", *row_options("by"), *row_options("format")}
 
 
 def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
-    from gridnorm.io.formats import gal
-
     try:
-        head = load_head(given.path)
-        if gal.sniff(head):
-            return _gal_record(given, settings)
-        format = recognise(head, format_settings(settings))
+        recognised = recognise_file(given.path, settings, gal=True)
     except FormatError as error:
         if given.named:
             raise
         return {"file": given.file, "status": "skipped", "reason": error.what}
-    known = format.head(head, format_settings(settings))
-    options = read_options(settings, known.columns, given.file, keys_only=False)
-    raw = prepared(format.read(load(given.path), options), settings)
+    if recognised.format is None:
+        return _gal_record(given, settings)
+    head = recognised.head()
+    options = read_options(settings, head.columns, given.file, keys_only=False)
+    raw, _ = read_array(ArrayTask(given.path, given.name, given.file, head.format, options), settings)
     layout, warnings = layout_of(raw, settings)
     return _record(raw.with_warnings(*warnings), layout, settings)
 
 
 def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[str, Any]:
-    segments = group_spots(settings.by, raw.spots, layout, raw.n_spots, raw.name)
+    segments = group_spots(settings.by, raw.spots, layout, raw.n_spots, raw.name, settings.recipe.grouping())
     level = _level(raw)
     usable = np.isfinite(level) & ~flagged(raw.flags, raw.n_spots)
-    counted = np.bincount(segments.codes[usable], minlength=segments.n_segments)
+    counted = segments.count(usable)
     return {
         "file": raw.name,
         "status": "ok",
@@ -145,8 +137,8 @@ def _channel(raw: RawArray, k: int) -> dict[str, Any]:
 
 def _level(raw: RawArray) -> FloatArray:
     """M (two channels) or log2 intensity (one), background subtracted where measured; for looking only."""
-    corrected = bg.correct(raw.foreground, raw.background, "subtract" if raw.background is not None else "none").values
-    level: FloatArray = bg.to_levels(raw.channels, corrected)[0][0]
+    recipe = Recipe(background="subtract" if raw.background is not None else "none")
+    level: FloatArray = levels_of(correct_one(raw, None, recipe).raw)[0].values[0]
     return level
 
 
@@ -155,8 +147,8 @@ def quality_of(raw: RawArray) -> dict[str, float]:
     n = max(raw.n_spots, 1)
     fore, back = raw.foreground, raw.background
     out = {
-        "flagged": float(np.count_nonzero(flagged(raw.flags, raw.n_spots))) / n,
-        "saturated": float(np.count_nonzero((fore >= SATURATED).any(axis=0))) / n,
+        "flagged": float(count_flagged(raw)) / n,
+        "saturated": float(np.count_nonzero(saturated(raw))) / n,
         "missing": float(np.count_nonzero(np.isnan(fore).any(axis=0))) / n,
     }
     if back is not None:
@@ -198,10 +190,7 @@ def failed_rules(record: dict[str, Any]) -> list[str]:
 
 
 def _gal_record(given: InputFile, settings: Settings) -> dict[str, Any]:
-    from gridnorm.arrays.layout import infer_layout
-    from gridnorm.io.formats.gal import read_file
-
-    gal = read_file(given.path)
+    gal = read_gal(given.path)
     spots = gal.spots
     layout = infer_layout(
         spots["Block"],

@@ -38,24 +38,30 @@ class ArrayTask:
 class Recognised:
     """A file whose format is known, with the beginning of its text."""
 
-    format: Format
+    format: Format | None
     text: Text
     settings: Settings
 
     def head(self) -> Head:
-        """What the beginning tells."""
+        """What the beginning of an array file tells."""
+        assert self.format is not None
         return self.format.head(self.text, self.settings.reading)
 
 
-def recognise_file(path: str, settings: Settings) -> Recognised:
-    """The format of a file, from its beginning.
+def recognise_file(path: str, settings: Settings, *, gal: bool = False) -> Recognised:
+    """The format of a file, from its beginning; None for a GAL, where one is welcome.
 
     Raises
     ------
     FormatError
-        It cannot be opened, or no reader knows it.
+        It cannot be opened, no reader knows it, or it is a GAL.
     """
     text = load_head(path)
+    if gal:
+        from gridnorm.io.formats.gal import sniff
+
+        if sniff(text):
+            return Recognised(None, text, settings)
     return Recognised(recognise(text, settings.reading), text, settings)
 
 
@@ -105,7 +111,8 @@ def layout_of(raw: RawArray, settings: Settings) -> tuple[Layout | None, tuple[s
 
 def reading_history(raw: RawArray, settings: Settings) -> History:
     """The step that every array begins with: how it was read, with every effective setting."""
-    parameters: dict[str, Any] = dict(raw.settings)
+    options = {option.name: option for option in FORMATS[raw.format].options}
+    parameters: dict[str, Any] = {name: options[name].plain(value) for name, value in raw.settings.items()}
     parameters |= {name: RUN_OPTIONS[name].plain(settings.run[name]) for name in READING}
     if settings.gal is not None:
         # No folder of this machine goes into a result.

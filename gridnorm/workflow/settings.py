@@ -98,6 +98,23 @@ def row_options(name: str) -> dict[str, Option]:
     return {} if table is None else table.options()
 
 
+def row_names(name: str) -> tuple[str, ...]:
+    """The rows that an option of the run may name, ``auto`` in front where it may be that."""
+    table: Table[Any] | None = {"method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS}.get(name)
+    if table is None:
+        return ()
+    return (*(("auto",) if name != "by" else ()), *table)
+
+
+def owners(name: str) -> tuple[str, ...]:
+    """The rows that take an option, where not every row of their table does."""
+    for table in (METHODS, BACKGROUNDS, GROUPINGS, FORMATS):
+        takers = table.takers(name)
+        if takers:
+            return takers if len(takers) < len(table) else ()
+    return ()
+
+
 def all_options() -> dict[str, Option]:
     """Every option of a run by name, in the order of the help page."""
     found: dict[str, Option] = {}
