@@ -18,7 +18,9 @@ class Step(NamedTuple):
     parameters: Mapping[str, Any]
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={_shown(value)}" for name, value in self.parameters.items())
+        shown = ", ".join(
+            f"{name}={_shown(value)}" for name, value in self.parameters.items() if value not in (None, [], (), {})
+        )  # fmt: skip
         return f"{self.operation}({shown})"
 
 

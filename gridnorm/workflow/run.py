@@ -61,7 +61,7 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     >>> import gridnorm as gn
     >>> arrays = gn.read("example_data/slide1.gpr")  # doctest: +SKIP
     """
-    settings = make_settings(options, {*READING, *row_options("format")}, "reading")
+    settings = make_settings(options, {*READING, "preset", *row_options("format")}, "reading")
     return _run(paths, settings, builtins.map, normalize=False)
 
 

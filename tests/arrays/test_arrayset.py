@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.arrayset import column_title, decoded, from_raw, result_names
+from gridnorm.arrays.arrayset import decoded, of_raw
+from gridnorm.arrays.matrices import INTENSITIES, LEVELS, declared
+from gridnorm.arrays.stack import stack
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +54,22 @@ def test_the_frame_is_the_result_table(arrays: gn.ArraySet) -> None:
     np.testing.assert_array_equal(frame["M.array2"], result.M[:, 1])
 
 
-def test_titles_of_matrices() -> None:
-    assert column_title("M", "a.b") == "M.a.b"
-    assert column_title("E.635", "a") == "E.a.635"
-    assert result_names({"R": 0, "A": 0, "M": 0}) == ["M", "A"]
-    assert result_names({"E": 0, "Eb": 0}) == ["E"]
+def test_matrices_are_declared_with_their_titles(arrays: gn.ArraySet) -> None:
+    assert declared(("R", "G"), LEVELS)["M"].title("a.b") == "M.a.b"
+    assert declared(("635", "532", "594"), LEVELS)["E.635"].title("a") == "E.a.635"
+    assert list(declared(("E",), INTENSITIES)) == ["E", "Eb"]
+    assert list(arrays.matrices) == ["R", "G", "Rb", "Gb"]
+    assert list(gn.normalize(arrays, background="half").matrices) == ["M", "A"]
+    with pytest.raises(gn.OptionError, match="do not have as intensities; found M, expected R, G, Rb, Gb"):
+        replace(arrays, values={**arrays.values, "M": arrays.values["R"]})
+
+
+def test_one_channel_that_was_normalized_is_known_as_such() -> None:
+    """Raw and normalized one-channel data are both called E: the stage tells, not the name."""
+    done = gn.normalize(gn.simulate(1, (2, 2), (8, 7), channels=1, seed=1).arrays)
+    assert done.stage == LEVELS and list(done.values) == ["E"]
+    with pytest.raises(gn.OptionError, match="normalized already"):
+        gn.normalize(done)
 
 
 def test_one_array_out_of_many_is_the_array_itself(arrays: gn.ArraySet) -> None:
@@ -65,7 +78,7 @@ def test_one_array_out_of_many_is_the_array_itself(arrays: gn.ArraySet) -> None:
         assert raw.background is not None
         np.testing.assert_array_equal(raw.background[1], arrays.Gb[:, k])
         assert raw.name == arrays.names[k]
-    again = from_raw(list(arrays), arrays.names, arrays.layout, {})
+    again = stack([of_raw(raw, name, arrays.layout) for raw, name in zip(arrays, arrays.names, strict=True)])
     for name in arrays.values:
         np.testing.assert_array_equal(again.values[name], arrays.values[name])
 
@@ -77,10 +90,10 @@ def test_normalized_arrays_are_not_raw(arrays: gn.ArraySet) -> None:
 
 def test_sets_of_different_channels_are_refused(arrays: gn.ArraySet) -> None:
     one = gn.simulate(1, (2, 2), (8, 7), channels=1, seed=1).raw(0)
-    with pytest.raises(gn.OptionError, match="different channels.*--channels"):
-        from_raw([arrays.raw(0), one], ["a", "b"], None, {})
+    with pytest.raises(gn.OptionError, match="different channels.*choose with channels"):
+        stack([of_raw(arrays.raw(0), "a", None), of_raw(one, "b", None)])
     with pytest.raises(gn.OptionError, match="no arrays"):
-        from_raw([], [], None, {})
+        stack([])
 
 
 def test_history_tells_every_step_with_its_parameters(arrays: gn.ArraySet) -> None:

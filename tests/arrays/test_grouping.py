@@ -101,7 +101,7 @@ def test_empty_words_are_usage_errors(by: str) -> None:
 
 @pytest.mark.parametrize("word", ["plate", "print-order", "pad", "slide-row", "slide-column"])
 def test_without_positions_the_groupings_of_the_slide_say_what_they_need(word: str) -> None:
-    with pytest.raises(LayoutError, match=f"--by {word} needs the layout"):
+    with pytest.raises(LayoutError, match=f"by {word} needs the layout"):
         group_spots(word, {"ID": np.array([b"x", b"y"])}, None, 2, "a.csv")
     assert group_spots("print-tip", {"ID": np.array([b"x", b"y"])}, None, 2).n_segments == 1
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import gridnorm as gn
 from gridnorm.arrays.raw import RawArray
-from gridnorm.arrays.weights import FLAG_POLICIES, SATURATED, flagged, parse_area, spot_weights, use_of, weight_columns
+from gridnorm.arrays.weights import FLAGS as POLICIES
+from gridnorm.arrays.weights import SATURATED, flagged, parse_area, spot_weights, use_of, weight_columns
 from gridnorm.errors import FormatError, OptionError
 
 FLAGS = np.array([0, -50, -75, -100, 100, 0])
@@ -38,7 +39,7 @@ def test_only_negative_flags_are_flags() -> None:
     assert flagged(None, 3).tolist() == [False] * 3
 
 
-@pytest.mark.parametrize("policy", FLAG_POLICIES)
+@pytest.mark.parametrize("policy", POLICIES.words())
 @given(
     flags=st.lists(st.sampled_from([0, -50, 100]), min_size=1, max_size=30),
     weights=st.one_of(st.none(), st.lists(st.floats(0, 10) | st.just(float("nan")), min_size=30, max_size=30)),
@@ -62,7 +63,7 @@ def test_what_every_policy_promises(policy: str, flags: list[int], weights: list
 def test_negative_weights_and_unknown_policies_are_usage_errors() -> None:
     with pytest.raises(OptionError, match="negative"):
         use_of(None, 2, "ignore", np.array([1.0, -0.5]))
-    with pytest.raises(OptionError, match="flag policy"):
+    with pytest.raises(OptionError, match="unknown value of flags"):
         use_of(None, 2, "keep")
 
 

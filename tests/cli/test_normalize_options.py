@@ -125,9 +125,9 @@ def test_foreground_and_offset_are_what_they_say(cli: Cli) -> None:
     )
     red, green = (np.array(raw.cells(f"F{w} Median"), float) + 3.5 for w in ("635", "532"))
     np.testing.assert_array_equal(numbers(found["M.a"]), np.log2(red) - np.log2(green))
-    assert record(cli, "a.gpr")["arrays"][0]["offset"] == 50
-    assert record(cli, "a.gpr", "--background", "subtract")["arrays"][0]["offset"] == 0
-    assert record(cli, "a.gpr", "--background", "auto")["arrays"][0]["background"] == "normexp"
+    assert record(cli, "a.gpr")["parameters"]["offset"] == 50
+    assert record(cli, "a.gpr", "--background", "subtract")["parameters"]["offset"] == 0
+    assert record(cli, "a.gpr", "--background", "auto")["parameters"]["background"] == "normexp"
 
 
 def test_channels_turn_the_sign_of_m_and_keep_a(cli: Cli) -> None:
@@ -232,7 +232,7 @@ def test_preset_limma_is_its_parts_and_explicit_options_win(cli: Cli) -> None:
     ]
     assert made(cli, "a.gpr", "--preset", "limma") == made(cli, "a.gpr", *parts)
     found = record(cli, "a.gpr", "--preset", "limma", "--offset", "7", "--flags", "exclude")
-    assert (found["arrays"][0]["offset"], found["parameters"]["flags"], found["arrays"][0]["background"]) == (
+    assert (found["parameters"]["offset"], found["parameters"]["flags"], found["parameters"]["background"]) == (
         7,
         "exclude",
         "subtract",
@@ -283,9 +283,10 @@ def test_plain_tables_with_columns(cli: Cli) -> None:
     assert list(one) == ["ID", "E.t"]
     ran = cli("normalize", "t.csv", "-o", "x.tsv")
     assert ran.code == 3 and "--columns" in ran.err
-    assert (
-        "a.gpr: --columns names columns of plain tables"
-        in cli("normalize", "a.gpr", "--columns", "R=x,G=y", "-o", "z.tsv").err
-    )
+    ran = cli("normalize", "a.gpr", "--columns", "R=x,G=y", "-o", "z.tsv")
+    assert (ran.code, ran.err) == (2, "gridnorm: --columns has no meaning for GPR files. It takes --foreground, --channels\n")
+    both = cli("normalize", "a.gpr", "t.csv", "--columns", "R=ch2,G=ch1,Rb=bg2,Gb=bg1,ID=gene,Block=tip", "-o", "both/")
+    assert both.code == 0
+    assert "warning: a.gpr: --columns has no meaning for GPR files; it serves table files" in both.err
     ran = cli("normalize", "t.csv", "--columns", "R=ch3,G=ch1", "-o", "x.tsv")
     assert ran.code == 3 and "ch3" in ran.err

@@ -19,7 +19,7 @@ import damage
 from damage import Cli, sheet, table
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = ROOT / "gridnorm" / "schemas" / "sidecar-1.schema.json"
+SCHEMA = ROOT / "gridnorm" / "schemas" / "sidecar-2.schema.json"
 HEAVY = ("pandas", "scipy", "statsmodels", "sklearn", "cupy", "torch", "matplotlib", "pyarrow")
 COMMAND = [sys.executable, "-m", "gridnorm"]
 
@@ -68,9 +68,10 @@ def test_the_main_job_imports_numpy_and_click_only(tmp_path: Path) -> None:
 
 # Runs the command line with a function that stands still when it is called for array b.
 STOPPED = """
-import sys, time
-import gridnorm.workflow.output as output
-known, name = getattr(output, sys.argv[1]), sys.argv[1]
+import importlib, sys, time
+place, name = sys.argv[1].split(":")
+output = importlib.import_module("gridnorm.workflow." + place)
+known = getattr(output, name)
 
 def waits(*args, **more):
     if "b" in str(getattr(args[0], "name", args[0]))[-8:]:
@@ -85,7 +86,7 @@ main(sys.argv[2:])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
-@pytest.mark.parametrize("where", ["normalize_array", "write_table"])
+@pytest.mark.parametrize("where", ["unit:read_array", "output:write_table"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_stopped_leaves_no_half_written_file(
     tmp_path: Path, where: str, number: signal.Signals, code: int
@@ -219,7 +220,7 @@ def test_every_record_fits_the_published_schema(runs: tuple[Path, Path]) -> None
     record = json.loads((runs[0] / "x.tsv.gridnorm.json").read_text())
     for damaged in (
         {**record, "clock": 1},
-        {**record, "schema": 2},
+        {**record, "schema": 1},
         {**record, "inputs": [{"name": "a"}]},
         {k: v for k, v in record.items() if k != "layout"},
     ):

@@ -153,7 +153,7 @@ def test_03_a_single_channel_of_700_nm_is_one_channel(cli: Cli) -> None:
     assert list(found) == ["Block", "Row", "Column", "ID", "Name", "E.a"]
     assert "" not in found["E.a"]
     record = sidecar(Path("made.tsv"))["arrays"][0]
-    assert (record["channels"], record["wavelengths"], record["method"]) == (["E"], ["700"], "median")
+    assert (record["channels"], record["wavelengths"], record["parameters"]["method"]) == (["E"], ["700"], "median")
 
 
 def test_04_the_direction_of_genepix_ratios_and_of_its_columns_change_nothing(cli: Cli) -> None:

@@ -86,9 +86,8 @@ def test_raw_intensities_are_limmas(one: LimmaSet, arrays: gn.ArraySet, shared: 
 def test_background(one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray, method: str) -> None:
     table = golden(shared, one, "bc")
     name, _, kind = method.partition("_")
-    corrected = quiet(
-        gn.background_correct, arrays, name, offset=50.0 if name == "normexp" else 0.0, normexp_method=kind or "saddle"
-    )
+    options = {"normexp_method": kind or "saddle", "offset": 50.0} if name == "normexp" else {"offset": 0.0}
+    corrected = quiet(gn.background_correct, arrays, name, **options)
     tolerance = MLE_M if kind else AFTER_NORMEXP if name == "normexp" else EXACT
     compared = 0
     for j in range(len(arrays)):

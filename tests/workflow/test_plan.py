@@ -10,7 +10,7 @@ import pytest
 
 from gridnorm.errors import OptionError
 from gridnorm.workflow.plan import describe, make_plan
-from gridnorm.workflow.settings import Settings, make_settings
+from gridnorm.workflow.settings import make_settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 import damage
@@ -25,12 +25,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_first_array_is_the_reference_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    import gridnorm.io.text as text
+    import gridnorm.workflow.opening as text
 
     read = []
     known = text.load
     monkeypatch.setattr(text, "load", lambda path: read.append(str(path)) or known(path))
-    plan = make_plan(["b.gpr", "a.gpr"], Settings())
+    plan = make_plan(["b.gpr", "a.gpr"], make_settings({}))
     assert [task.name for task in plan.tasks] == ["b", "a"]
     assert plan.reference is not None and plan.first is not None
     assert (plan.reference.file, plan.reference.keys.size, plan.first[0].name) == ("b.gpr", 224, "b.gpr")
@@ -41,7 +41,7 @@ def test_the_first_array_is_the_reference_and_read_once(monkeypatch: pytest.Monk
 def test_a_first_file_that_cannot_be_read_leaves_its_place_to_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     text = sheet().text()
     Path("cut.gpr").write_text(text[:-300], newline="")
-    plan = make_plan(["none.gpr", "cut.gpr", "b.gpr", "a.gpr"], Settings())
+    plan = make_plan(["none.gpr", "cut.gpr", "b.gpr", "a.gpr"], make_settings({}))
     assert [task.name for task in plan.tasks] == ["b", "a"]
     assert [failure.file for failure in plan.failures] == ["none.gpr", "cut.gpr"]
     assert plan.reference is not None and plan.reference.file == "b.gpr"
@@ -52,7 +52,7 @@ def test_a_first_file_that_cannot_be_read_leaves_its_place_to_the_next(capsys: p
 def test_found_files_that_are_no_arrays_are_skipped_and_damaged_arrays_are_failures() -> None:
     Path("notes.txt").write_text("hello")
     Path("damaged.gpr").write_text('ATF\t1.0\n1\t5\n"Type=GenePix Results 3"\n')
-    plan = make_plan(["."], Settings())
+    plan = make_plan(["."], make_settings({}))
     assert [task.name for task in plan.tasks] == ["a", "b", "c"]
     assert [file for file, _ in plan.skipped] == ["notes.txt"]
     assert [failure.file for failure in plan.failures] == ["damaged.gpr"]
@@ -60,7 +60,7 @@ def test_found_files_that_are_no_arrays_are_skipped_and_damaged_arrays_are_failu
 
 def test_a_missing_file_of_a_targets_table_names_the_row() -> None:
     Path("t.txt").write_text("FileName\tDose\na.gpr\t1\nnone.gpr\t2\nb.gpr\t3\n")
-    plan = make_plan(["t.txt"], Settings())
+    plan = make_plan(["t.txt"], make_settings({}))
     assert [str(f.error) for f in plan.failures] == [
         "none.gpr: the file cannot be read; found No such file or directory. Named in t.txt:3"
     ]
@@ -70,18 +70,18 @@ def test_a_missing_file_of_a_targets_table_names_the_row() -> None:
 def test_targets_follow_the_arrays_that_are_left() -> None:
     Path("cut.gpr").write_text(sheet().text()[:-300], newline="")
     Path("t.txt").write_text("FileName\tDose\ncut.gpr\t1\na.gpr\t2\n")
-    assert make_plan(["t.txt"], Settings()).targets["Dose"] == ["2"]
+    assert make_plan(["t.txt"], make_settings({})).targets["Dose"] == ["2"]
 
 
 def test_one_and_two_channels_in_one_run_are_refused_unless_channels_say_what() -> None:
     sheet(0, channels=1).write(Path("one.gpr"))
     with pytest.raises(OptionError, match="one.gpr with 1, a.gpr with 2"):
-        make_plan(["a.gpr", "one.gpr"], Settings())
+        make_plan(["a.gpr", "one.gpr"], make_settings({}))
     assert len(make_plan(["a.gpr", "one.gpr"], make_settings({"channels": "635"})).tasks) == 2
 
 
 def test_where_each_array_stands_for_itself_there_is_no_reference() -> None:
-    plan = make_plan(["a.gpr", "b.gpr"], Settings(), compare=False)
+    plan = make_plan(["a.gpr", "b.gpr"], make_settings({}), compare=False)
     assert plan.reference is None and plan.first is None
     assert not any(task.options.keys_only for task in plan.tasks)
 
@@ -89,7 +89,7 @@ def test_where_each_array_stands_for_itself_there_is_no_reference() -> None:
 def test_the_plan_is_plain_data_for_json() -> None:
     damage.with_records(sheet(1), Barcode="7").write(Path("b.gpr"))
     damage.with_records(sheet(2), Barcode="7").write(Path("c.gpr"))
-    found = json.loads(json.dumps(describe(make_plan(["."], Settings())), allow_nan=False))
+    found = json.loads(json.dumps(describe(make_plan(["."], make_settings({}))), allow_nan=False))
     assert [a["version"] for a in found["arrays"]] == ["GenePix Results 3"] * 3
     assert found["spots"] == 224
     assert found["warnings"] == ["c.gpr: same barcode 7 as b.gpr: two scans of one slide?"]

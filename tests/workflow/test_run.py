@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.workflow.one import Failure, normalize_array
 from gridnorm.workflow.output import Request, normalize_to, run_plan
 from gridnorm.workflow.plan import make_plan
-from gridnorm.workflow.settings import Settings, make_settings
+from gridnorm.workflow.settings import make_settings
+from gridnorm.workflow.unit import Failure, Work
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 import damage
@@ -30,14 +30,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tasks_results_and_failures_cross_processes_whole() -> None:
     Path("cut.gpr").write_text(sheet(1).text()[:-300], newline="")
-    plan = make_plan(["a.gpr", "b.gpr", "cut.gpr"], Settings())
+    plan = make_plan(["a.gpr", "b.gpr", "cut.gpr"], make_settings({}))
     for task in plan.tasks:
-        sent = pickle.loads(pickle.dumps((task, plan.settings, plan.reference)))
-        assert sent[0] == task and sent[1] == plan.settings
-        here, there = (
-            normalize_array(task, plan.settings, plan.reference),
-            pickle.loads(pickle.dumps(normalize_array(*sent))),
-        )
+        work = Work(plan.settings, plan.reference)
+        sent, way = pickle.loads(pickle.dumps((work, task)))
+        assert sent.settings == plan.settings and way == task
+        here, there = work(task), pickle.loads(pickle.dumps(sent(way)))
         if isinstance(here, Failure):
             assert str(there.error) == str(here.error) and "cut.gpr:" in str(here.error)
         else:
@@ -48,9 +46,9 @@ def test_a_pool_of_processes_gives_the_same_bits() -> None:
     Path("cut.gpr").write_text(sheet(1).text()[:-300], newline="")
     inputs = ["a.gpr", "b.gpr", "cut.gpr", "c.gpr"]
     with ProcessPoolExecutor(1) as pool:
-        outcome = normalize_to(inputs, Settings(), Request(output="pool.tsv"), map=pool.map)
+        outcome = normalize_to(inputs, make_settings({}), Request(output="pool.tsv"), map=pool.map)
         again = gn.normalize(["a.gpr", "b.gpr"], background="half", map=pool.map)
-    normalize_to(inputs, Settings(), Request(output="here.tsv"))
+    normalize_to(inputs, make_settings({}), Request(output="here.tsv"))
     assert outcome.exit_code == 1
     assert Path("pool.tsv").read_bytes() == Path("here.tsv").read_bytes()
     assert (
@@ -78,7 +76,7 @@ def test_threads_may_run_the_arrays_too() -> None:
 def test_an_array_has_the_same_bits_whatever_else_is_in_the_run(options: dict[str, object]) -> None:
     def of(paths: list[str]) -> dict[str, np.ndarray]:
         plan = make_plan(paths, make_settings(options))
-        return {item.name: item.values["M"] for item in run_plan(plan) if not isinstance(item, Failure)}
+        return {item.names[0]: item.values["M"][0] for item in run_plan(plan) if not isinstance(item, Failure)}
 
     alone = {name: of([f"{name}.gpr"])[name] for name in "abc"}
     for order in ("abc", "cba", "bc"):

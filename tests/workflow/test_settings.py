@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 
-from gridnorm.cli.options import _SETTINGS
-from gridnorm.errors import OptionError
-from gridnorm.workflow.settings import CHOICES, PRESETS, Settings, make_settings
+from gridnorm.cli.options import settings_options
+from gridnorm.errors import OptionError, speak_command_line
+from gridnorm.workflow.settings import PRESETS, all_options, make_settings
 
 
 def test_options_keywords_and_json_keys_have_the_same_names() -> None:
-    names = [f.name for f in fields(Settings)]
-    assert sorted(flag.removeprefix("--").replace("-", "_") for flag, *_ in _SETTINGS) == sorted(names)
-    assert list(Settings().to_dict()) == names
+    assert [option.name for option in settings_options()] == list(all_options())
+    assert all(option.opts[0] == f"--{option.name.replace('_', '-')}" for option in settings_options())
 
 
 def test_every_default_is_a_value_that_may_be_given() -> None:
-    assert make_settings({}) == Settings()
-    for name, choices in CHOICES.items():
-        default = getattr(Settings(), name)
-        assert default is None or default in choices
-        for choice in choices:
-            assert getattr(make_settings({name: choice}), name) == choice
+    for name, option in all_options().items():
+        if option.default is not None:
+            assert option.read(option.default) == option.default
+        for choice in option.words():
+            assert option.read(choice) == choice and getattr(make_settings({name: choice}), name) == choice
+
+
+def test_an_option_that_the_chosen_row_does_not_take_is_refused_by_name() -> None:
+    for given, says in (
+        ({"method": "median", "span": 0.5}, "^span has no meaning for method median"),
+        ({"method": "none", "min_group": 3}, "^min_group has no meaning for method none"),
+        ({"background": "half", "normexp_method": "mle"}, "^normexp_method has no meaning for background half"),
+        ({"small_groups": "own", "min_group": 3}, "^min_group has no meaning for small_groups own"),
+        ({"method": "zscore", "ddof": 0}, "unknown option; found ddof"),
+        ({"method": "mad", "clamp_weights": True}, "^clamp_weights has no meaning for method mad"),
+    ):
+        with pytest.raises(OptionError, match=says):
+            make_settings(given)
+    assert make_settings({"span": 0.5, "normexp_method": "mle"}).span == 0.5  # auto may choose a row that takes them
+    speak_command_line()
+    try:
+        with pytest.raises(OptionError, match="^--span has no meaning for --method median"):
+            make_settings({"method": "median", "span": 0.5})
+    finally:
+        speak_command_line(False)
+
+
+def test_a_preset_sets_only_what_applies() -> None:
+    made = make_settings({"preset": "limma", "method": "median"})
+    assert (made.span, made.clamp_weights, made.small_groups, made.offset) == (None, None, "own", 0.0)
+    assert make_settings({"preset": "limma", "min_group": 20}).small_groups is None
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -37,11 +59,16 @@ def test_a_preset_is_its_parts_and_explicit_options_win(preset: str) -> None:
 
 
 def test_automatic_values_follow_the_background() -> None:
-    assert make_settings({}).background_of(True) == ("normexp", 50.0)
-    assert make_settings({}).background_of(False) == ("none", 0.0)
-    assert make_settings({"background": "half"}).background_of(True) == ("half", 0.0)
-    assert make_settings({"background": "normexp", "offset": 3}).background_of(True) == ("normexp", 3.0)
-    assert make_settings({"preset": "limma"}).background_of(True) == ("subtract", 0.0)
+    def used(measured: bool, **given: object) -> tuple[str, float]:
+        row, options = make_settings(given).recipe.correction(measured)
+        return row.name, options["offset"]
+
+    assert used(True) == ("normexp", 50.0)
+    assert used(False) == ("none", 0.0)
+    assert used(True, background="half") == ("half", 0.0)
+    assert used(True, background="normexp", offset=3) == ("normexp", 3.0)
+    assert used(True, offset="auto") == ("normexp", 50.0)
+    assert used(True, preset="limma") == ("subtract", 0.0)
 
 
 def test_text_of_the_command_line_and_values_of_python_mean_the_same() -> None:
@@ -77,7 +104,7 @@ def test_values_that_cannot_be_are_usage_errors_that_name_the_option(name: str, 
     with pytest.raises(OptionError) as caught:
         make_settings({name: value})
     assert caught.value.exit_code == 2
-    word = "spot area" if name == "weights" else name.replace("_", "-")
+    word = "spot area" if name == "weights" else name
     assert word in str(caught.value)
 
 

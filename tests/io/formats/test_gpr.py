@@ -174,7 +174,7 @@ def test_a_wavelength_that_is_not_there_is_an_error_that_lists_those_that_are() 
 def test_options_that_cannot_be_are_usage_errors() -> None:
     with pytest.raises(OptionError, match="twice"):
         read(text(), channels=("635", "635"))
-    with pytest.raises(OptionError, match="--foreground; found 'mode', expected mean, median"):
+    with pytest.raises(OptionError, match="foreground; found 'mode', expected mean, median"):
         read(text(), foreground="mode")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.workflow.join import join_results
-from gridnorm.workflow.one import ArrayResult
+from gridnorm.workflow.collect import collect
 from gridnorm.workflow.output import run_plan
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.settings import make_settings
@@ -27,14 +27,22 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+class Table(NamedTuple):
+    rows: int
+    prefix: dict[str, np.ndarray]
+    numbers: dict[str, np.ndarray]
+    warnings: tuple[str, ...]
+
+
 def joined(*sheets: Sheet, **options: object):
     """The table of sheets as files 0.gpr, 1.gpr, …, and the failures."""
     paths = [str(given.write(Path(f"{k}.gpr"))) for k, given in enumerate(sheets)]
     plan = make_plan(paths, make_settings({"background": "half", **options}))
     items = list(run_plan(plan))
-    results = [item for item in items if isinstance(item, ArrayResult)]
-    failures = [item for item in items if not isinstance(item, ArrayResult)]
-    return join_results(results, plan), failures
+    sets = [item for item in items if isinstance(item, gn.ArraySet)]
+    failures = [item for item in items if not isinstance(item, gn.ArraySet)]
+    arrays = collect(sets, plan)
+    return Table(arrays.n_spots, arrays.shown, arrays.numbers(), arrays.warnings), failures
 
 
 def renamed(given: Sheet, share: float) -> Sheet:
