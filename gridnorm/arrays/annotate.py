@@ -33,7 +33,10 @@ def annotate(raw: RawArray, gal: SpotList) -> RawArray:
     LayoutError
         The array has no Block, Row and Column, or the GAL lists none of its spots.
     """
-    mine, listed = keys_of(raw.spots, raw.n_spots), SpotKeys(len(gal.spots["Block"]), *(gal.spots[k.capitalize()] for k in PLACE))
+    mine, listed = (
+        keys_of(raw.spots, raw.n_spots),
+        SpotKeys(len(gal.spots["Block"]), *(gal.spots[k.capitalize()] for k in PLACE)),
+    )
     if mine.titles != PLACE:
         what = "a GAL needs Block, Row and Column in the array file"
         raise LayoutError(what, file=raw.name, hint="Name them with --columns")

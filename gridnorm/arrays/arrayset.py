@@ -15,7 +15,6 @@ from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import INTENSITIES, Matrix, declared
 from gridnorm.arrays.raw import Column, FloatArray, RawArray
 from gridnorm.arrays.record import ArrayRecord, record_of
-from gridnorm.arrays.weights import flagged
 from gridnorm.errors import OptionError
 from gridnorm.provenance import History, InputDigest
 
@@ -27,7 +26,11 @@ SHOWN = SPOT_COLUMNS[:5]  # in a table, without being asked for
 
 
 class Origin(NamedTuple):
-    """Where a set came from, beside its arrays: further files read, files that are no arrays, and failures (name, why)."""
+    """Where a set came from, beside its arrays.
+
+    ``extra``: further files that were read; ``skipped``: files found that are no arrays, and ``failed``: arrays that
+    failed, each with the reason.
+    """
 
     extra: tuple[InputDigest, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
@@ -97,7 +100,7 @@ class ArraySet:
     stage: str = INTENSITIES
     keep: tuple[str, ...] | None = None
     records: tuple[ArrayRecord, ...] = ()
-    origin: Origin = Origin()
+    origin: Origin = field(default_factory=Origin)
 
     def __post_init__(self) -> None:
         known = declared(self.channels, self.stage)
@@ -259,7 +262,9 @@ class ArraySet:
 
     def record(self, index: int) -> ArrayRecord:
         """What is known of one array; of a set made by hand, no more than its numbers tell."""
-        return self.records[index] if self.records else record_of(self.spots_of(index), self.layout, history=self.history)
+        return (
+            self.records[index] if self.records else record_of(self.spots_of(index), self.layout, history=self.history)
+        )
 
     def part(self, index: int) -> ArraySet:
         """The set of one of the arrays."""

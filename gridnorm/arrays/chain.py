@@ -198,7 +198,9 @@ def normalize_one(
     known = record_of(raw, layout) if record is None else record
     notes = (*corrected.notes, *counted(raw, n_bad, str(corrected.step.parameters["method"])))
     history = replace(known.history, steps=(*known.history.steps, corrected.step, step))
-    return as_set(raw, layout, name or raw.name, levels, done, use, known._replace(history=history), notes, corrected.models)
+    return as_set(
+        raw, layout, name or raw.name, levels, done, use, known._replace(history=history), notes, corrected.models
+    )
 
 
 def as_set(
@@ -278,7 +280,10 @@ def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "metho
     taken = {option.name for kind in rows.values() for options in kind.values() for option in options}
     for name in recipe.options:
         if name not in taken:
-            word = next((kind for kind in rows if name in _TABLES[kind].options()), list(rows)[-1] if len(rows) == 1 else "method")
+            word = next(
+                (kind for kind in rows if name in _TABLES[kind].options()),
+                list(rows)[-1] if len(rows) == 1 else "method",
+            )
             row_name, options = next(iter(rows[word].items()))
             raise no_meaning(name, f"{option_word(word)} {row_name}", [option.name for option in options])
 

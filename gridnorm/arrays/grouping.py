@@ -153,7 +153,10 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") 
         return same[0]
     if same:
         raise OptionError(
-            f"{option_word(option)} is ambiguous", file=file or None, found=repr(word), expected="one of " + ", ".join(same)
+            f"{option_word(option)} is ambiguous",
+            file=file or None,
+            found=repr(word),
+            expected="one of " + ", ".join(same),
         )
     import difflib
 
@@ -161,7 +164,9 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") 
     near = difflib.get_close_matches(word, [*groupings, *titles], n=1, cutoff=0.6)
     hint = f"Did you mean {near[0]!r}?" if near else "Spot columns here: " + (_listed(titles) or "none")
     expected = ", ".join([*groupings, "or a spot column"]) if groupings else "a spot column"
-    raise OptionError(f"{option_word(option)} names no column", file=file or None, found=repr(word), expected=expected, hint=hint)
+    raise OptionError(
+        f"{option_word(option)} names no column", file=file or None, found=repr(word), expected=expected, hint=hint
+    )
 
 
 def _listed(titles: list[str]) -> str:

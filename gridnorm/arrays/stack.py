@@ -88,7 +88,9 @@ def _filled(sets: Sequence[ArraySet], name: str, blank: Callable[[tuple[int, int
     parts = [getattr(one, name) for one in sets]
     if all(part is None for part in parts):
         return None
-    return _rows([blank((len(one), one.n_spots)) if part is None else part for part, one in zip(parts, sets, strict=True)])
+    return _rows(
+        [blank((len(one), one.n_spots)) if part is None else part for part, one in zip(parts, sets, strict=True)]
+    )
 
 
 def _viewing(arrays: ArraySet, index: int) -> Any:

@@ -116,7 +116,9 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
         names = [name for name in AREA_COLUMNS if name in raw.spots]
         if not names:
             raise FormatError(
-                f"no spot area for {option_word('weights')} area", file=raw.name, expected="a column " + " or ".join(AREA_COLUMNS)
+                f"no spot area for {option_word('weights')} area",
+                file=raw.name,
+                expected="a column " + " or ".join(AREA_COLUMNS),
             )
         area = _numbers(raw, names[0])
         return np.clip(np.where(area <= high, np.minimum(area / low, 1.0), 1.0 - (area - high) / low), 0.0, None)

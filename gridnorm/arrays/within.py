@@ -224,7 +224,9 @@ def _covariates(levels: Levels, row: Method) -> FloatArray | None:
         )
     if len(row.covariates) == 1:
         return levels.covariates[row.covariates[0]]
-    return np.stack([np.broadcast_to(levels.covariates[name], (1, levels.values.shape[1])) for name in row.covariates], 2)
+    return np.stack(
+        [np.broadcast_to(levels.covariates[name], (1, levels.values.shape[1])) for name in row.covariates], 2
+    )
 
 
 def group_shifts(

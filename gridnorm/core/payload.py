@@ -62,7 +62,7 @@ class Locations:
         return self.location[:, segments.codes]
 
     def toward(self, own: Self, share: Any, small: Any) -> Self:
-        """Where ``small``, moved by ``share`` of the distance to a group's own fit: locations in units, scales in logs."""
+        """Where ``small``, moved by ``share`` of the distance to a group's own fit; scales on the log scale."""
         xp = backend_for(self.location).xp
         pull = xp.where(small, own.location - self.location, 0.0)
         location, scale = self.location + xp.where(small, share * pull, 0.0), self.scale

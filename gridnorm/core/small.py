@@ -38,8 +38,8 @@ def replace_small(
     minimum
         Smallest number of values a group needs.
     rule
-        ``own``: no rule. ``whole``: the fit of all items of that batch entry. ``merge``: the group is pooled with the nearest
-        group that is large enough, and both take the pooled fit. ``shrink``: the fit of the whole, moved by
+        ``own``: no rule. ``whole``: the fit of all items of that batch entry. ``merge``: the group is pooled with the
+        nearest group that is large enough, and both take the pooled fit. ``shrink``: the fit of the whole, moved by
         n/minimum of the group's own distance from it. ``error``: refuse.
     statistic
         What was fitted.

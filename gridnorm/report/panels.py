@@ -71,11 +71,18 @@ def _of_set(arrays: ArraySet, by: str | None) -> list[Panel]:
             )
             panels.append(
                 Panel(
-                    _title(name, matrix), "group" if "," in noun or " " in noun else noun, str(parameters["method"]),
-                    within.start[row], arrays.values[matrix][i], arrays.values["A"][i] if "A" in arrays.values else None,
-                    segments, before, after, use,
+                    name=_title(name, matrix),
+                    noun="group" if "," in noun or " " in noun else noun,
+                    method=str(parameters["method"]),
+                    start=within.start[row],
+                    values=arrays.values[matrix][i],
+                    covariate=arrays.values["A"][i] if "A" in arrays.values else None,
+                    segments=segments,
+                    before=before,
+                    after=after,
+                    use=use,
                 )
-            )  # fmt: skip
+            )
     return panels
 
 

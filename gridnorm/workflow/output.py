@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet, Origin
-from gridnorm.errors import FitError, FormatError, GridnormError, OptionError, OutputError, option_word
+from gridnorm.errors import FitError, FormatError, OptionError, OutputError, option_word
 from gridnorm.io.atomic import Output, check_target, sweep
 from gridnorm.io.text import load
 from gridnorm.io.write import Precision, form_of, write_table
@@ -94,7 +94,9 @@ def parse_precision(given: str | int) -> Precision:
         return "full"
     if str(given).isdecimal() and 0 <= int(given) <= 15:
         return int(given)
-    raise OptionError(f"{option_word('precision')} is out of range", found=repr(given), expected="0 to 15 decimals, or full")
+    raise OptionError(
+        f"{option_word('precision')} is out of range", found=repr(given), expected="0 to 15 decimals, or full"
+    )
 
 
 def normalize_to(

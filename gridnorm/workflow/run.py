@@ -5,8 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gridnorm.arrays.arrayset import ArraySet
@@ -123,7 +122,7 @@ def normalize(
 
 
 def write(arrays: ArraySet, path: str | os.PathLike[str], *, precision: int | str = 6, force: bool = False) -> None:
-    """Write a table (``.tsv .csv``, also ``.gz``, or ``.parquet``) and the record of what was done; whole or not at all.
+    """Write a table (``.tsv .csv``, also ``.gz``; ``.parquet``) and the record of its making; whole or not at all.
 
     The record stands beside the table, as ``<path>.gridnorm.json``; both are what the command line writes.
 

@@ -90,25 +90,27 @@ RUN_OPTIONS: dict[str, Option] = {
 READING = ("align", "layout", "gal", "keep")
 
 
+# The rows that an option of the run chooses among; formats are chosen by what a file holds.
+_TABLES: dict[str, Table[Any]] = {"method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS, "format": FORMATS}
+
+
 def row_options(name: str) -> dict[str, Option]:
     """Options of the rows that an option of the run chooses among; of formats for ``format``."""
     if name == "method":
         return {option.name: option for row in METHODS.values() for option in method_options(row)}
-    table: Table[Any] | None = {"by": GROUPINGS, "background": BACKGROUNDS, "format": FORMATS}.get(name)
-    return {} if table is None else table.options()
+    return _TABLES[name].options() if name in _TABLES else {}
 
 
 def row_names(name: str) -> tuple[str, ...]:
     """The rows that an option of the run may name, ``auto`` in front where it may be that."""
-    table: Table[Any] | None = {"method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS}.get(name)
-    if table is None:
+    if name not in _TABLES or name == "format":
         return ()
-    return (*(("auto",) if name != "by" else ()), *table)
+    return (*(("auto",) if name != "by" else ()), *_TABLES[name])
 
 
 def owners(name: str) -> tuple[str, ...]:
     """The rows that take an option, where not every row of their table does."""
-    for table in (METHODS, BACKGROUNDS, GROUPINGS, FORMATS):
+    for table in _TABLES.values():
         takers = table.takers(name)
         if takers:
             return takers if len(takers) < len(table) else ()

@@ -28,7 +28,11 @@ def data(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_automatic_method_follows_the_channels() -> None:
-    assert [choose_method("auto", c).name for c in (("R", "G"), ("E",), ("635", "532", "594"))] == ["loess", "median", "median"]
+    assert [choose_method("auto", c).name for c in (("R", "G"), ("E",), ("635", "532", "594"))] == [
+        "loess",
+        "median",
+        "median",
+    ]
 
 
 @pytest.mark.parametrize("method", FITTED)

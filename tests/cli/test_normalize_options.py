@@ -284,7 +284,10 @@ def test_plain_tables_with_columns(cli: Cli) -> None:
     ran = cli("normalize", "t.csv", "-o", "x.tsv")
     assert ran.code == 3 and "--columns" in ran.err
     ran = cli("normalize", "a.gpr", "--columns", "R=x,G=y", "-o", "z.tsv")
-    assert (ran.code, ran.err) == (2, "gridnorm: --columns has no meaning for GPR files. It takes --foreground, --channels\n")
+    assert (ran.code, ran.err) == (
+        2,
+        "gridnorm: --columns has no meaning for GPR files. It takes --foreground, --channels\n",
+    )
     both = cli("normalize", "a.gpr", "t.csv", "--columns", "R=ch2,G=ch1,Rb=bg2,Gb=bg1,ID=gene,Block=tip", "-o", "both/")
     assert both.code == 0
     assert "warning: a.gpr: --columns has no meaning for GPR files; it serves table files" in both.err

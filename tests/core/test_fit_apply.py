@@ -239,7 +239,9 @@ def test_wrong_shapes_and_names_are_refused_with_what_was_found() -> None:
         fit(np.array(["a", "b", "c"]), segments)
     with pytest.raises(OptionError, match="takes no covariate"):
         fit(np.zeros(3), segments, "median", covariate=np.zeros(3))
-    with pytest.raises(OptionError, match="lacks 2 of the 2 groups it is applied to; found 0, 1, expected groups of the fit: all"):
+    with pytest.raises(
+        OptionError, match="lacks 2 of the 2 groups it is applied to; found 0, 1, expected groups of the fit: all"
+    ):
         apply(np.zeros(3), segments, fit(np.zeros(3), Segments.single(3)), "centre")
     with pytest.raises(OptionError, match="of another batch; found 1 entries, expected 2"):
         apply(np.zeros((2, 3)), segments, fit(np.zeros(3), segments), "centre")

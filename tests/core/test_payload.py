@@ -1,0 +1,140 @@
+"""Fits that know their groups: applied by label, kept as plain data, taken apart and put together."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gridnorm.core.apply import apply, evaluate
+from gridnorm.core.fit import STATISTICS, Fit, fit, pick
+from gridnorm.core.methods import METHODS, apply_method, fit_method, normalize_within
+from gridnorm.core.segments import Segments
+from gridnorm.errors import OptionError
+
+RNG = np.random.default_rng(3)
+N = 240
+LABELS = RNG.integers(0, 4, N)
+X = RNG.normal(size=(2, N)) + LABELS
+A = RNG.uniform(6, 15, (2, N))
+FITTED = [name for name, row in METHODS.items() if row.statistic]
+
+
+def over(name: str, covariate: np.ndarray = A) -> dict[str, Any]:
+    return {"covariate": covariate} if STATISTICS[name].covariates else {}
+
+
+def same(one: Fit, two: Fit) -> None:
+    assert (one.statistic, one.labels) == (two.statistic, two.labels)
+    for name in ("n", "source", "location", "scale", "points", "level"):
+        a, b = getattr(one, name), getattr(two, name)
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_array_equal(a, b)
+            assert a.dtype == b.dtype
+    if one.curve is not None:
+        for name in ("x", "y", "offsets"):
+            np.testing.assert_array_equal(getattr(one.curve, name), getattr(two.curve, name))
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_plain_data_and_back_is_the_same_fit(statistic: str) -> None:
+    values = np.where(RNG.random((2, N)) < 0.05, np.nan, X)
+    for segments in (
+        Segments.from_labels(LABELS), Segments.from_labels(LABELS, np.array(["b", "a"])[LABELS % 2]),
+        Segments.from_codes(LABELS, ["w", "x", "y", "z", "empty"]), Segments.single(N),
+    ):  # fmt: skip
+        found = fit(values, segments, statistic, **over(statistic))
+        same(Fit.from_plain(json.loads(json.dumps(found.to_plain(), allow_nan=False))), found)
+
+
+def test_data_that_are_no_fit_are_refused() -> None:
+    kept = fit(X, Segments.from_labels(LABELS), "median").to_plain()
+    with pytest.raises(OptionError, match="unknown statistic; found 'mode'"):
+        Fit.from_plain({**kept, "statistic": "mode"})
+    with pytest.raises(OptionError, match="no data of a fit; found no 'payload'"):
+        Fit.from_plain({name: value for name, value in kept.items() if name != "payload"})
+    with pytest.raises(OptionError, match="cannot be kept"):
+        fit(np.zeros(2), Segments.from_labels(np.array(["2020-01-01", "2021-01-01"], "M8[D]")), "median").to_plain()
+
+
+@pytest.mark.parametrize("method", FITTED)
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=10, deadline=None)
+def test_a_kept_fit_is_applied_by_label(method: str, seed: int) -> None:
+    """Groups in another order, of other sizes, some absent: every item is what its group's own fit makes of it."""
+    rng = np.random.default_rng(seed)
+    segments = Segments.from_labels(np.array(["d", "a", "c", "b"])[LABELS])
+    covariate = over(METHODS[method].fitted.name)
+    found = fit_method(X, segments, method, minimum=0, keep_level=True, **covariate)
+    kept = Fit.from_plain(json.loads(json.dumps(found.to_plain())))
+    items = rng.permutation(N)[: rng.integers(5, N)]
+    other = Segments.from_labels(np.array(["d", "a", "c", "b"])[LABELS[items]])
+    more = over(METHODS[method].fitted.name, A[:, items])
+    whole = apply_method(X, segments, method, found, **covariate)
+    np.testing.assert_array_equal(apply_method(X[:, items], other, method, kept, **more), whole[:, items])
+    np.testing.assert_array_equal(
+        whole, normalize_within(X, segments, method, minimum=0, keep_level=True, **covariate).values
+    )
+
+
+def test_labels_that_the_fit_lacks_are_named() -> None:
+    found = fit(X, Segments.from_labels(np.array(["a", "b"])[LABELS % 2]), "median")
+    strange = Segments.from_labels(np.array(["b", "c"])[LABELS % 2])
+    for call in (lambda: apply(X, strange, found, "centre"), lambda: evaluate(found, None, strange)):
+        with pytest.raises(
+            OptionError,
+            match="the fit lacks 1 of the 2 groups it is applied to; found c, expected groups of the fit: a, b",
+        ):
+            call()
+    many = Segments.from_labels(np.arange(N))
+    with pytest.raises(OptionError, match="found 0, 1, 2, 3, 4 and 235 more"):
+        apply(X, many, found, "centre")
+
+
+@pytest.mark.parametrize("statistic", [name for name in STATISTICS if name != "quantiles"])
+def test_shift_lifts_what_is_removed(statistic: str) -> None:
+    segments = Segments.from_labels(LABELS)
+    found = fit(X, segments, statistic, **over(statistic))
+    move = RNG.normal(size=found.n.shape)
+    covariate = over(statistic).get("covariate")
+    moved = found.payload.shift(move)
+    one, two = (
+        Fit(found.statistic, found.n, payload, found.source, found.labels) for payload in (found.payload, moved)
+    )  # fmt: skip
+    lifted = evaluate(two, covariate, segments) - evaluate(one, covariate, segments)
+    np.testing.assert_allclose(lifted, move[:, segments.codes], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_a_fit_is_its_parts(statistic: str) -> None:
+    segments = Segments.from_labels(LABELS)
+    both = fit(X, segments, statistic, **over(statistic))
+    apart = [fit(X[b], segments, statistic, **over(statistic, A[b])) for b in range(2)]
+    which = np.repeat([[0], [1]], 4, axis=1)
+    same(pick(apart, which, np.tile(np.arange(4), (2, 1)), both.source), both)
+
+
+def test_covariates_of_one_and_of_several() -> None:
+    segments = Segments.from_labels(LABELS)
+    one = fit(X[0], segments, "lowess", covariate=A[0])
+    for form in (A[:1], A[:1, :, None]):
+        same(fit(X[0], segments, "lowess", covariate=form), one)
+    shared = fit(X, segments, "lowess", covariate=A[:1, :, None])
+    same(shared, fit(X, segments, "lowess", covariate=np.stack([A[0], A[0]])))
+    with pytest.raises(
+        OptionError, match=r"covariates do not fit the values; found shape \(2, 240, 2\), expected \(2, 240, 1\)"
+    ):
+        fit(X, segments, "lowess", covariate=np.stack([A, A], axis=2))
+
+
+def test_no_rule_for_small_groups_is_a_rule() -> None:
+    labels = np.where(np.arange(N) < 3, 9, LABELS)
+    segments = Segments.from_labels(labels)
+    own = normalize_within(X, segments, "median", minimum=30, small_groups="own")
+    np.testing.assert_array_equal(own.values, normalize_within(X, segments, "median", minimum=0).values)
+    assert own.fit is not None and not own.fit.source.any()

@@ -1,0 +1,207 @@
+"""Rows that a user brings: registered or passed as objects, they run, are offered, checked and recorded like ours.
+
+Each lives in one file beside this one; nothing in the package names it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
+import damage
+from damage import Cli, sheet, sidecar, table
+from own_background import PARTLY
+from own_format import SPOTS
+from own_grouping import BANDS
+from own_method import PLANE, Planes
+
+import gridnorm as gn
+from gridnorm.arrays.background import BACKGROUNDS, Background
+from gridnorm.arrays.grouping import GROUPINGS
+from gridnorm.core.fit import Fit
+from gridnorm.core.methods import METHODS, Method
+from gridnorm.core.option import TEXT, Option
+from gridnorm.io.formats import FORMATS
+
+PACKAGE = Path(gn.__file__).parent
+TABLES = {"method": METHODS, "background": BACKGROUNDS, "by": GROUPINGS, "format": FORMATS}
+ROWS = {"method": PLANE, "background": PARTLY, "by": BANDS, "format": SPOTS}
+OWN = {"method": ("ridge", 2.5), "background": ("share", 0.25), "by": ("height", 8), "format": ("unit", 10.0)}
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    for kind, row in ROWS.items():
+        TABLES[kind].register(row)
+    yield
+    for kind, row in ROWS.items():
+        TABLES[kind].unregister(row.name)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    for k, name in enumerate("ab"):
+        spiked = damage.with_cells(sheet(k), "ID", range(0, 224, 3), lambda cell: "K" + cell[1:])
+        spiked.write(tmp_path / f"{name}.gpr")
+    rows = np.random.default_rng(5).integers(50, 5000, (400, 2))
+    Path("x.spots").write_text("#spots\n" + "".join(f"{r} {g} s{k % 40}\n" for k, (r, g) in enumerate(rows)))
+    return Cli(capsys, tmp_path)
+
+
+def plane_of(arrays: gn.ArraySet, k: int, ridge: float, spikes: str) -> np.ndarray:
+    """M of one array after the method, block by block, the plain way."""
+    raw = gn.normalize(arrays, background="half", method="none", flags="ignore")
+    m, a = raw.M[:, k], raw.A[:, k]
+    column = (np.asarray(raw.columns["Block"]) - 1) % 2 * 7 + np.asarray(raw.columns["Column"]) - 1
+    control = np.array([name.decode().startswith(spikes) for name in raw.columns["ID"].tolist()])
+    out = m.copy()
+    for block in range(1, 5):
+        mine = np.asarray(raw.columns["Block"]) == block
+        x = np.column_stack([np.ones(m.size), a, column])
+        fit = mine & control
+        penalty = np.diag([0.0, ridge, ridge])
+        out[mine] -= x[mine] @ np.linalg.solve(x[fit].T @ x[fit] + penalty, x[fit].T @ m[fit])
+    return out
+
+
+@pytest.mark.parametrize("given", ["plane", PLANE], ids=["by name", "as an object"])
+def test_a_method_with_an_option_a_second_covariate_and_control_items(
+    registered: None, cli: Cli, given: object
+) -> None:
+    arrays = gn.read(["a.gpr", "b.gpr"])
+    options = {"background": "half", "flags": "ignore", "ridge": 2.5, "spikes": "K"}
+    done = gn.normalize(arrays, method=given, min_group=0, **options)
+    for k in range(2):
+        np.testing.assert_allclose(done.M[:, k], plane_of(arrays, k, 2.5, "K"), rtol=0, atol=1e-9)
+    step = done.history.steps[-1].parameters
+    assert (step["method"], step["ridge"], step["spikes"], step["min_group"]) == ("plane", 2.5, "K", 0)
+    steps = gn.normalize_within(
+        gn.background_correct(arrays, "half"), method=given, flags="ignore", ridge=2.5, spikes="K", min_group=0
+    )
+    np.testing.assert_array_equal(steps.M, done.M)
+    kept = Fit.from_plain
+    if given == "plane":
+        return
+    fit = done.fits[0].fit
+    assert isinstance(fit.payload, Planes)
+    with pytest.raises(gn.OptionError, match="unknown statistic; found 'plane'"):
+        kept(json.loads(json.dumps(fit.to_plain())))  # a statistic that came as an object has no name to be found by
+
+
+def test_a_method_on_the_command_line(registered: None, cli: Cli) -> None:
+    ran = cli("normalize", "a.gpr", "b.gpr", "--method", "plane", "--ridge", "2.5", "--background", "half",
+              "--flags", "ignore", "--precision", "full", "--small-groups", "shrink", "--min-group", "60", "-o", "x.tsv")  # fmt: skip
+    assert ran.code == 0, ran.err
+    done = gn.normalize(["a.gpr", "b.gpr"], method="plane", ridge=2.5, background="half", flags="ignore",
+                        small_groups="shrink", min_group=60)  # fmt: skip
+    np.testing.assert_array_equal([float(cell) for cell in table(Path("x.tsv"))["M.a"]], done.M[:, 0])
+    assert sidecar(Path("x.tsv"))["parameters"]["ridge"] == 2.5
+    assert {group["fit"] for group in sidecar(Path("x.tsv"))["arrays"][0]["groups"]} == {"shrunk"}
+    shown = " ".join(cli("normalize", "--help").out.split())
+    assert "--ridge RIDGE Penalty on the slopes of planes. [of plane; default: 0.0]" in shown
+    assert "zscore, loess, plane. [default: auto" in shown
+    ran = cli("normalize", "a.gpr", "--method", "loess", "--ridge", "1", "-o", "y.tsv")
+    assert (ran.code, "--ridge has no meaning for --method loess" in ran.err) == (2, True)
+    ran = cli("normalize", "a.gpr", "--method", "plane", "--ridge", "-1", "-o", "y.tsv")
+    assert (ran.code, ran.err) == (2, "gridnorm: --ridge is out of range; found -1, expected 0 or more\n")
+
+
+@pytest.mark.parametrize("given", ["partly", PARTLY], ids=["by name", "as an object"])
+def test_a_background(registered: None, cli: Cli, given: object) -> None:
+    arrays = gn.read("a.gpr")
+    done = gn.normalize(arrays, background=given, share=0.25, method="none")
+    net = {c: np.maximum(arrays.values[c][0] - 0.25 * arrays.values[f"{c}b"][0], 1) for c in "RG"}
+    np.testing.assert_array_equal(done.M[:, 0], np.log2(net["R"]) - np.log2(net["G"]))
+    assert done.history.parameters()["share"] == 0.25 and done.history.parameters()["background"] == "partly"
+    np.testing.assert_array_equal(gn.background_correct(arrays, given, share=0.25).R[:, 0], net["R"])
+    ran = cli("normalize", "a.gpr", "--background", "partly", "--share", "0.25", "--method", "none", "-o", "x.tsv")
+    assert ran.code == 0 and "background: partly, offset 0" in ran.err
+    assert "--share SHARE Share of the background that is subtracted. [of partly; default: 0.5]" in " ".join(
+        cli("normalize", "--help").out.split()
+    )
+
+
+@pytest.mark.parametrize("given", ["bands", BANDS], ids=["by name", "as an object"])
+def test_a_grouping(registered: None, cli: Cli, given: object) -> None:
+    arrays = gn.read("a.gpr")
+    done = gn.normalize(arrays, by=given, height=8, method="median", background="half", flags="ignore")
+    assert done.fits[0].labels == (0, 1)
+    assert done.history.parameters()["height"] == 8 and done.history.parameters()["by"] == "bands"
+    ran = cli("normalize", "a.gpr", "--by", "bands,Block", "--height", "8", "--method", "median", "-o", "x.tsv")
+    assert ran.code == 0, ran.err
+    assert len(sidecar(Path("x.tsv"))["arrays"][0]["groups"]) == 4
+    with pytest.raises(gn.OptionError, match="height has no meaning for"):
+        gn.normalize(arrays, by="pad", height=8)
+
+
+def test_a_format(registered: None, cli: Cli) -> None:
+    arrays = gn.read("x.spots", unit=10)
+    assert arrays.records[0].format == "spots"
+    first = Path("x.spots").read_text().splitlines()[1].split()
+    assert arrays.R[0, 0] == 10 * float(first[0])
+    done = gn.normalize("x.spots", unit=10, by="ID", method="median", min_group=0)
+    assert done.history.steps[0].parameters["unit"] == 10
+    ran = cli(
+        "normalize", "x.spots", "--unit", "10", "--by", "ID", "--method", "median", "--min-group", "0", "-o", "x.tsv"
+    )
+    assert ran.code == 0, ran.err
+    assert sidecar(Path("x.tsv"))["parameters"]["unit"] == 10
+    assert "--unit UNIT" in cli("normalize", "--help").out and "--unit UNIT" in cli("inspect", "--help").out
+    ran = cli("normalize", "a.gpr", "--unit", "10", "-o", "y.tsv")
+    assert (ran.code, ran.err) == (
+        2,
+        "gridnorm: --unit has no meaning for GPR files. It takes --foreground, --channels\n",
+    )
+    ran = cli("inspect", "x.spots", "--json")
+    assert json.loads(ran.out)["inputs"][0]["format"] == "spots"
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_completion_help_and_suggestions_know_the_row(registered: None, cli: Cli, kind: str) -> None:
+    name, value = OWN[kind]
+    with pytest.raises(gn.OptionError, match=f"Did you mean {name}"):
+        gn.normalize("a.gpr", **{name + "s": value})
+    if kind != "format":
+        done = subprocess.run([sys.executable, "-c", "import gridnorm"], check=True, capture_output=True)
+        assert done.returncode == 0
+        from gridnorm.cli.options import settings_options
+
+        option = next(o for o in settings_options() if o.name == kind)
+        words = [item.value for item in option.shell_complete(None, ROWS[kind].name[:3])]  # type: ignore[arg-type]
+        assert ROWS[kind].name in words
+
+
+def test_no_file_of_the_package_knows_these_rows() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    for word in ('"ridge"', "spikes", "Planes", '"bands"', "#spots"):
+        assert word not in text, word
+
+
+def test_rows_that_are_not_whole_are_refused_by_name() -> None:
+    for row, says in (
+        (PARTLY._replace(name="half"), r"two rows of one name.*found 'half'.*There are none, subtract"),
+        (PARTLY._replace(function=None), r"background method 'partly' has no function; found function = None"),
+        (PARTLY._replace(name="auto"), "no row of the table of background methods"),
+        (PARTLY._replace(options=(Option("offset", TEXT, "x"),)), "offset of background method 'partly' is text"),
+    ):
+        with pytest.raises(gn.OptionError, match=says):
+            BACKGROUNDS.register(row)
+    assert "partly" not in BACKGROUNDS
+    with pytest.raises(gn.OptionError, match="method 'bare' has no function; found remove = None"):
+        METHODS.register(Method("bare", "median", "nothing", 5, "does nothing"))
+    with pytest.raises(gn.OptionError, match="format 'spots' has no function; found read = None"):
+        FORMATS.register(SPOTS._replace(read=None))
+    arrays = gn.simulate(1, (2, 2), (8, 7), seed=1).arrays
+    with pytest.raises(gn.OptionError, match="this is no row of the table of background methods"):
+        gn.background_correct(arrays, 3)  # type: ignore[arg-type]
+    with pytest.raises(gn.OptionError, match="has no function"):
+        gn.background_correct(arrays, Background("empty", None, "nothing"))  # type: ignore[arg-type]
