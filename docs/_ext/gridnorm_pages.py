@@ -27,30 +27,38 @@ def cli(name: str) -> str:
     lines = ["```text", usage, "```", "", text.strip(), ""]
     if examples:
         lines += ["```text", examples.strip(), "```", ""]
-    for parameter in command.params:
+    for parameter in command.get_params(context):
         record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
         if record is not None:
             lines += [f"`{record[0]}`", f": {_escaped(record[1])}", ""]
     return "\n".join(lines)
 
 
-def methods(_: str) -> str:
-    """The rows of the table of methods within groups."""
-    from gridnorm.core.methods import METHODS
+def rows(kind: str) -> str:
+    """The rows of one table, with the options that each takes."""
+    from gridnorm.arrays.within import method_options
+    from gridnorm.workflow.settings import _TABLES
 
-    rows = [
-        (f"`{name}`", row.summary, "two-channel arrays" if row.needs_covariate else "any", str(row.minimum))
-        for name, row in METHODS.items()
-    ]
-    rows.insert(0, ("`none`", "nothing is removed", "any", "–"))
-    return _table(("method", "what it does in each group", "for", "smallest group"), rows)
+    lines = []
+    for row in _TABLES[kind].values():
+        taken = method_options(row) if kind == "method" else row.options
+        options = ", ".join(f"`{option.flag}`{_default(option)}" for option in taken)
+        lines.append((f"`{row.name}`", _escaped(row.summary), options or "–", _escaped(row.source) or "–"))
+    return _table((kind if kind != "by" else "grouping", "what it does", "its options and their defaults", "source"), lines)
+
+
+def _default(option: Any) -> str:
+    value = option.plain(option.default)
+    if value in (None, [], {}):
+        return ""
+    return f" {({True: 'yes', False: 'no'}[value] if isinstance(value, bool) else value)}"
 
 
 def schema(_: str) -> str:
     """The top-level entries of the sidecar, and those of one array."""
-    found = json.loads((ROOT / "gridnorm" / "schemas" / "sidecar-1.schema.json").read_text(encoding="utf-8"))
+    found = json.loads((ROOT / "gridnorm" / "schemas" / "sidecar-2.schema.json").read_text(encoding="utf-8"))
     parts = ["**Entries**", "", _entries(found, found)]
-    for name in ("array", "layout", "input"):
+    for name in ("array", "parameters", "layout", "input"):
         parts += ["", f"**{name}**", "", _entries(found["$defs"][name], found)]
     return "\n".join(parts)
 
@@ -64,7 +72,7 @@ def results(name: str) -> str:
     return f"*Not measured yet for this version: `tests/bench/bench_{name}.py` writes this table.*"
 
 
-MADE = {"cli": cli, "methods": methods, "schema": schema, "results": results}
+MADE = {"cli": cli, "rows": rows, "schema": schema, "results": results}
 
 
 def _entries(part: dict[str, Any], whole: dict[str, Any]) -> str:
@@ -88,6 +96,8 @@ def _kind(value: dict[str, Any], whole: dict[str, Any]) -> str:
         return ", ".join("null" if item is None else f"`{item}`" for item in value["enum"])
     if "oneOf" in value:
         return " or ".join(_kind(one, whole) for one in value["oneOf"])
+    if "anyOf" in value:
+        return " or ".join(_kind(one, whole) for one in value["anyOf"])
     kind = value.get("type", "")
     kind = " or ".join(kind) if isinstance(kind, list) else kind
     return f"list of {_kind(value['items'], whole)}" if kind == "array" and "items" in value else kind

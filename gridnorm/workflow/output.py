@@ -20,7 +20,7 @@ from gridnorm.workflow.collect import collect
 from gridnorm.workflow.inputs import is_targets_file, stem
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.settings import Settings
-from gridnorm.workflow.sidecar import SUFFIX, array_entries, set_sidecar, sidecar, to_bytes
+from gridnorm.workflow.sidecar import SUFFIX, set_sidecar, sidecar, to_bytes
 from gridnorm.workflow.unit import Failure, Work
 
 FOLDER_SIDECAR = "gridnorm.json"
@@ -259,11 +259,11 @@ def _write_table(job: _Job, items: Iterable[ArraySet | Failure]) -> None:
         return
     arrays = collect(sets, job.plan, job.extra, _named(outcome.failures))
     outcome.warnings[:] = arrays.warnings
-    outcome.arrays = array_entries(arrays)
     started = time.perf_counter()
     beside = request.sidecar or (None if target.path == "-" else target.path + SUFFIX)
     with Output(request.force) as files:
         outcome.sidecar = put_set(arrays, target.path, files, precision=job.precision, form=target.form, beside=beside)
+        outcome.arrays = outcome.sidecar["arrays"]
         _draw(files, request, outcome, [arrays])
     outcome.timings["write"] = time.perf_counter() - started
     if target.path != "-":
@@ -376,8 +376,8 @@ def _write_arrays(
         arrays = collect([item], alone, job.extra)
         path = os.path.join(job.target.path, file)
         with Output(job.request.force) as files:
-            put_set(arrays, path, files, precision=job.precision, form=job.target.form, beside=path + SUFFIX)
-        job.outcome.arrays += array_entries(arrays)
+            record = put_set(arrays, path, files, precision=job.precision, form=job.target.form, beside=path + SUFFIX)
+        job.outcome.arrays += record["arrays"]
         done.append((arrays.history, arrays.records[0].digest))
         if job.request.draw is not None and len(drawn) < MOST_DRAWN:
             drawn.append(arrays)
