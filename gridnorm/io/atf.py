@@ -16,6 +16,7 @@ from gridnorm.io.table import splits
 from gridnorm.io.text import Text
 
 _HEADER_LINES = 2000  # how far titles are looked for; the longest header met has 60 lines
+_SNIFFED = 200  # the same where no ATF line promises them
 
 
 class Atf(NamedTuple):
@@ -46,6 +47,11 @@ def lines(data: bytes, count: int = _HEADER_LINES) -> Iterator[tuple[int, int, b
             return
         yield begin, end, data[begin:end]
         begin = end
+
+
+def has_titles(data: bytes, is_titles: Callable[[list[str]], bool], least: int) -> bool:
+    """Whether one of the first lines with at least ``least`` separators of a kind holds the column titles."""
+    return any(is_titles(titles) for _, _, line in lines(data, _SNIFFED) for _, titles in splits(line, least))
 
 
 def parse(text: Text, is_titles: Callable[[list[str]], bool], expected: str) -> Atf:

@@ -207,42 +207,37 @@ def read_spots(
     file = text.name
     numeric = [*levels, *(role for role in (*GRID, *KEYS, FLAGS, *PLACES) if role in roles)]
     named = [role for role in NAMES if role in roles]
-    further = [need(frame, title, file) for title in extra]
-    at = {role: roles[role] for role in (*numeric, *named)}
-    table = tables.read(
-        text,
-        frame.start,
-        frame.line + 1,
-        ("",) * frame.shift + frame.titles,
-        [at[role] for role in numeric],
-        [at[role] for role in named] + further,
-        frame.separator,
-        fill,
-    )
+    numeric_at = [roles[role] for role in numeric]
+    text_at = [roles[role] for role in named] + [need(frame, title, file) for title in extra]
+    titles = ("",) * frame.shift + frame.titles
+    table = tables.read(text, frame.start, frame.line + 1, titles, numeric_at, text_at, frame.separator, fill)
     numbers = dict(zip(numeric, table.numbers, strict=True))
     warnings = [
         f"{file}:{frame.line}: column {title!r} comes twice; the first one was taken"
-        for title in doubled(frame, [*at.values(), *further])
+        for title in doubled(frame, numeric_at + text_at)
     ]
     warnings += table.warnings
-    keys = {role: whole(numbers[role], frame.title(at[role]), table, file) for role in (*GRID, *KEYS) if role in at}
-    if all(role in keys for role in GRID):
-        row, column = (keys.pop(role) for role in GRID)
-        keys = {"Block": (row - 1) * int(column.max()) + column, **keys}
-    flags = None
-    if FLAGS in at:
-        flags, doubts = flag_codes(numbers[FLAGS], frame.title(at[FLAGS]), table, file)
-        warnings += doubts
-    if all(key in keys for key in KEYS):
-        warnings += repeated(keys["Block"], keys["Row"], keys["Column"], table, file)
+    titled = {role: (frame.title(roles[role]), numbers[role]) for role in numeric}
+    keys = _keys({role: titled[role] for role in (*GRID, *KEYS) if role in titled}, table, file)
+    flags, doubts = flag_codes(*titled[FLAGS], table, file) if FLAGS in titled else (None, [])
+    warnings += [*doubts, *repeated(keys, table, file)]
     columns: dict[str, Column] = {**keys, **dict(zip(named, table.texts, strict=False))}
     # Copies: spots outlive the intensities that were decoded in one piece with them.
-    columns.update((place, np.array(numbers[place])) for place in PLACES if place in at)
+    columns |= {place: np.array(numbers[place]) for place in PLACES if place in roles}
     for title, values in zip(extra, table.texts[len(named) :], strict=True):
         if title not in columns:
             number = cells.as_numbers(values)
             columns[title] = values if number is None else number
     return Spots(table, columns, flags, warnings)
+
+
+def _keys(given: Mapping[str, tuple[str, FloatArray]], table: tables.Table, file: str) -> dict[str, IntArray]:
+    """Whole numbers from the title and the values of each key; blocks that have no number are counted row by row."""
+    found = {role: whole(*column, table, file) for role, column in given.items()}
+    if GRID[0] not in found:
+        return found
+    row, column = (found.pop(role) for role in GRID)
+    return {"Block": (row - 1) * int(column.max()) + column, **found}
 
 
 def read_array(text: Text, source: Source, options: ReadOptions) -> RawArray:
@@ -301,7 +296,7 @@ def _half(roles: Mapping[str, int], below: list[str], file: str) -> list[str]:
     return []
 
 
-def whole(values: FloatArray, title: str, table: tables.Table, file: str) -> IntArray:
+def whole(title: str, values: FloatArray, table: tables.Table, file: str) -> IntArray:
     """A column of whole numbers as int64.
 
     Raises
@@ -324,7 +319,7 @@ def whole(values: FloatArray, title: str, table: tables.Table, file: str) -> Int
     return values.astype(np.int64)
 
 
-def flag_codes(values: FloatArray, title: str, table: tables.Table, file: str) -> tuple[IntArray, list[str]]:
+def flag_codes(title: str, values: FloatArray, table: tables.Table, file: str) -> tuple[IntArray, list[str]]:
     """Flags as int64, an empty cell as an unflagged spot; and a warning where there are such cells.
 
     Raises
@@ -340,12 +335,14 @@ def flag_codes(values: FloatArray, title: str, table: tables.Table, file: str) -
             f"{file}:{line}: {int(empty.sum())} empty cells of column {title!r} were taken as 0 (unflagged)"
         )
         values = np.where(empty, 0.0, values)
-    return whole(values, title, table, file), warnings
+    return whole(title, values, table, file), warnings
 
 
-def repeated(block: IntArray, row: IntArray, column: IntArray, table: tables.Table, file: str) -> list[str]:
-    """A warning if some (block, row, column) comes more than once."""
-    keys = (block, row, column)
+def repeated(spots: Mapping[str, IntArray], table: tables.Table, file: str) -> list[str]:
+    """A warning if some Block, Row and Column come together more than once."""
+    if not all(key in spots for key in KEYS):
+        return []
+    block, row, column = keys = [spots[key] for key in KEYS]
     low = [int(key.min()) for key in keys]
     span = [int(key.max()) - least + 1 for key, least in zip(keys, low, strict=True)]
     if span[0] * span[1] * span[2] >= 2**62:

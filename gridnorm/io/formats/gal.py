@@ -17,7 +17,6 @@ from gridnorm.arrays.positions import block_extents
 from gridnorm.arrays.raw import Column
 from gridnorm.errors import FormatError
 from gridnorm.io import atf, cells, columns
-from gridnorm.io import table as tables
 from gridnorm.io.text import Text, load
 
 _EXPECTED = "a line with Block, Column, Row and ID or Name"
@@ -70,7 +69,7 @@ def sniff(text: Text) -> bool:
         return True
     if not atf.is_atf(text.data) or b"type=genepix" in folded:
         return False
-    return any(_is_titles(titles) for _, _, line in atf.lines(text.data, 200) for _, titles in tables.splits(line))
+    return atf.has_titles(text.data, _is_titles, 3)
 
 
 def read(text: Text) -> Gal:

@@ -21,7 +21,6 @@ from gridnorm.io.text import Text
 
 _MEASURES = ("Mean", "Median")
 _EXPECTED = "a line with Block, Column, Row and F<wavelength> Mean or Median"
-_LONGEST_HEADER = 200  # lines; an export without its ATF line is known by its titles
 
 
 class _Header(NamedTuple):
@@ -52,8 +51,7 @@ def sniff(text: Text, settings: Mapping[str, Any]) -> bool:
         return True
     if b"block" not in folded:
         return False
-    lines = atf.lines(text.data, _LONGEST_HEADER)
-    return any(_is_titles(titles) for _, _, line in lines for _, titles in tables.splits(line, 4))
+    return atf.has_titles(text.data, _is_titles, 4)
 
 
 def head(text: Text, settings: Mapping[str, Any]) -> Head:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gridnorm as gn
-from gridnorm.arrays.raw import ReadOptions
-from gridnorm.errors import FormatError, GridnormError
-from gridnorm.io.formats import FORMATS, recognise
+from gridnorm.arrays.raw import RawArray, ReadOptions
+from gridnorm.core.option import NUMBER, Option
+from gridnorm.errors import FormatError, GridnormError, OptionError
+from gridnorm.io import columns
+from gridnorm.io.formats import FORMATS, Format, Head, recognise
+from gridnorm.io.formats.table import COLUMNS
 from gridnorm.io.gpr_write import gpr_blocks, simulated_columns
 from gridnorm.io.text import Text, load, load_head
 
@@ -115,3 +121,107 @@ def test_a_head_of_a_file_is_enough(tmp_path: Path, gpr: bytes) -> None:
     path.write_bytes(gpr)
     row = recognise(load_head(path), {})
     assert row.head(load_head(path), {}) == row.head(load(path), {})
+
+
+# A format of its own, whose files could pass for plain tables.
+GAIN = Option(
+    "gain", NUMBER, 2.0, "What every intensity is multiplied with.", check=lambda v: v > 0, expected="more than 0"
+)
+SCAN = b"R,G,ID\n1,2,x\n3,4,y\n#scan\n"
+
+
+def scan_head(text: Text, settings: Mapping[str, Any]) -> Head:
+    return Head("scan", "9", ("R", "G"), ("R", "G", "ID"))
+
+
+def scan_read(text: Text, options: ReadOptions) -> RawArray:
+    found = columns.settings_of((GAIN,), options.settings)
+    frame = columns.Frame(("R", "G", "ID"), b",", 7, 1)
+    body = text._replace(data=text.data.removesuffix(b"#scan\n"))
+    source = columns.Source("scan", "9", frame, ("R", "G"), ("", ""), {"R": 0, "G": 1, "ID": 2}, found)
+    raw = columns.read_array(body, source, options)
+    raw.foreground[:] *= found["gain"]
+    return raw
+
+
+@pytest.fixture
+def scan() -> Iterator[Format]:
+    row = Format("scan", lambda text, _: text.data.endswith(b"#scan\n"), scan_head, scan_read, (GAIN,), "a test")
+    yield FORMATS.register(row)
+    FORMATS.unregister("scan")
+
+
+def test_the_formats_are_asked_in_order() -> None:
+    assert list(FORMATS) == ["GPR", "SPOT", "table"]
+    assert [row.catch_all for row in FORMATS.values()] == [False, False, True]
+    assert all(row.summary for row in FORMATS.values())
+
+
+def test_a_registered_format_is_asked_before_plain_tables(scan: Format) -> None:
+    assert recognise(text(SCAN), {}) is scan
+    assert recognise(text(SCAN), {"columns": (("R", "G"), ("G", "R"))}) is scan
+    assert recognise(text(b"R,G\n1,2\n"), {}).name == "table"
+    with pytest.raises(FormatError, match="GPR or SPOT or table or scan"):
+        recognise(text(b"nothing\n"), {})
+
+
+def test_options_of_a_registered_format_arrive_or_have_its_default(scan: Format) -> None:
+    read = FORMATS["scan"].read
+    assert read(text(SCAN), ReadOptions()).foreground.tolist() == [[2, 6], [4, 8]]
+    raw = read(text(SCAN), ReadOptions({"gain": "10", "foreground": "median"}))
+    assert raw.foreground.tolist() == [[10, 30], [20, 40]]
+    assert raw.settings == {"gain": 10.0}
+    with pytest.raises(OptionError, match="--gain is out of range; found 0, expected more than 0"):
+        read(text(SCAN), ReadOptions({"gain": 0}))
+    assert FORMATS.options()["gain"] is GAIN and FORMATS.takers("gain") == ("scan",)
+
+
+def test_a_registered_format_is_read_like_any_other(scan: Format, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(SCAN)
+    arrays = gn.read(path)
+    np.testing.assert_array_equal(arrays.R[:, 0], [2, 6])
+    assert gn.inspect(path)["inputs"][0]["format"] == "scan"
+
+
+def test_a_format_that_is_not_whole_is_refused(scan: Format) -> None:
+    with pytest.raises(OptionError, match="two rows of one name in the table of formats; found 'scan'"):
+        FORMATS.register(scan._replace(summary="another"))
+    for name in ("sniff", "head", "read"):
+        with pytest.raises(OptionError, match=f"format 'half' has no function; found {name} = None"):
+            FORMATS.register(scan._replace(name="half", **{name: None}))
+    with pytest.raises(OptionError, match="--foreground of format 'half' is a number"):
+        FORMATS.register(scan._replace(name="half", options=(Option("foreground", NUMBER),)))
+    assert "half" not in FORMATS
+
+
+def test_every_option_is_declared_once() -> None:
+    assert list(FORMATS.options()) == ["foreground", "channels", "columns"]
+    for name in ("GPR", "SPOT"):
+        own = FORMATS[name].options
+        assert own[0] is columns.FOREGROUND and own[1] is columns.CHANNELS and len(own) == 2
+    assert FORMATS["table"].options == (COLUMNS,)
+    assert all(option.help and option.name == name for name, option in FORMATS.options().items())
+
+
+def test_an_array_knows_the_options_it_was_read_with(gpr: bytes) -> None:
+    given = {"channels": ("532", "635"), "columns": (("E", "x"),)}
+    named = (("R", "G"), ("G", "R"))
+    found = [
+        FORMATS["GPR"].read(text(gpr), ReadOptions()),
+        FORMATS["GPR"].read(text(gpr), ReadOptions(given)),
+        FORMATS["SPOT"].read(text(SPOT), ReadOptions({"channels": "G,R"})),
+        FORMATS["table"].read(text(b"R,G\n1,2\n"), ReadOptions({"columns": named, "foreground": "median"})),
+    ]
+    assert [raw.settings for raw in found] == [
+        {"foreground": "mean", "channels": ()},
+        {"foreground": "mean", "channels": ("532", "635")},
+        {"foreground": "mean", "channels": ("G", "R")},
+        {"columns": named},
+    ]
+
+
+def test_none_and_auto_mean_the_default_of_the_format(gpr: bytes) -> None:
+    for word in (None, "auto", "mean"):
+        raw = FORMATS["GPR"].read(text(gpr), ReadOptions({"foreground": word, "channels": None}))
+        assert raw.settings == {"foreground": "mean", "channels": ()}

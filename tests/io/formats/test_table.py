@@ -115,3 +115,41 @@ def test_roles_that_contradict_one_another_are_usage_errors() -> None:
         read("gene,a\nx,1\n", ("ID", "gene"))
     with pytest.raises(OptionError, match="mixes one and two channels"):
         read("a,b\n1,2\n", ("E", "a"), ("R", "b"))
+
+
+def test_columns_are_given_as_text_a_mapping_or_pairs() -> None:
+    pairs = (("R", "ch2"), ("G", "ch=1"))
+    for said in ("R=ch2,G=ch=1", " R = ch2 ,,G=ch=1", {"R": "ch2", "G": "ch=1"}, [["R", "ch2"], ["G", "ch=1"]], pairs):
+        assert table.COLUMNS.read(said) == pairs
+    assert table.COLUMNS.plain(pairs) == {"R": "ch2", "G": "ch=1"}
+    assert read("ch2,ch=1\n1,2\n", *pairs).settings == {"columns": pairs}
+    raw = table.read(text("ch2,ch=1\n1,2\n"), ReadOptions({"columns": "R=ch2,G=ch=1"}))
+    assert raw.foreground.tolist() == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("R=a,b", "malformed --columns; found 'b', expected ROLE=title"),
+        ("R=a,Q=b", "unknown role in --columns; found 'Q', expected R, G, Rb"),
+        ({"r": "a"}, "unknown role in --columns; found 'r'"),
+        ("R=a,G=b,R=c", "a role is given twice in --columns; found R"),
+        (5, "--columns must be a list of ROLE=title; found 5"),
+        (["R"], r"--columns must be a list of ROLE=title; found \['R'\]"),
+    ],
+)
+def test_columns_that_cannot_be_are_refused(given: object, says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        table.COLUMNS.read(given)
+
+
+def test_the_head_takes_columns_as_the_reader_does() -> None:
+    for said in ("E=x", {"E": "x"}, (("E", "x"),)):
+        assert table.head(text("x,y\n1,2\n"), {"columns": said}).channels == ("E",)
+        assert table.sniff(text("x,y\n1,2\n"), {"columns": said})
+    assert not table.sniff(text("x,y\n1,2\n"), {})
+
+
+def test_every_intensity_is_named_next_to_its_background() -> None:
+    taken = read("G,Gb,Rb,R\n1,2,3,4\n").taken
+    assert taken == (("R", "R"), ("Rb", "Rb"), ("G", "G"), ("Gb", "Gb"))
