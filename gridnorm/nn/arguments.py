@@ -109,7 +109,7 @@ class Arguments:
                 )
             parts.append(self._like_x("mask", mask.astype(self.real)))
         if self.sample_weight is not None:
-            given = self._numbers("sample_weight", self.sample_weight)
+            given = self._numbers("sample_weight", plain("sample_weight", self.sample_weight, self.xp))
             wrong = (given < 0) | (given == inf)
             if bool(wrong.any()):
                 found = str(float(given[wrong][0]))
@@ -200,8 +200,7 @@ class Arguments:
         """Numbers (batch, item) as users see them."""
         return (table.T if self.along == "batch" else table).reshape(self.table_shape)
 
-    def _numbers(self, name: str, given: Any) -> Any:
-        array = plain(name, given, self.xp)
+    def _numbers(self, name: str, array: Any) -> Any:
         if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
             raise OptionError(f"{name} must hold real numbers", found=f"dtype {array.dtype}")
         return array.astype(self.real, copy=False)
@@ -358,8 +357,10 @@ def check_eps(eps: float) -> float:
 
 def warn_of_single_values(given: Arguments) -> None:
     """A group of one value leaves nothing but β; the rule looks at one sample, so that batches behave alike."""
+    if given.axes.width != 1:
+        return
     part = given.partition
-    single = int((part.segments.sizes[: part.groups] * given.axes.width == 1).sum())
+    single = int((part.segments.sizes[: part.groups] == 1).sum())
     if single:
         some = "every group holds" if single == part.groups else f"{single} of {part.groups} groups hold"
         warnings.warn(

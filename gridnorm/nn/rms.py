@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from gridnorm.nn.arguments import Arguments, of_shape_or_channels, split_options, told_groups
 from gridnorm.nn.norm import BACKWARD, FORWARD, backward, forward
 
@@ -138,4 +140,4 @@ def rms_norm_backward(
 
 
 def _usual(given: Arguments) -> float:
-    return float(given.xp.finfo(given.real).eps)
+    return float(np.finfo(given.real).eps)

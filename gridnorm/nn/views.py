@@ -26,6 +26,7 @@ class Axes(NamedTuple):
     batch: int
     items: int
     width: int
+    moved: bool  # whether that is another order than the array's
 
     @classmethod
     def of(cls, shape: tuple[int, ...], batch: tuple[int, ...], items: tuple[int, ...]) -> Axes:
@@ -33,11 +34,8 @@ class Axes(NamedTuple):
         rest = tuple(axis for axis in range(len(shape)) if axis not in batch and axis not in items)
         batch_shape, item_shape, other = (tuple(shape[axis] for axis in part) for part in (batch, items, rest))
         order = (*batch, *items, *rest)
-        return cls(order, batch_shape, item_shape, prod(batch_shape), prod(item_shape), prod(other))
-
-    @property
-    def moved(self) -> bool:
-        return self.order != tuple(range(len(self.order)))
+        moved = order != tuple(range(len(shape)))
+        return cls(order, batch_shape, item_shape, prod(batch_shape), prod(item_shape), prod(other), moved)
 
 
 @lru_cache(maxsize=512)
@@ -81,12 +79,10 @@ def shows(array: Any, axes: Axes) -> bool:
     """Whether ``as_view`` of that array is a view, so that what is written there reaches the array."""
     if not axes.moved and array.flags.c_contiguous:
         return True
-    shape = [array.shape[axis] for axis in axes.order]
-    strides = [array.strides[axis] for axis in axes.order]
     first = len(axes.batch_shape)
     rest = first + len(axes.item_shape)
-    parts = (slice(first), slice(first, rest), slice(rest, None))
-    return all(_merges(shape[part], strides[part]) for part in parts)
+    parts = (axes.order[:first], axes.order[first:rest], axes.order[rest:])
+    return not any(len(part) > 1 and not _merges(array, part) for part in parts)
 
 
 def disturbs(out: Any, *others: Any) -> bool:
@@ -122,8 +118,9 @@ def _bounds(array: Any) -> tuple[int, int]:
     return start + sum(min(e, 0) for e in ends), start + sum(max(e, 0) for e in ends) + array.dtype.itemsize
 
 
-def _merges(shape: list[int], strides: list[int]) -> bool:
-    kept = [(n, step) for n, step in zip(shape, strides, strict=True) if n != 1]
+def _merges(array: Any, axes: tuple[int, ...]) -> bool:
+    """Whether one stride describes those axes together."""
+    kept = [(array.shape[axis], array.strides[axis]) for axis in axes if array.shape[axis] != 1]
     return all(step == n * inner for (_, step), (n, inner) in pairwise(kept))
 
 
