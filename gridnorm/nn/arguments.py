@@ -330,10 +330,8 @@ def plain(name: str, value: Any, xp: Any) -> Any:
     """``value`` as an array of the library; a masked one would lose its mask."""
     array = xp.asarray(value)
     if array is not value and hasattr(value, "filled"):
-        raise OptionError(
-            f"{name} is a masked array, and its mask would be lost",
-            hint=f"Give {name}.filled(0), and for x mask=~numpy.ma.getmaskarray(x)",
-        )
+        hint = f"Give {name}.filled(0)" + (" and mask=~numpy.ma.getmaskarray(x)" if name == "x" else "")
+        raise OptionError(f"{name} is a masked array, and its mask would be lost", hint=hint)
     return array
 
 

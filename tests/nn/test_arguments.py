@@ -32,6 +32,7 @@ FORWARD: list[tuple[dict[str, Any], str]] = [
     ({"num_groups": True}, "num_groups must be a whole number"),
     ({"num_groups": None}, "num_groups must be a whole number; found None. Or give groups="),
     ({"num_groups": 3, "groups": [0] * 6}, "exclude each other"),
+    ({"num_groups": 32, "groups": [0] * 6}, "exclude each other; found num_groups 32 and groups"),
     ({"groups": [0] * 5}, "found 5 labels, expected 6"),
     ({"groups": []}, "found 0 labels, expected 6"),
     ({"groups": [-2] + [0] * 5}, "label is negative; found -2"),
@@ -101,6 +102,7 @@ def test_group_norm(options: dict[str, Any], message: str) -> None:
     [
         (np.ones(6, np.float32), r"too few axes; found shape \(6,\), expected batch axes \(0,\) and one of channels"),
         (np.ones((2, 6), int), "x must hold floating-point numbers; found dtype int64"),
+        (np.ma.masked_array(X, X > 0), r"x is a masked array.*Give x.filled\(0\) and mask=~numpy.ma.getmaskarray"),
         (np.ones((2, 6), complex), "x must hold floating-point numbers; found dtype complex128"),
         (None, "x must hold floating-point numbers"),
         ("text", "x must hold floating-point numbers"),
