@@ -246,7 +246,7 @@ def of_channels(
 
 
 def refuse_both(num_groups: int | None, groups: Any) -> None:
-    if groups is not None and num_groups is not None and num_groups is not USUAL_GROUPS:
+    if groups is not None and num_groups is not None and not isinstance(num_groups, _Usual):
         raise OptionError("num_groups and groups exclude each other", found=f"num_groups {num_groups} and groups")
 
 
