@@ -39,7 +39,13 @@ def backend_for(*values: Any) -> ModuleType:
     OptionError
         If a value is an array of a library that has no backend here.
     """
-    kinds: set[Any] = {type(value) for value in values}
+    library = _library_of(frozenset(map(type, values)))
+    return _loaded(_for_numpy.get() if library == "numpy" else _BACKENDS[library])
+
+
+@cache
+def _library_of(kinds: frozenset[type]) -> str:
+    """The library of values of these types; remembered, as every verb asks."""
     names = {_library(kind) for kind in kinds} - {""}
     chosen = names & _BACKENDS.keys()
     if len(chosen) > 1:
@@ -56,11 +62,9 @@ def backend_for(*values: Any) -> ModuleType:
             expected=" or ".join(sorted(_BACKENDS)),
             hint="Convert it to a NumPy array first",
         )
-    library = chosen.pop() if chosen else "numpy"
-    return _loaded(_for_numpy.get() if library == "numpy" else _BACKENDS[library])
+    return chosen.pop() if chosen else "numpy"
 
 
-@cache
 def _library(kind: type) -> str:
     """Name of the library that a type of array comes from; empty for what is no array."""
     if hasattr(kind, "__array_priority__") or hasattr(kind, "dtype"):

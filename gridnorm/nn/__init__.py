@@ -12,6 +12,7 @@ from gridnorm.nn.gradients import (
     layer_norm_backward,
 )
 from gridnorm.nn.layers import GroupNorm
+from gridnorm.nn.rms import rms_norm, rms_norm_backward
 from gridnorm.nn.second_order import group_norm_double_backward
 from gridnorm.nn.segment import segment_norm, segment_norm_backward
 
@@ -27,6 +28,8 @@ __all__ = [
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "segment_norm",
     "segment_norm_backward",
 ]

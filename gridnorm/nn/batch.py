@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from gridnorm.core.segments import Segments
+from gridnorm.core.standardize import sums
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, backend_of, check_activation, check_eps, floating, warn_of_single_values
+from gridnorm.nn.arguments import Arguments, check_eps, floating, plain, warn_of_single_values
+from gridnorm.nn.norm import ALL, backward, forward
 from gridnorm.nn.partition import Partition
-from gridnorm.nn.results import like, statistics, target
-from gridnorm.nn.views import as_view, axes_of
+from gridnorm.nn.views import axes_of
 
 
 def batch_norm(
@@ -32,6 +33,10 @@ def batch_norm(
     mask: Any = None,
     sample_weight: Any = None,
     activation: str | None = None,
+    residual: Any = None,
+    return_residual: bool = False,
+    scale: Any = None,
+    shift: Any = None,
     out: Any = None,
     return_stats: bool = False,
 ) -> Any:
@@ -57,15 +62,18 @@ def batch_norm(
     ghost_size
         In training: statistics of that many successive samples each (ghost batch normalization); the last batch may be
         smaller. The running statistics take the mean over them.
-    mask, sample_weight, activation, out
+    mask, sample_weight, activation, residual, return_residual, out
         As in ``group_norm``; a weight may differ from sample to sample here.
+    scale, shift
+        (samples, channels), or 1 in place of either: a modulation of each sample.
     return_stats
         Also return mean and rstd, (channels,) or (ghost batches, channels).
 
     Returns
     -------
     y
-        Like x; with ``return_stats`` followed by mean (float64) and rstd (float32, or float64 for float64 x).
+        Like x; with ``return_stats`` followed by mean (float64) and rstd (float32, or float64 for float64 x), with
+        ``return_residual`` by x + residual.
 
     Raises
     ------
@@ -88,40 +96,33 @@ def batch_norm(
     (array([0.2]), array([1.1]))
     """
     ghosts = ghost_size if training else None
-    given = _gather(x, channel_axis, batch_axis, ghosts, mask, sample_weight, activation, weight, bias, running_mean)
-    xp, backend, axes = given.xp, given.backend, given.axes
-    running = [_channels(given, name, a) for name, a in (("running_mean", running_mean), ("running_var", running_var))]
-    if (running[0] is None) != (running[1] is None):
-        raise OptionError("running_mean and running_var come together", found="one of them", expected="both or none")
-    for a in (running_mean, running_var) if training else ():
-        if a is not None and (not hasattr(a, "dtype") or a.dtype.kind in "iub"):
-            found = str(getattr(a, "dtype", type(a).__name__))
-            what = "running statistics are moved in place, so they must be floating-point arrays"
-            raise OptionError(what, found=found)
+    given = _given(
+        x,
+        channel_axis,
+        batch_axis,
+        ghosts,
+        running_mean,
+        weight=weight,
+        bias=bias,
+        scale=scale,
+        shift=shift,
+        mask=mask,
+        sample_weight=sample_weight,
+        activation=activation,
+    )
+    running = _running(given, running_mean, running_var, training)
     if not isinstance(momentum, Real) or not 0 <= momentum <= 1:
         raise OptionError("momentum cannot have this value", found=repr(momentum), expected="0…1")
-    y = target(given, out, given.x)
-    affine = {
-        "gain": _of_channels(given, "weight", weight),
-        "offset": _of_channels(given, "bias", bias),
-        "activation": activation,
-    }
     eps = check_eps(eps)
-    segments = given.partition.segments
-    if training or running[0] is None:
-        warn_of_single_values(given.partition, axes.width)
-        _, mean, rstd = backend.standardize(
-            given.values, segments, eps=eps, weights=given.weights(), out=y.view, **affine
-        )
-        if training and running[0] is not None:
-            _move(given, running, mean, rstd, eps, momentum)
-    else:
-        mean = running[0].astype(xp.float64)[:, None]
-        rstd = (1.0 / xp.sqrt(running[1].astype(xp.float64) + eps))[:, None].astype(given.real)
-        backend.standardize_with(given.values, segments, mean, rstd, out=y.view, **affine)
-    if not return_stats:
-        return y.written()
-    return (y.written(), *(a[:, 0] if ghosts is None else a.T for a in (mean, rstd)))
+    own = training or running is None
+    if own:
+        warn_of_single_values(given)
+    statistics = None if own or running is None else _as_statistics(given, running, eps)
+    more = {"residual": residual, "return_residual": return_residual, "out": out}
+    found = forward(given, eps, statistics=statistics, **more)
+    if training and running is not None:
+        _move(given, running, found.mean, found.rstd, eps, momentum)
+    return found.results(given, *((found.mean, found.rstd) if return_stats else ()))
 
 
 def batch_norm_backward(
@@ -139,19 +140,27 @@ def batch_norm_backward(
     mask: Any = None,
     sample_weight: Any = None,
     activation: str | None = None,
-) -> tuple[Any, Any, Any]:
-    """Gradients of ``batch_norm``: dx like x, dweight and dbias (channels,).
+    scale: Any = None,
+    shift: Any = None,
+    dmean: Any = None,
+    drstd: Any = None,
+    needs: tuple[bool, bool, bool] = ALL,
+    out: Any = None,
+) -> tuple[Any, ...]:
+    """Gradients of ``batch_norm``: dx like x, dweight and dbias (channels,), and of scale and shift if given.
 
     Parameters
     ----------
     dy, x
-        Gradient with respect to y, and what was normalized.
+        Gradient with respect to y, and what was normalized; with a residual the sum that ``return_residual`` gave.
     mean, rstd
         What ``return_stats`` gave.
     training
         Whether the statistics were those of x; False: they were given, and are constants.
-    weight, bias, channel_axis, batch_axis, ghost_size, mask, sample_weight, activation
+    weight, bias, channel_axis, batch_axis, ghost_size, mask, sample_weight, activation, scale, shift
         As given to ``batch_norm``.
+    dmean, drstd, needs, out
+        As in ``group_norm_backward``.
 
     Examples
     --------
@@ -164,53 +173,32 @@ def batch_norm_backward(
     array([2.])
     """
     ghosts = ghost_size if training else None
-    given = _gather(x, channel_axis, batch_axis, ghosts, mask, sample_weight, activation, dy, weight, bias)
-    xp, backend, axes = given.xp, given.backend, given.axes
-    groups = given.partition.groups
-    wanted = (axes.batch,) if ghost_size is None or not training else (groups, axes.batch)
-    stats = []
-    for name, a in (("mean", mean), ("rstd", rstd)):
-        a = statistics(given, name, a, wanted)
-        stats.append(xp.ascontiguousarray(a.reshape(groups, axes.batch).T if len(wanted) == 2 else a[:, None]))
-    dy = like(dy, given, "dy")
-    dx = target(given, None)
-    _, dgain, doffset = backend.standardize_backward(
-        as_view(dy, axes),
-        given.values,
-        given.partition.segments,
-        stats[0],
-        stats[1],
-        weights=given.weights(),
-        gain=_of_channels(given, "weight", weight),
-        offset=_of_channels(given, "bias", bias),
+    given = _given(
+        x,
+        channel_axis,
+        batch_axis,
+        ghosts,
+        dy,
+        weight=weight,
+        bias=bias,
+        scale=scale,
+        shift=shift,
+        mask=mask,
+        sample_weight=sample_weight,
         activation=activation,
-        constant=not training,
-        out=dx.view,
     )
-    summed = (a.astype(xp.float64).sum(axis=1).astype(given.real) for a in (dgain, doffset))
-    return (dx.written(), *summed)
+    return backward(given, dy, mean, rstd, constant=not training, dmean=dmean, drstd=drstd, needs=needs, out=out)
 
 
-def _gather(
-    x: Any,
-    channel_axis: int,
-    batch_axis: int,
-    ghost_size: int | None,
-    mask: Any,
-    sample_weight: Any,
-    activation: Any,
-    *others: Any,
-) -> Arguments:
+def _given(x: Any, channel_axis: int, batch_axis: int, ghost_size: int | None, other: Any, **rest: Any) -> Arguments:
     """The view (channel, sample, width), its samples in one segment or in ghost batches."""
-    backend = backend_of(*(a for a in (x, mask, sample_weight, *others) if a is not None))
-    x = floating(x, backend)
-    check_activation(activation)
-    axes = axes_of(x.shape, batch_axis, (channel_axis,))
+    x, backend = floating(x, other, *rest.values())
+    axes = axes_of(x.shape, batch_axis, (channel_axis,), ("batch_axis", "channel_axis"))
     if ghost_size is not None and (not isinstance(ghost_size, int | np.integer) or ghost_size < 1):
         raise OptionError("ghost_size must be a whole number of at least 1", found=repr(ghost_size))
-    segments = _ghosts(axes.channels, None if ghost_size is None else int(ghost_size))
+    segments = _ghosts(axes.items, None if ghost_size is None else int(ghost_size))
     part = Partition(segments, segments.n_segments, None)
-    return Arguments(x, backend, axes, part, mask=mask, sample_weight=sample_weight, activation=activation)
+    return Arguments(x, backend, axes, part, "batch", grouped=ghost_size is not None, **rest)
 
 
 @lru_cache(maxsize=64)
@@ -221,26 +209,31 @@ def _ghosts(samples: int, size: int | None) -> Segments:
     return Segments.from_codes(codes, range(int(codes[-1]) + 1))
 
 
-def _channels(given: Arguments, name: str, numbers: Any) -> Any:
-    if numbers is None:
+def _running(given: Arguments, mean: Any, var: Any, training: bool) -> tuple[Any, Any] | None:
+    """Running mean and variance, (channel,)."""
+    if (mean is None) != (var is None):
+        raise OptionError("running_mean and running_var come together", found="one of them", expected="both or none")
+    if mean is None:
         return None
-    array = numbers if hasattr(numbers, "dtype") else given.xp.asarray(numbers)
-    if array.shape != (given.axes.batch,):
-        expected = f"({given.axes.batch},), one per channel"
-        raise OptionError(f"{name} does not fit", found=f"shape {array.shape}", expected=expected)
-    return array
+    for name, numbers in (("running_mean", mean), ("running_var", var)):
+        if training and (not hasattr(numbers, "dtype") or numbers.dtype.kind in "iub"):
+            found = str(getattr(numbers, "dtype", type(numbers).__name__))
+            what = "running statistics are moved in place, so they must be floating-point arrays"
+            raise OptionError(what, found=found)
+        array = plain(name, numbers, given.xp)
+        if array.shape != given.axes.batch_shape:
+            found, expected = f"shape {array.shape}", f"{given.axes.batch_shape}, one per channel"
+            raise OptionError(f"{name} does not fit", found=found, expected=expected)
+    return tuple(a if hasattr(a, "dtype") else given.xp.asarray(a) for a in (mean, var))
 
 
-def _of_channels(given: Arguments, name: str, numbers: Any) -> Any:
-    """γ or β as (channel, sample)."""
-    array = _channels(given, name, numbers)
-    if array is None:
-        return None
-    column = array.astype(given.real, copy=False)[:, None]
-    return given.xp.broadcast_to(column, (given.axes.batch, given.axes.channels))
+def _as_statistics(given: Arguments, running: tuple[Any, Any], eps: float) -> tuple[Any, Any]:
+    """Mean and rstd (channel, 1)."""
+    mean, var = (a.astype(given.xp.float64)[:, None] for a in running)
+    return mean, (1.0 / given.xp.sqrt(var + eps)).astype(given.real)
 
 
-def _move(given: Arguments, running: list[Any], mean: Any, rstd: Any, eps: float, momentum: float) -> None:
+def _move(given: Arguments, running: tuple[Any, Any], mean: Any, rstd: Any, eps: float, momentum: float) -> None:
     """Move the running statistics towards those of the batch; not if there was nothing."""
     xp, segments = given.xp, given.partition.segments
     if not given.values.size:
@@ -249,7 +242,7 @@ def _move(given: Arguments, running: list[Any], mean: Any, rstd: Any, eps: float
     if weights is None:
         n = xp.asarray(segments.sizes * given.axes.width)[None].astype(xp.float64)
     else:
-        n = given.backend.sums(weights, segments)
+        n = sums(weights, segments)
     variance = xp.maximum(1.0 / xp.square(rstd.astype(xp.float64)) - eps, 0.0) * n / xp.maximum(n - 1, 1)
     for array, new in zip(running, (mean, variance), strict=True):
         array[...] = (1 - momentum) * array + momentum * new.mean(axis=1)

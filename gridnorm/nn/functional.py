@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
-from operator import index
-from typing import Any, NamedTuple
+from typing import Any
 
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, backend_of, check_eps, floating, gather, warn_of_single_values, whole_axes
-from gridnorm.nn.results import like, target, writable
-from gridnorm.nn.views import as_view
+from gridnorm.nn.arguments import (
+    USUAL_GROUPS,
+    floating,
+    of_channels,
+    of_shape,
+    split_options,
+    warn_of_single_values,
+    whole_axes,
+)
+from gridnorm.nn.norm import FORWARD, forward
 
 
 def group_norm(
     x: Any,
-    num_groups: int = 32,
+    num_groups: int | None = USUAL_GROUPS,
     weight: Any = None,
     bias: Any = None,
     eps: float = 1e-5,
@@ -47,7 +52,7 @@ def group_norm(
         (float64 for float64), the mean carried in two parts, so that large offsets cost no digits.
     num_groups
         Number of equal groups of channels that follow one another. 1 is ``layer_norm``, the number of channels
-        ``instance_norm``.
+        ``instance_norm``. Not together with ``groups``.
     weight, bias
         γ and β: one number per channel, or per group with ``affine="group"``.
     eps
@@ -71,7 +76,7 @@ def group_norm(
     residual, return_residual
         Array like x that is added to it first; whether to return the sum, too.
     scale, shift
-        (batch…, channels) or (batch…, 1): a modulation of each sample (FiLM, AdaGN).
+        (batch…, channels), or 1 in place of any of these numbers: a modulation of each sample (FiLM, AdaGN).
     out
         Where the result goes, an array like x; x itself normalizes in place.
     return_stats
@@ -116,73 +121,25 @@ def group_norm(
     >>> mean
     array([[7.5, 7.5]])
     """
-    if groups is not None and num_groups not in (None, 32):
-        raise OptionError("num_groups and groups exclude each other", found=f"num_groups {num_groups} and groups")
-    given = gather(
+    given = of_channels(
         x,
         num_groups,
         groups,
         channel_axis=channel_axis,
         batch_axes=batch_axes,
         affine=affine,
-        activation=activation,
         weight=weight,
         bias=bias,
         scale=scale,
         shift=shift,
         mask=mask,
         sample_weight=sample_weight,
+        activation=activation,
     )
     if center:
-        warn_of_single_values(given.partition, given.axes.width)
-    return _normalize(given, check_eps(eps), center, residual, return_residual, out, return_stats)
-
-
-def _normalize(
-    given: Arguments, eps: float, center: bool, residual: Any, return_residual: bool, out: Any, return_stats: bool
-) -> Any:
-    x, axes = given.x, given.axes
-    added = None if residual is None else like(residual, given, "residual")
-    if return_residual and added is None:
-        raise OptionError("return_residual needs a residual")
-    y = target(given, out, x, added)
-    total = target(given, None) if return_residual else None
-    untouched = _passed(given, x, added)
-    _, mean, rstd = given.backend.standardize(
-        given.values,
-        given.partition.segments,
-        eps=eps,
-        center=center,
-        weights=given.weights(),
-        gain=given.gain(),
-        offset=given.offset(),
-        activation=given.activation,
-        residual=None if added is None else as_view(added, axes),
-        total=None if total is None else total.view,
-        out=y.view,
-    )
-    results = [y.written()]
-    if untouched is not None:
-        results[0][passed_at(given)] = untouched
-    if return_stats:
-        results += [given.per_sample(mean), given.per_sample(rstd)]
-    if total is not None:
-        results.append(total.written())
-    return results[0] if len(results) == 1 else tuple(results)
-
-
-def passed_at(given: Arguments) -> tuple[Any, ...]:
-    """Index of the channels that no group holds."""
-    channel = given.axes.order[len(given.axes.batch_shape)]
-    return (*(slice(None),) * channel, given.xp.asarray(given.partition.passed))
-
-
-def _passed(given: Arguments, x: Any, added: Any) -> Any:
-    """Values of the channels that no group holds; read before anything is written."""
-    if given.partition.passed is None:
-        return None
-    where = passed_at(given)
-    return x[where] if added is None else x[where] + added[where]
+        warn_of_single_values(given)
+    found = forward(given, eps, center=center, residual=residual, return_residual=return_residual, out=out)
+    return found.results(given, *((found.mean, found.rstd) if return_stats else ()))
 
 
 def layer_norm(
@@ -191,6 +148,9 @@ def layer_norm(
     weight: Any = None,
     bias: Any = None,
     eps: float = 1e-5,
+    *,
+    center: bool = True,
+    return_stats: bool = False,
     **options: Any,
 ) -> Any:
     """Normalize every sample as a whole: group normalization with one group.
@@ -205,9 +165,11 @@ def layer_norm(
         batch; γ and β have that shape.
     weight, bias, eps
         γ, β and what is added to the variance.
+    center, return_stats
+        As in ``group_norm``.
     **options
-        Of ``group_norm``. With ``normalized_shape``: ``center``, ``activation``, ``residual``, ``return_residual``,
-        ``out``, ``return_stats``.
+        Of ``group_norm``. With ``normalized_shape`` no ``channel_axis``, ``batch_axes`` and ``affine``; ``scale`` and
+        ``shift`` have the shape of x then, or 1 in place of any of its numbers.
 
     Returns
     -------
@@ -222,94 +184,13 @@ def layer_norm(
     """
     _no_groups(options, "layer_norm")
     if normalized_shape is None:
-        return group_norm(x, 1, weight, bias, eps, **options)
-    rows = Rows.of(x, normalized_shape)
-    rows.check_options(options, ("center", "activation", "residual", "return_residual", "out", "return_stats"))
-    if options.get("residual") is not None:
-        options["residual"] = rows.flat(options["residual"], "residual")
-    out = options.pop("out", None)
-    place = None if out is None else rows.place(out)
-    result = group_norm(rows.x, 1, rows.affine(weight, "weight"), rows.affine(bias, "bias"), eps, out=place, **options)
-    y, *others = result if isinstance(result, tuple) else (result,)
-    y = rows.given_back(y, out, place)
-    stats = 2 if options.get("return_stats") else 0
-    results = (y, *(a.reshape(rows.leading if i < stats else rows.shape) for i, a in enumerate(others)))
-    return results if others else y
-
-
-class Rows(NamedTuple):
-    """``x`` with its last axes as channels and all others as one batch axis; its shape, and the normalized one."""
-
-    x: Any
-    shape: tuple[int, ...]
-    inner: tuple[int, ...]
-    xp: Any
-
-    @classmethod
-    def of(cls, x: Any, normalized_shape: int | Sequence[int]) -> Rows:
-        backend = backend_of(x)
-        x = floating(x, backend)
-        try:
-            many = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-            inner = tuple(index(n) for n in many)
-        except TypeError:
-            wanted = "a whole number or a sequence of them"
-            raise OptionError("no such normalized_shape", found=repr(normalized_shape), expected=wanted) from None
-        if not inner or x.shape[max(0, x.ndim - len(inner)) :] != inner:
-            raise OptionError(
-                "the last axes of x do not have the normalized shape",
-                found=f"x {x.shape}",
-                expected=f"(…, {', '.join(map(str, inner))})" if inner else "a shape of one axis or more",
-            )
-        return cls(x.reshape(prod(x.shape[: x.ndim - len(inner)]), prod(inner)), x.shape, inner, backend.xp)
-
-    @property
-    def leading(self) -> tuple[int, ...]:
-        return self.shape[: len(self.shape) - len(self.inner)]
-
-    def check_options(self, options: dict[str, Any], known: Sequence[str]) -> None:
-        for name in options:
-            if name not in known:
-                raise OptionError(f"{name} does not go with normalized_shape", expected=", ".join(known))
-
-    def flat(self, array: Any, name: str) -> Any:
-        """An array of the shape of x in that of the rows."""
-        array = self.xp.asarray(array)
-        if array.shape != self.shape:
-            raise OptionError(f"{name} is not like x", found=str(array.shape), expected=str(self.shape))
-        return array.reshape(self.x.shape)
-
-    def per_row(self, array: Any, name: str) -> Any:
-        """Statistics in the shape of the other axes, as (row, 1)."""
-        array = self.xp.asarray(array)
-        if array.shape != self.leading:
-            raise OptionError(f"{name} does not fit x", found=str(array.shape), expected=str(self.leading))
-        return array.reshape(-1, 1)
-
-    def affine(self, array: Any, name: str) -> Any:
-        """γ or β of the normalized shape as one number per channel."""
-        if array is None:
-            return None
-        array = self.xp.asarray(array)
-        if array.shape != self.inner:
-            found, wanted = str(array.shape), str(self.inner)
-            raise OptionError(f"{name} does not have the normalized shape", found=found, expected=wanted)
-        return array.reshape(-1)
-
-    def place(self, out: Any) -> Any:
-        """Where rows are written so that they reach ``out``; None: they must be copied."""
-        if writable(out).dtype != self.x.dtype or out.shape != self.shape:
-            found, wanted = (f"{a.dtype} {shape}" for a, shape in ((out, out.shape), (self.x, self.shape)))
-            raise OptionError("out is not like x", found=found, expected=wanted)
-        return out.reshape(self.x.shape) if out.flags.c_contiguous else None
-
-    def given_back(self, result: Any, out: Any, place: Any) -> Any:
-        """A result in the shape of x, and in ``out`` where that is given."""
-        if out is None:
-            return result.reshape(self.shape)
-        if place is None:
-            out[...] = result.reshape(self.shape)
-        return out
+        return group_norm(x, 1, weight, bias, eps, center=center, return_stats=return_stats, **options)
+    ours, further = split_options("layer_norm", options, FORWARD)
+    given = of_shape(x, normalized_shape, weight=weight, bias=bias, **ours)
+    if center:
+        warn_of_single_values(given)
+    found = forward(given, eps, center=center, **further)
+    return found.results(given, *((found.mean, found.rstd) if return_stats else ()))
 
 
 def _no_groups(options: dict[str, Any], name: str) -> None:
@@ -338,7 +219,7 @@ def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-
     """
     _no_groups(options, "instance_norm")
     axis, _ = whole_axes(options.get("channel_axis", 1), ())
-    x = floating(x, backend_of(x))
+    x, _ = floating(x)
     if not -x.ndim <= axis < x.ndim:
         raise OptionError("x has no axis of channels", found=f"shape {x.shape}", expected=f"an axis {axis}")
     return group_norm(x, x.shape[axis], weight, bias, eps, **options)

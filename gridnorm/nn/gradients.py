@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, gather
-from gridnorm.nn.functional import Rows, passed_at
-from gridnorm.nn.results import like, target
-from gridnorm.nn.views import as_view
+from gridnorm.nn.arguments import of_channels, of_shape, split_options, told_groups
+from gridnorm.nn.norm import ALL, BACKWARD, backward
 
 
 def group_norm_backward(
@@ -35,7 +30,7 @@ def group_norm_backward(
     shift: Any = None,
     dmean: Any = None,
     drstd: Any = None,
-    needs: tuple[bool, bool, bool] = (True, True, True),
+    needs: tuple[bool, bool, bool] = ALL,
     out: Any = None,
 ) -> tuple[Any, ...]:
     """Gradients of ``group_norm``.
@@ -89,99 +84,22 @@ def group_norm_backward(
     >>> bool(np.abs(dx).max() < 1e-12), dweight.round(3), dbias
     (True, array([-1.,  1., -1.,  1.]), array([1., 1., 1., 1.]))
     """
-    given = given_backward(
+    given = of_channels(
         x,
-        mean,
-        num_groups,
+        told_groups(groups, num_groups, mean),
         groups,
         channel_axis=channel_axis,
         batch_axes=batch_axes,
         affine=affine,
-        activation=activation,
         weight=weight,
         bias=bias,
         scale=scale,
         shift=shift,
         mask=mask,
         sample_weight=sample_weight,
-    )
-    if len(needs) != 3:
-        raise OptionError("needs has the wrong length", found=repr(needs), expected="three: of x, weight and bias")
-    dy = like(dy, given, "dy")
-    place = target(given, out, given.x, dy)
-    untouched = None if given.partition.passed is None else dy[passed_at(given)]
-    modulated = scale is not None or shift is not None
-    _, dgain, doffset = given.backend.standardize_backward(
-        as_view(dy, given.axes),
-        given.values,
-        given.partition.segments,
-        given.per_segment("mean", mean),
-        given.per_segment("rstd", rstd),
-        center=center,
-        weights=given.weights(),
-        gain=given.gain(),
-        offset=given.offset(),
         activation=activation,
-        add_mean=None if dmean is None else given.per_segment("dmean", dmean).astype(given.xp.float64),
-        add_rstd=None if drstd is None else given.per_segment("drstd", drstd).astype(given.xp.float64),
-        reduce_batch=not modulated,
-        out=place.view,
     )
-    dx = place.written()
-    if untouched is not None:
-        dx[passed_at(given)] = untouched
-    return affine_gradients(given, dx, dgain, doffset, needs)
-
-
-def given_backward(x: Any, mean: Any, num_groups: int | None, groups: Any, **rest: Any) -> Arguments:
-    """The call that a backward belongs to; ``num_groups`` None stands for as many as the statistics have."""
-    if groups is not None and num_groups is not None:
-        raise OptionError("num_groups and groups exclude each other", found=f"num_groups {num_groups} and groups")
-    if groups is None and num_groups is None:
-        shape = np.shape(mean)
-        if not shape:
-            raise OptionError("mean is not what return_stats gave", found=repr(mean), expected="(batch…, groups)")
-        num_groups = shape[-1]
-    return gather(x, num_groups, groups, **rest)
-
-
-def affine_gradients(
-    given: Arguments, dx: Any, dgain: Any, doffset: Any, needs: tuple[bool, bool, bool] = (True, True, True)
-) -> tuple[Any, ...]:
-    """From gradients of gain and offset, (batch or 1, channel), to those of γ, β, scale and shift."""
-    if given.partition.passed is not None:
-        dgain[:, given.xp.asarray(given.partition.passed)] = 0
-        doffset[:, given.xp.asarray(given.partition.passed)] = 0
-    more = None if given.scale is None else 1 + given.per_sample_numbers("scale", given.scale)
-    results = [dx if needs[0] else None]
-    for wanted, gradient in zip(needs[1:], (dgain, doffset), strict=True):
-        results.append(per_parameter(given, gradient if more is None else gradient * more) if wanted else None)
-    if given.scale is not None:
-        weight, bias = given.per_channel("weight", given.weight), given.per_channel("bias", given.bias)
-        dscale = dgain if weight is None else dgain * weight
-        results.append(as_given(given, dscale if bias is None else dscale + doffset * bias, given.scale))
-    if given.shift is not None:
-        results.append(as_given(given, doffset, given.shift))
-    return tuple(results)
-
-
-def per_parameter(given: Arguments, gradient: Any) -> Any:
-    """A gradient (batch or 1, channel) summed to the shape of γ and β."""
-    summed = gradient[0] if gradient.shape[0] == 1 else gradient.astype(given.xp.float64).sum(axis=0)
-    if given.affine == "group":
-        segments = given.partition.segments
-        ordered = given.xp.ascontiguousarray(summed)[None, :, None]
-        summed = given.backend.sums(ordered, segments)[0, : given.partition.groups]
-    return summed.astype(given.real, copy=False)
-
-
-def as_given(given: Arguments, gradient: Any, like_this: Any) -> Any:
-    """A gradient (batch, channel) in the shape and dtype of a scale or shift."""
-    like_this = given.xp.asarray(like_this)
-    dtype = given.real if like_this.dtype.kind in "iub" else like_this.dtype
-    if like_this.shape[-1] == 1 and gradient.shape[-1] != 1:
-        gradient = gradient.astype(given.xp.float64).sum(axis=1, keepdims=True)
-    return gradient.reshape(like_this.shape).astype(dtype, copy=False)
+    return backward(given, dy, mean, rstd, center=center, dmean=dmean, drstd=drstd, needs=needs, out=out)
 
 
 def layer_norm_backward(
@@ -193,6 +111,7 @@ def layer_norm_backward(
     *,
     normalized_shape: int | Sequence[int] | None = None,
     bias: Any = None,
+    center: bool = True,
     **options: Any,
 ) -> tuple[Any, ...]:
     """Gradients of ``layer_norm``: those of ``group_norm`` with one group; arguments and results as there.
@@ -208,26 +127,10 @@ def layer_norm_backward(
     ((3,), True)
     """
     if normalized_shape is None:
-        return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, **options)
-    rows = Rows.of(x, normalized_shape)
-    rows.check_options(options, ("center", "activation", "dmean", "drstd", "needs", "out"))
-    for name in ("dmean", "drstd"):
-        if options.get(name) is not None:
-            options[name] = rows.per_row(options[name], name)
-    out = options.pop("out", None)
-    place = None if out is None else rows.place(out)
-    dx, *rest = group_norm_backward(
-        rows.flat(dy, "dy"),
-        rows.x,
-        rows.per_row(mean, "mean"),
-        rows.per_row(rstd, "rstd"),
-        rows.affine(weight, "weight"),
-        bias=rows.affine(bias, "bias"),
-        out=place,
-        **options,
-    )
-    dx = None if dx is None else rows.given_back(dx, out, place)
-    return (dx, *(None if a is None else a.reshape(rows.inner) for a in rest))
+        return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, center=center, **options)
+    ours, further = split_options("layer_norm_backward", options, BACKWARD)
+    given = of_shape(x, normalized_shape, weight=weight, bias=bias, **ours)
+    return backward(given, dy, mean, rstd, center=center, **further)
 
 
 def instance_norm_backward(

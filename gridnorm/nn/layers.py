@@ -12,6 +12,7 @@ from gridnorm.errors import OptionError
 from gridnorm.nn.functional import group_norm
 from gridnorm.nn.gradients import group_norm_backward
 from gridnorm.nn.partition import partition
+from gridnorm.nn.views import overlap
 
 
 class GroupNorm:
@@ -103,30 +104,46 @@ class GroupNorm:
         return self.forward(x, **options)
 
     def forward(self, x: Any, **options: Any) -> Any:
-        """Normalize x and keep what ``backward`` needs; takes ``mask``, ``sample_weight``, ``scale`` and ``shift``."""
+        """Normalize x and keep what ``backward`` needs.
+
+        Takes ``mask``, ``sample_weight``, ``scale``, ``shift``, ``residual``, ``return_residual``, ``return_stats`` and
+        ``out`` as ``group_norm`` does. Where the result overwrites x, a copy of x is kept.
+        """
         self._check(x)
-        y, mean, rstd = group_norm(
+        out, residual = options.get("out"), options.get("residual")
+        kept = x.copy() if residual is None and out is not None and _meet(out, x) else x
+        wanted = {name: options.pop(name, False) for name in ("return_stats", "return_residual")}
+        added = residual is not None or wanted["return_residual"]
+        y, mean, rstd, *total = group_norm(
             x,
-            32 if self.groups is not None else self.num_groups,
+            self._number(),
             self.weight,
             self.bias,
             self.eps,
             return_stats=True,
+            return_residual=added,
             **self._how(),
             **options,
         )
-        self._seen = (x, mean, rstd, options)
-        return y
+        self._seen = (total[0] if added else kept, mean, rstd, options)
+        results = (
+            y,
+            *((mean, rstd) if wanted["return_stats"] else ()),
+            *(total if wanted["return_residual"] else ()),
+        )
+        return y if len(results) == 1 else results
 
     def backward(self, dy: Any) -> Any:
-        """Gradient with respect to the last x; those of the parameters go to ``grads``, and with ``scale`` or ``shift``
-        theirs, too.
+        """Gradient with respect to the last x.
+
+        Those of the parameters go to ``grads``, and those of ``scale``, ``shift`` and ``residual`` if they were given.
         """
         if self._seen is None:
             raise OptionError("backward comes after forward", hint="Call the layer first")
         x, mean, rstd, options = self._seen
+        given = {name: options[name] for name in ("mask", "sample_weight", "scale", "shift") if name in options}
         dx, dweight, dbias, *more = group_norm_backward(
-            dy, x, mean, rstd, self.weight, bias=self.bias, num_groups=self._number(), **self._how(), **options
+            dy, x, mean, rstd, self.weight, bias=self.bias, num_groups=self._number(), **self._how(), **given
         )
         self.grads = {
             name: gradient.astype(parameter.dtype, copy=False)
@@ -134,6 +151,8 @@ class GroupNorm:
             if parameter is not None
         }
         self.grads |= dict(zip([n for n in ("scale", "shift") if options.get(n) is not None], more, strict=True))
+        if options.get("residual") is not None:
+            self.grads["residual"] = dx
         return dx
 
     def parameters(self) -> dict[str, Any]:
@@ -175,6 +194,8 @@ class GroupNorm:
     def from_torch(cls, module: Any) -> Self:
         """The same layer as a ``torch.nn.GroupNorm`` or a ``gridnorm.nn.torch.GroupNorm``; parameters are copied.
 
+        They keep their dtype, but for bfloat16, which becomes float32.
+
         Examples
         --------
         >>> import torch  # doctest: +SKIP
@@ -191,21 +212,27 @@ class GroupNorm:
             bias=module.bias is not None,
             center=getattr(module, "center", True),
             activation=getattr(module, "activation", None),
+            channel_axis=getattr(module, "channel_axis", 1),
+            batch_axes=getattr(module, "batch_axes", (0,)),
+            dtype=np.float32 if module.weight is None else _plain(module.weight).dtype,
         )
         if affine:
             layer.load_state_dict({name: value for name, value in module.state_dict().items() if value is not None})
         return layer
 
     def to_torch(self) -> Any:
-        """A ``torch.nn.GroupNorm`` where torch has such a layer, else a ``gridnorm.nn.torch.GroupNorm``."""
+        """A ``torch.nn.GroupNorm`` where torch has such a layer, else a ``gridnorm.nn.torch.GroupNorm``.
+
+        Parameters keep their dtype.
+        """
         import torch
 
-        state = {name: torch.as_tensor(np.asarray(_plain(a))) for name, a in self.parameters().items()}
+        state = {name: _tensor(a) for name, a in self.parameters().items()}
+        dtype = state["weight"].dtype if state else None
         plain = self.groups is None and self.center and self.activation is None and self.affine == "channel"
         if plain and self.channel_axis == 1 and self.batch_axes == (0,):
-            module = torch.nn.GroupNorm(
-                self.num_groups, self.num_channels, self.eps, self.weight is not None, bias=self.bias is not None
-            )
+            affine, bias = self.weight is not None, self.bias is not None
+            module = torch.nn.GroupNorm(self.num_groups, self.num_channels, self.eps, affine, bias=bias, dtype=dtype)
         else:
             from gridnorm.nn.torch import GroupNorm as Bridge
 
@@ -218,6 +245,9 @@ class GroupNorm:
                 bias=self.bias is not None,
                 center=self.center,
                 activation=self.activation,
+                channel_axis=self.channel_axis,
+                batch_axes=self.batch_axes,
+                dtype=dtype,
             )
         module.load_state_dict(state)
         return module
@@ -259,3 +289,18 @@ def _plain(value: Any) -> Any:
         value = value.detach().cpu()
         return value.float().numpy() if str(value.dtype) == "torch.bfloat16" else value.numpy()
     return value
+
+
+def _tensor(parameter: Any) -> Any:
+    """A copy on the host as a torch tensor of the same dtype."""
+    import torch
+
+    array = parameter.get() if hasattr(parameter, "get") else np.array(parameter)
+    if array.dtype.name == "bfloat16":  # which torch does not take from NumPy
+        return torch.as_tensor(array.astype(np.float32)).to(torch.bfloat16)
+    return torch.as_tensor(array)
+
+
+def _meet(a: Any, b: Any) -> bool:
+    """Whether two arrays may share memory."""
+    return hasattr(a, "strides") and hasattr(b, "strides") and backend_for(a) is backend_for(b) and overlap(a, b)

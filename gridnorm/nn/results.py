@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments
+from gridnorm.nn.arguments import Arguments, plain
 from gridnorm.nn.views import Axes, as_view, assign, disturbs, shows
 
 
 class Target(NamedTuple):
-    """An array of the activation's shape, and the (batch, channel, width) view that is computed into."""
+    """An array of the activation's shape, and the (batch, item, width) view that is computed into."""
 
     array: Any
     view: Any
@@ -34,7 +34,7 @@ def target(given: Arguments, out: Any, *read: Any) -> Target:
 
 def like(array: Any, given: Arguments, name: str) -> Any:
     """An array that must have the shape and dtype of x."""
-    array = given.xp.asarray(array)
+    array = plain(name, array, given.xp)
     if array.shape != given.x.shape or array.dtype != given.x.dtype:
         raise OptionError(
             f"{name} is not like x", found=f"{array.dtype} {array.shape}", expected=f"{given.x.dtype} {given.x.shape}"
@@ -49,11 +49,3 @@ def writable(out: Any) -> Any:
         found = f"a {type(out).__name__}" if flags is None else "a read-only array"
         raise OptionError("out cannot be written to", found=found, expected="a writable array like x")
     return out
-
-
-def statistics(given: Arguments, name: str, numbers: Any, wanted: tuple[int, ...]) -> Any:
-    """Mean or rstd as an array of the shape that the forward function returned."""
-    array = given.xp.asarray(numbers)
-    if array.shape != wanted:
-        raise OptionError(f"{name} does not fit x", found=str(array.shape), expected=str(wanted))
-    return array

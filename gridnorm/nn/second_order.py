@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from gridnorm.core import activation as activations
+from gridnorm.core.standardize import sums
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments
-from gridnorm.nn.functional import passed_at
-from gridnorm.nn.gradients import affine_gradients, as_given, given_backward, per_parameter
+from gridnorm.nn.arguments import Arguments, of_channels, told_groups
+from gridnorm.nn.norm import affine_gradients, as_given, passed_at, per_parameter
 from gridnorm.nn.results import like
 from gridnorm.nn.views import as_view, assign
 
@@ -69,21 +69,20 @@ def group_norm_double_backward(
     >>> bool(np.abs(ddy).max() < 1e-12)  # a constant ddx is what dx never has
     True
     """
-    given = given_backward(
+    given = of_channels(
         x,
-        mean,
-        num_groups,
+        told_groups(groups, num_groups, mean),
         groups,
         channel_axis=channel_axis,
         batch_axes=batch_axes,
         affine=affine,
-        activation=activation,
         weight=weight,
         bias=bias,
         scale=scale,
         shift=shift,
         mask=mask,
         sample_weight=sample_weight,
+        activation=activation,
     )
     for name, of, given_to in (("ddscale", ddscale, scale), ("ddshift", ddshift, shift)):
         if of is not None and given_to is None:
@@ -99,26 +98,26 @@ class _Cotangents:
     def __init__(self, given: Arguments, weight: Any, bias: Any, scale: Any, shift: Any) -> None:
         self.given = given
         self.weight, self.bias = (
-            0.0 if a is None else given.per_channel(name, a).astype(given.xp.float64)
+            0.0 if a is None else given.parameter(name, a).astype(given.xp.float64)
             for name, a in (("ddweight", weight), ("ddbias", bias))
         )
         self.scale, self.shift = (
-            0.0 if a is None else given.per_sample_numbers(name, a).astype(given.xp.float64)
+            0.0 if a is None else given.modulation(name, a).astype(given.xp.float64)
             for name, a in (("ddscale", scale), ("ddshift", shift))
         )
 
     def of_gain(self) -> Any:
         """(batch or 1, channel or 1, 1), or 0."""
-        gamma = 1.0 if self.given.weight is None else self.given.per_channel("weight", self.given.weight)
+        gamma = 1.0 if self.given.weight is None else self.given.parameter("weight", self.given.weight)
         return _deep(self.weight * self._more() + self.scale * gamma)
 
     def of_offset(self) -> Any:
         """(batch or 1, channel or 1, 1), or 0."""
-        beta = 0.0 if self.given.bias is None else self.given.per_channel("bias", self.given.bias)
+        beta = 0.0 if self.given.bias is None else self.given.parameter("bias", self.given.bias)
         return _deep(self.bias * self._more() + self.scale * beta + self.shift)
 
     def _more(self) -> Any:
-        return 1.0 if self.given.scale is None else 1.0 + self.given.per_sample_numbers("scale", self.given.scale)
+        return 1.0 if self.given.scale is None else 1.0 + self.given.modulation("scale", self.given.scale)
 
     def added(self, results: tuple[Any, ...], dgain: Any, doffset: Any) -> tuple[Any, ...]:
         """What γ, β and scale do to the gradients of one another, beyond what they do through gain and offset."""
@@ -166,7 +165,7 @@ class _Second:
 
     def _sum(self, values: Any) -> Any:
         """Sums over segments, (batch, segment)."""
-        return self.given.backend.sums(self.given.xp.ascontiguousarray(values), self.given.partition.segments)
+        return sums(self.given.xp.ascontiguousarray(values), self.given.partition.segments)
 
     def _shares(self) -> Any:
         given = self.given

@@ -8,10 +8,10 @@ import numpy as np
 
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, backend_of, check_activation, check_eps, floating
+from gridnorm.nn.arguments import Arguments, floating
+from gridnorm.nn.norm import ALL, backward, forward
 from gridnorm.nn.partition import partition
-from gridnorm.nn.results import like, statistics, target
-from gridnorm.nn.views import as_view, axes_of
+from gridnorm.nn.views import axes_of
 
 
 def segment_norm(
@@ -26,6 +26,10 @@ def segment_norm(
     mask: Any = None,
     sample_weight: Any = None,
     activation: str | None = None,
+    residual: Any = None,
+    return_residual: bool = False,
+    scale: Any = None,
+    shift: Any = None,
     out: Any = None,
     return_stats: bool = False,
 ) -> Any:
@@ -42,15 +46,19 @@ def segment_norm(
         libraries batch). A segment may be empty.
     weight, bias
         γ and β of the shape of the features.
-    eps, center, mask, sample_weight, activation, out
+    eps, center, mask, sample_weight, activation, residual, return_residual, out
         As in ``group_norm``.
+    scale, shift
+        (rows, features…), or 1 in place of any of these numbers: a modulation of each row. One per segment is
+        ``scale[segments]``.
     return_stats
         Also return mean and rstd, (segments, features…).
 
     Returns
     -------
     y
-        Like x. The rows of one segment do not depend on what else the call holds, to the last bit.
+        Like x. The rows of one segment do not depend on what else the call holds, to the last bit. With
+        ``return_stats`` followed by mean and rstd, with ``return_residual`` by x + residual.
 
     Raises
     ------
@@ -67,28 +75,21 @@ def segment_norm(
     >>> nn.segment_norm(x, ptr=[0, 2, 4]).round(3).ravel()
     array([-1.,  1., -1.,  1.])
     """
-    given = _gather(x, segments, ptr, mask, sample_weight, activation, weight, bias)
-    xp = given.xp
-    place = target(given, out, given.x)
-    untouched = None if given.partition.passed is None else given.x[given.partition.passed]
-    _, mean, rstd = given.backend.standardize(
-        given.values,
-        given.partition.segments,
-        eps=check_eps(eps),
-        center=center,
-        weights=given.weights(),
-        gain=_of_features(given, "weight", weight),
-        offset=_of_features(given, "bias", bias),
+    given = _given(
+        x,
+        segments,
+        ptr,
+        None,
+        weight=weight,
+        bias=bias,
+        scale=scale,
+        shift=shift,
+        mask=mask,
+        sample_weight=sample_weight,
         activation=activation,
-        out=place.view,
     )
-    y = place.written()
-    if untouched is not None:
-        y[xp.asarray(given.partition.passed)] = untouched
-    if not return_stats:
-        return y
-    shape = (given.partition.groups, *given.x.shape[1:])
-    return (y, *(a[:, : given.partition.groups].T.reshape(shape) for a in (mean, rstd)))
+    found = forward(given, eps, center=center, residual=residual, return_residual=return_residual, out=out)
+    return found.results(given, *((found.mean, found.rstd) if return_stats else ()))
 
 
 def segment_norm_backward(
@@ -105,17 +106,25 @@ def segment_norm_backward(
     mask: Any = None,
     sample_weight: Any = None,
     activation: str | None = None,
-) -> tuple[Any, Any, Any]:
-    """Gradients of ``segment_norm``: dx like x, dweight and dbias of the shape of the features.
+    scale: Any = None,
+    shift: Any = None,
+    dmean: Any = None,
+    drstd: Any = None,
+    needs: tuple[bool, bool, bool] = ALL,
+    out: Any = None,
+) -> tuple[Any, ...]:
+    """Gradients of ``segment_norm``: dx like x, dweight and dbias like the features, and of scale and shift if given.
 
     Parameters
     ----------
     dy, x
-        Gradient with respect to y, and what was normalized.
+        Gradient with respect to y, and what was normalized; with a residual the sum that ``return_residual`` gave.
     mean, rstd
         What ``return_stats`` gave.
-    weight, segments, ptr, bias, center, mask, sample_weight, activation
+    weight, segments, ptr, bias, center, mask, sample_weight, activation, scale, shift
         As given to ``segment_norm``.
+    dmean, drstd, needs, out
+        As in ``group_norm_backward``.
 
     Examples
     --------
@@ -126,47 +135,25 @@ def segment_norm_backward(
     >>> nn.segment_norm_backward(np.ones_like(x), x, mean, rstd, segments=[0, 1, 0, 1])[2]
     array([4.])
     """
-    given = _gather(x, segments, ptr, mask, sample_weight, activation, dy, weight, bias)
-    xp, axes, part = given.xp, given.axes, given.partition
-    dy = like(dy, given, "dy")
-    wanted = (part.groups, *given.x.shape[1:])
-    stats = []
-    for name, a in (("mean", mean), ("rstd", rstd)):
-        a = statistics(given, name, a, wanted)
-        flat = a.reshape(part.groups, axes.batch).T
-        extra = xp.zeros((axes.batch, part.segments.n_segments - part.groups), flat.dtype)
-        stats.append(xp.concatenate([flat, extra], axis=1))
-    place = target(given, None)
-    _, dgain, doffset = given.backend.standardize_backward(
-        as_view(dy, axes),
-        given.values,
-        part.segments,
-        stats[0],
-        stats[1],
-        center=center,
-        weights=given.weights(),
-        gain=_of_features(given, "weight", weight),
-        offset=_of_features(given, "bias", bias),
+    given = _given(
+        x,
+        segments,
+        ptr,
+        dy,
+        weight=weight,
+        bias=bias,
+        scale=scale,
+        shift=shift,
+        mask=mask,
+        sample_weight=sample_weight,
         activation=activation,
-        out=place.view,
     )
-    dx = place.written()
-    if part.passed is not None:
-        where = xp.asarray(part.passed)
-        dx[where] = dy[where]
-        dgain[:, where] = 0
-        doffset[:, where] = 0
-    dweight, dbias = (
-        a.astype(xp.float64).sum(axis=1).astype(given.real).reshape(given.x.shape[1:]) for a in (dgain, doffset)
-    )
-    return dx, dweight, dbias
+    return backward(given, dy, mean, rstd, center=center, dmean=dmean, drstd=drstd, needs=needs, out=out)
 
 
-def _gather(x: Any, segments: Any, ptr: Any, mask: Any, sample_weight: Any, activation: Any, *others: Any) -> Arguments:
+def _given(x: Any, segments: Any, ptr: Any, other: Any, **rest: Any) -> Arguments:
     """The view (feature, row, 1) and its segments."""
-    backend = backend_of(*(a for a in (x, mask, sample_weight, *others) if a is not None))
-    x = floating(x, backend)
-    check_activation(activation)
+    x, backend = floating(x, other, *rest.values())
     if x.ndim < 1:
         raise OptionError("x has no axis of rows", found=f"shape {x.shape}", expected="(rows, features…)")
     if (segments is None) == (ptr is None):
@@ -178,7 +165,7 @@ def _gather(x: Any, segments: Any, ptr: Any, mask: Any, sample_weight: Any, acti
     if count != rows:
         raise OptionError("segments do not fit the rows", found=f"{count} labels", expected=f"{rows}, one per row")
     part = partition(rows, None, labels)
-    return Arguments(x, backend, axes, part, mask=mask, sample_weight=sample_weight, activation=activation)
+    return Arguments(x, backend, axes, part, "batch", "feature", **rest)
 
 
 def _from_offsets(ptr: Any, rows: int) -> Segments:
@@ -190,15 +177,3 @@ def _from_offsets(ptr: Any, rows: int) -> Segments:
             "ptr does not cut the rows", found=found, expected=f"ascending whole numbers from 0 to {rows}"
         )
     return Segments(np.arange(rows), offsets.astype(np.int64), tuple(range(offsets.size - 1)), contiguous=True)
-
-
-def _of_features(given: Arguments, name: str, numbers: Any) -> Any:
-    """γ or β as (feature, row)."""
-    if numbers is None:
-        return None
-    array = given.xp.asarray(numbers)
-    if array.shape != given.x.shape[1:]:
-        expected = f"{given.x.shape[1:]}, one per feature"
-        raise OptionError(f"{name} does not fit", found=f"shape {array.shape}", expected=expected)
-    flat = array.reshape(given.axes.batch, 1).astype(given.real, copy=False)
-    return given.xp.broadcast_to(flat, (given.axes.batch, given.axes.channels))

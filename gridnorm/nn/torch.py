@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gridnorm.errors import OptionError
 from gridnorm.nn import torch_operator
-from gridnorm.nn.arguments import check_eps
+from gridnorm.nn.arguments import USUAL_GROUPS, check_eps, refuse_both
 from gridnorm.nn.partition import PASSED, partition
 
 __all__ = ["GroupNorm", "group_norm"]
@@ -29,7 +29,7 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 def group_norm(
     x: Tensor,
-    num_groups: int | None = 32,
+    num_groups: int | None = USUAL_GROUPS,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
@@ -103,9 +103,10 @@ def group_norm(
         raise OptionError("return_residual needs a residual")
     if num_groups is not None and (isinstance(num_groups, bool) or not isinstance(num_groups, int | np.integer)):
         raise OptionError("num_groups must be a whole number of at least 1", found=repr(num_groups))
+    refuse_both(num_groups, groups)
     if groups is not None:
         groups = _labels(groups, x.shape[channel_axis] if -x.ndim <= channel_axis < x.ndim else 0)
-    number = None if num_groups is None else int(num_groups)
+    number = None if num_groups is None or groups is not None else int(num_groups)
     settings = (number, groups, check_eps(eps), channel_axis, list(batch_axes), affine, center, activation)
     y, mean, rstd, total = torch_operator.group_norm(x, *tensors, *settings)
     if not (return_stats or return_residual):

@@ -183,8 +183,6 @@ def group_norm_backward(
     """Gradients with respect to x, weight, bias, scale and shift."""
     keywords = Settings(*settings).keywords()
     del keywords["eps"]
-    if keywords["groups"] is not None:
-        keywords["num_groups"] = None
     with _at_home(x):
         dx = torch.empty_like(x)
         arrays = {
@@ -299,11 +297,11 @@ def composed(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y, mean and rstd once more, of torch's differentiable operations in float64."""
     axes = axes_of(tuple(x.shape), settings.channel_axis, tuple(settings.batch_axes))
-    part = partition(axes.channels, settings.num_groups if settings.groups is None else None, settings.groups)
+    part = partition(axes.items, settings.num_groups if settings.groups is None else None, settings.groups)
     codes = torch.tensor(part.segments.codes, device=x.device)
 
     def view(tensor: Tensor) -> Tensor:
-        return tensor.permute(axes.order).reshape(axes.batch, axes.channels, axes.width).double()
+        return tensor.permute(axes.order).reshape(axes.batch, axes.items, axes.width).double()
 
     def pooled(values: Tensor) -> Tensor:
         sums = values.new_zeros(axes.batch, part.segments.n_segments)

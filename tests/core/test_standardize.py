@@ -9,9 +9,11 @@ import pytest
 from scipy.special import expit, ndtr
 
 from gridnorm.core import _numpy, activation
+from gridnorm.core import standardize as face
 from gridnorm.core._numpy import rows
 from gridnorm.core._numpy.standardize import standardize, standardize_backward, standardize_with
 from gridnorm.core.segments import Segments
+from gridnorm.errors import OptionError
 
 RAGGED = Segments.from_labels([2, 0, 0, 1, 2, 0, 1, 0])
 EMPTY = Segments.from_codes(np.array([4, 0, 0, 4, 2, 2, 2, 0]), range(6))
@@ -188,3 +190,36 @@ def test_activations_at_the_ends() -> None:
         assert found.tolist() == [0, 0, 800, float(np.float32(3e38))] and slope.tolist() == [0, 0, 1, 1]
         assert not curvature.any()
     assert activation.slope("relu", np.array([0.0]), _numpy)[0] == 0
+
+
+def test_the_face_is_the_backend_of_the_arrays() -> None:
+    """With every option handed on; lists and arrays of an unknown library are no values."""
+    values, grad = normal((3, 8, 4)), normal((3, 8, 4), 1)
+    shared = {
+        "weights": np.abs(normal((3, 8, 4), 2)),
+        "gain": normal((3, 8), 3),
+        "offset": normal((1, 8), 4),
+        "activation": "silu",
+    }
+    forward = {"eps": 1e-3, "center": False, "residual": grad, **shared}
+    totals = np.zeros_like(values), np.zeros_like(values)
+    one = face.standardize(values, RAGGED, total=totals[0], **forward)
+    for a, b in zip(one, standardize(values, RAGGED, total=totals[1], **forward), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(*totals)
+    _, mean, rstd = one
+    backward = {"add_mean": mean, "add_rstd": rstd, "reduce_batch": True, "constant": True, "center": False, **shared}
+    pair = (f(grad, values, RAGGED, mean, rstd, **backward) for f in (face.standardize_backward, standardize_backward))
+    for a, b in zip(*pair, strict=True):
+        np.testing.assert_array_equal(a, b)
+    given = {"residual": grad, "out": np.empty_like(values), **shared}
+    del given["weights"]
+    assert face.standardize_with(values, RAGGED, mean, rstd, **given) is given["out"]
+    np.testing.assert_array_equal(given.pop("out"), standardize_with(values, RAGGED, mean, rstd, **given))
+    np.testing.assert_array_equal(face.sums(values, RAGGED), _numpy.sums(values, RAGGED))
+
+    class Foreign:
+        dtype = None
+
+    with pytest.raises(OptionError, match="no backend for this kind of array"):
+        face.standardize(Foreign(), RAGGED, eps=0.0)

@@ -143,6 +143,34 @@ def test_segment_norm() -> None:
         check(one, other)
 
 
+@pytest.mark.parametrize(
+    ("forward", "backward", "options"),
+    [
+        (nn.rms_norm, nn.rms_norm_backward, {"num_groups": 2}),
+        (nn.rms_norm, nn.rms_norm_backward, {"groups": [0, 1, 0, 2, 2, -1, 1, 0]}),
+        (nn.layer_norm, nn.layer_norm_backward, {"normalized_shape": (5, 4)}),
+        (nn.batch_norm, nn.batch_norm_backward, {"training": True, "ghost_size": 2}),
+        (nn.segment_norm, nn.segment_norm_backward, {"segments": [0, 0, 0]}),
+    ],
+    ids=["rms", "rms of labels", "layer", "batch", "segments"],
+)
+def test_every_norm_has_every_option(forward: Any, backward: Any, options: dict[str, Any]) -> None:
+    lies = "normalized_shape" in options or "segments" in options
+    tables = {"scale": DY if lies else DY[:, :, 0, 0], "shift": DY[:1, :, :1] if lies else DY[:, :1, 0, 1]}
+    weights = np.broadcast_to(MASK + 0.5, X.shape)  # what is masked might leave a segment one value
+    rest = {**tables, "sample_weight": weights, "activation": "silu"}
+    y, *stats, total = forward(X, residual=DY, return_residual=True, return_stats=True, **options, **rest)
+    found = forward(
+        to_device(X), residual=to_device(DY), return_residual=True, return_stats=True, **options, **moved(rest)
+    )
+    for one, other in zip(found, (y, *stats, total), strict=True):
+        check(one, other)
+    wanted = backward(DY, total, *stats, **options, **rest)
+    got = backward(to_device(DY), found[-1], *found[1:-1], **options, **moved(rest))
+    for one, other in zip(got, wanted, strict=True):
+        check(one, other)
+
+
 def test_a_layer_moves_to_the_device() -> None:
     layer = nn.GroupNorm(2, 8).to(to_device(X))
     y = layer(to_device(X))

@@ -61,6 +61,35 @@ def test_modulation_has_gradients_too() -> None:
     np.testing.assert_allclose(layer.grads["shift"], 4.0)
 
 
+@pytest.mark.parametrize("wanted", [{}, {"return_stats": True}, {"return_residual": True}])
+def test_residuals_and_statistics(wanted: dict[str, bool]) -> None:
+    layer, added = nn.GroupNorm(2, 6), RNG.normal(size=X.shape).astype(np.float32)
+    expected = nn.group_norm(X, 2, residual=added, return_stats=True, return_residual=True)
+    found = layer(X, residual=added, **wanted)
+    kept = [0] + [1, 2] * ("return_stats" in wanted) + [3] * ("return_residual" in wanted)
+    for one, other in zip(found if wanted else [found], (expected[k] for k in kept), strict=True):
+        np.testing.assert_array_equal(one, other)
+    dx = layer.backward(X)
+    np.testing.assert_array_equal(dx, nn.group_norm_backward(X, expected[3], *expected[1:3])[0])
+    np.testing.assert_array_equal(layer.grads["residual"], dx)
+    with pytest.raises(OptionError, match="return_residual needs a residual"):
+        layer(X, return_residual=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"residual": X.copy()}])
+def test_a_result_in_place_of_x_leaves_backward_what_it_needs(options: dict[str, Any]) -> None:
+    layer, x = nn.GroupNorm(2, 6), X.copy()
+    layer(X, **options)
+    wanted = layer.backward(X)
+    assert layer(x, out=x, **options) is x
+    np.testing.assert_array_equal(layer.backward(X), wanted)
+    room = np.zeros(X.size + 1, np.float32)
+    shifted = room[1:].reshape(X.shape)
+    shifted[...] = X
+    layer(shifted, out=room[:-1].reshape(X.shape), **options)
+    np.testing.assert_array_equal(layer.backward(X), wanted)
+
+
 def test_a_state_goes_from_layer_to_layer_and_is_a_copy() -> None:
     one, two = nn.GroupNorm(2, 6), nn.GroupNorm(3, 6)
     one.weight[:] = np.arange(6)
@@ -117,3 +146,39 @@ def test_there_and_back_through_torch() -> None:
     assert type(back) is torch.nn.GroupNorm
     assert back.eps == 1e-3
     assert torch.equal(back.weight, module.weight)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("bridge", [False, True])
+def test_torch_keeps_dtype_and_axes(dtype: str, bridge: bool) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if bridge:
+        from gridnorm.nn.torch import GroupNorm
+
+        axes = {"channel_axis": -1, "batch_axes": (0, 1)}
+        module = GroupNorm(3, 6, dtype=getattr(torch, dtype), activation="silu", **axes)
+    else:
+        module = torch.nn.GroupNorm(3, 6, dtype=getattr(torch, dtype))
+    with torch.no_grad():
+        module.weight += 1 / (3 + torch.arange(6))
+    layer = nn.GroupNorm.from_torch(module)
+    # NumPy has no bfloat16 of its own; float32 holds it.
+    assert layer.weight.dtype == layer.bias.dtype == ("float32" if dtype == "bfloat16" else dtype)
+    np.testing.assert_array_equal(layer.weight, module.weight.detach().double().numpy())
+    assert (layer.channel_axis, layer.batch_axes) == ((-1, (0, 1)) if bridge else (1, (0,)))
+    back = layer.to_torch()
+    assert type(back) is type(module)
+    assert back.weight.dtype == back.bias.dtype == (torch.float32 if dtype == "bfloat16" else module.weight.dtype)
+    assert torch.equal(back.weight.double(), module.weight.double())
+    if bridge:
+        assert (back.channel_axis, back.batch_axes) == (-1, (0, 1))
+
+
+def test_parameters_of_bfloat16_reach_torch() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    module = nn.GroupNorm(3, 6, dtype=bfloat16).to_torch()
+    assert module.weight.dtype == torch.bfloat16
+    layer = nn.GroupNorm(groups=[0, 1, 0, 1], channel_axis=-1)
+    assert nn.GroupNorm.from_torch(layer.to_torch()).channel_axis == -1
+    assert nn.GroupNorm.from_torch(nn.GroupNorm(2, 4, affine=False).to_torch()).weight is None

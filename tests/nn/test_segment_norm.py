@@ -93,6 +93,7 @@ def test_many_segments_of_all_sizes() -> None:
         ({"segments": [0] * 4, "ptr": [0, 4]}, "segments need either labels or offsets"),
         ({"segments": [0] * 3}, "segments do not fit the rows; found 3 labels, expected 4, one per row"),
         ({"ptr": [0, 3]}, r"ptr does not cut the rows; found \[0, 3\], expected ascending whole numbers from 0 to 4"),
+        ({"segments": [0] * 4, "activation": "tanh"}, "unknown activation; found 'tanh', expected silu, relu, gelu"),
         ({"ptr": [0, 3, 1, 4]}, "ptr does not cut the rows"),
         ({"segments": [0] * 4, "weight": np.ones(3)}, r"weight does not fit; found shape \(3,\), expected \(2,\)"),
     ],

@@ -376,6 +376,16 @@ def test_compiles_into_one_graph(backend: str) -> None:
             assert error(p.grad, g) < 1e-5 * peak(g)
 
 
+@pytest.mark.filterwarnings("default")
+def test_the_function_compiles_with_its_usual_groups() -> None:
+    torch._dynamo.reset()
+    labels = tuple(range(4)) * 8
+    calls: list[Any] = [lambda x: group_norm(x), lambda x: group_norm(x, groups=labels)]
+    for call in calls:
+        x = random(2, 32, 3)
+        assert torch.equal(torch.compile(call, fullgraph=True, backend="eager")(x), call(x))
+
+
 def test_functions_of_arrays_point_to_those_of_tensors() -> None:
     from gridnorm import nn
     from gridnorm.errors import OptionError as Refused

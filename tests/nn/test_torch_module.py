@@ -54,6 +54,7 @@ def error(a: Any, b: Any) -> float:
         (lambda x: group_norm(x, 2, sample_weight=torch.ones(4, 1, requires_grad=True)), "no gradient"),
         (lambda x: group_norm(x[0, :, 0], 2), "too few axes"),
         (lambda x: GroupNorm(2), "num_channels is missing"),
+        (lambda x: group_norm(x, 32, groups=[0] * 4), "num_groups and groups exclude each other; found num_groups 32"),
         (lambda x: GroupNorm(), "a number or labels"),
         (lambda x: GroupNorm(2, 4, groups=[0, 0, 1, 1]), "a number or labels"),
         (lambda x: GroupNorm(3, 4), "3 groups of one size"),
