@@ -44,14 +44,16 @@ def rows(kind: str) -> str:
         taken = method_options(row) if kind == "method" else row.options
         options = ", ".join(f"`{option.flag}`{_default(option)}" for option in taken)
         lines.append((f"`{row.name}`", _escaped(row.summary), options or "–", _escaped(row.source) or "–"))
-    return _table((kind if kind != "by" else "grouping", "what it does", "its options and their defaults", "source"), lines)
+    return _table(
+        (kind if kind != "by" else "grouping", "what it does", "its options and their defaults", "source"), lines
+    )
 
 
 def _default(option: Any) -> str:
     value = option.plain(option.default)
     if value in (None, [], {}):
         return ""
-    return f" {({True: 'yes', False: 'no'}[value] if isinstance(value, bool) else value)}"
+    return f" { ({True: 'yes', False: 'no'}[value] if isinstance(value, bool) else value) }"
 
 
 def schema(_: str) -> str:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from gridnorm.core.option import Option
 
 
+_MADE = "gridnorm.options"
+
+
 class SettingsCommand(click.Command):
     """A command whose options are those of the rows at the time it is asked, behind those of its own.
 
@@ -26,7 +29,9 @@ class SettingsCommand(click.Command):
         """Arguments, then the options of rows, then the command's own."""
         mine = super().get_params(ctx)
         arguments = [parameter for parameter in mine if isinstance(parameter, click.Argument)]
-        return [*arguments, *settings_options(self.only), *(p for p in mine if p not in arguments)]
+        if _MADE not in ctx.meta:  # click asks several times
+            ctx.meta[_MADE] = settings_options(self.only)
+        return [*arguments, *ctx.meta[_MADE], *(p for p in mine if p not in arguments)]
 
 
 def settings_options(only: Callable[[], Iterable[str]] | None = None) -> list[click.Option]:

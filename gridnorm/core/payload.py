@@ -59,7 +59,7 @@ class Locations:
         return replace(self, location=self.location + move)
 
     def evaluate(self, covariate: Any, segments: Segments) -> Any:
-        return self.location[:, segments.codes]
+        return self.location[:, _codes(self.location, segments)]
 
     def toward(self, own: Self, share: Any, small: Any) -> Self:
         """Where ``small``, moved by ``share`` of the distance to a group's own fit; scales on the log scale."""
@@ -107,7 +107,7 @@ class Points:
 
     def evaluate(self, covariate: Any, segments: Segments) -> Any:
         """The middle one of the quantiles."""
-        return self.points[:, segments.codes, self.points.shape[2] // 2]
+        return self.points[:, _codes(self.points, segments), self.points.shape[2] // 2]
 
     def to_plain(self) -> dict[str, Any]:
         return {"points": plain(self.points)}
@@ -145,6 +145,11 @@ class Curves:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
         return cls(Knots(floats(plain["x"]), floats(plain["y"]), np.array(plain["offsets"], np.int64)))
+
+
+def _codes(like: Any, segments: Segments) -> Any:
+    """Segment of every item, where ``like`` lies."""
+    return backend_for(like).xp.asarray(segments.codes)
 
 
 def taken(arrays: Sequence[Any], which: Any, index: Any) -> Any:

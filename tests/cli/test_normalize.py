@@ -404,7 +404,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(cli: Cli, monkeypatch: pyt
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a dry run computes nothing")
 
-    monkeypatch.setattr("gridnorm.workflow.one.bg.correct", never)
+    monkeypatch.setattr("gridnorm.arrays.chain.bg.correct", never)
     Path("bad.gpr").write_text("nothing")
     before = files()
     ran = cli("normalize", "a.gpr", "b.gpr", "--dry-run", "--span", "0.4", "-o", "x.tsv")

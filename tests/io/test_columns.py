@@ -144,9 +144,9 @@ def test_settings_are_checked_and_those_of_others_passed_over() -> None:
     owned = (columns.FOREGROUND, columns.CHANNELS)
     assert columns.settings_of(owned, {}) == {"foreground": "mean", "channels": ()}
     assert columns.settings_of(owned, {"foreground": "median", "columns": object()})["foreground"] == "median"
-    with pytest.raises(OptionError, match="unknown value of --foreground; found 'medain'.*Did you mean median"):
+    with pytest.raises(OptionError, match="unknown value of foreground; found 'medain'.*Did you mean median"):
         columns.settings_of(owned, {"foreground": "medain"})
-    with pytest.raises(OptionError, match="--channels must be a list of words; found 635"):
+    with pytest.raises(OptionError, match="channels must be a list of words; found 635"):
         columns.settings_of(owned, {"channels": 635})
 
 

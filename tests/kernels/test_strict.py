@@ -105,12 +105,14 @@ def test_every_statistic_is_fitted(statistic: str, weighted: bool) -> None:
 @pytest.mark.parametrize("how", applied.APPLICATIONS)
 def test_every_application(how: str) -> None:
     d = data()
-    found, expected, *_ = fits(d, "lowess" if how == "subtract_curve" else "mad", ())
-    if how != "subtract_curve":
+    found, expected, *_ = fits(d, "lowess" if how == "subtract" else "mad", ())
+    if how != "subtract":
         found, expected = applied.relative_scale(found), applied.relative_scale(expected)
     values, x = d["values"], d["covariate"]
     result = applied.apply(moved(values), d["segments"], found, how, covariate=moved(x))
     assert_same(result, applied.apply(values, d["segments"], expected, how, covariate=x))
+    there, here = applied.evaluate(found, moved(x), d["segments"]), applied.evaluate(expected, x, d["segments"])
+    assert_same(there, here)
 
 
 # The codes of the pooled groups are a device array, which Segments cannot take.
@@ -128,7 +130,8 @@ def test_small_groups_get_another_fit(statistic: str, rule: str) -> None:
     results = []
     for own, values, given in ((found, moved(d["values"]), device), (expected, d["values"], plain)):
         place = d["position"] if values is d["values"] else moved(d["position"])
-        results.append(replace_small(own, values, d["segments"], limit, rule, position=place, arguments=given))
+        more = {"statistic": STATISTICS[statistic], "position": place, "arguments": given}
+        results.append(replace_small(own, values, d["segments"], limit, rule, **more))
     assert_same_fit(*results)
 
 
@@ -138,7 +141,9 @@ def test_small_groups_are_refused_by_name() -> None:
     d = data(small=True)
     found, _, device, _ = fits(d, "median", ("use", "weights"))
     with pytest.raises(FitError, match=r"fewer than 5 usable values; found d \("):
-        replace_small(found, moved(d["values"]), d["segments"], 5, "error", arguments=device)
+        replace_small(
+            found, moved(d["values"]), d["segments"], 5, "error", statistic=STATISTICS["median"], arguments=device
+        )
 
 
 @pytest.mark.shim

@@ -84,7 +84,13 @@ def same(one: str, two: str) -> None:
     assert first.replace(Path(one).name, Path(two).name) == second
 
 
-@pytest.mark.parametrize("seed", range(40))
+def seeds(first: int, quick: int, all_of_them: int) -> list[Any]:
+    """Some in the quick run, the others in the slow one."""
+    slow = (pytest.param(k, marks=pytest.mark.slow) for k in range(first + quick, first + all_of_them))
+    return [*range(first, first + quick), *slow]
+
+
+@pytest.mark.parametrize("seed", seeds(0, 12, 150))
 def test_python_and_the_command_line_write_the_same_table_and_the_same_record(cli: Cli, seed: int) -> None:
     options = some_options(seed)
     ran = cli("normalize", "a.gpr", "b.gpr", *words(options), "-o", "cli.tsv", "--force")
@@ -98,7 +104,7 @@ def test_python_and_the_command_line_write_the_same_table_and_the_same_record(cl
         assert str(failed).replace("-", "_").replace("__", "") in said
 
 
-@pytest.mark.parametrize("seed", range(100, 115))
+@pytest.mark.parametrize("seed", seeds(1000, 5, 50))
 def test_a_file_of_a_folder_is_the_run_of_that_input_alone(cli: Cli, seed: int) -> None:
     """Also where the inputs are different print runs."""
     options = {name: value for name, value in some_options(seed).items() if name != "gal"}
@@ -110,7 +116,7 @@ def test_a_file_of_a_folder_is_the_run_of_that_input_alone(cli: Cli, seed: int) 
             same(f"each/{name}.tsv", f"{name}.tsv")
 
 
-@pytest.mark.parametrize("seed", range(200, 212))
+@pytest.mark.parametrize("seed", seeds(2000, 4, 40))
 def test_reading_and_then_normalizing_writes_the_same_too(cli: Cli, seed: int) -> None:
     options = some_options(seed)
     reading = {

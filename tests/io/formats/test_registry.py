@@ -171,7 +171,7 @@ def test_options_of_a_registered_format_arrive_or_have_its_default(scan: Format)
     raw = read(text(SCAN), ReadOptions({"gain": "10", "foreground": "median"}))
     assert raw.foreground.tolist() == [[10, 30], [20, 40]]
     assert raw.settings == {"gain": 10.0}
-    with pytest.raises(OptionError, match="--gain is out of range; found 0, expected more than 0"):
+    with pytest.raises(OptionError, match="gain is out of range; found 0, expected more than 0"):
         read(text(SCAN), ReadOptions({"gain": 0}))
     assert FORMATS.options()["gain"] is GAIN and FORMATS.takers("gain") == ("scan",)
 
@@ -190,7 +190,7 @@ def test_a_format_that_is_not_whole_is_refused(scan: Format) -> None:
     for name in ("sniff", "head", "read"):
         with pytest.raises(OptionError, match=f"format 'half' has no function; found {name} = None"):
             FORMATS.register(scan._replace(name="half", **{name: None}))
-    with pytest.raises(OptionError, match="--foreground of format 'half' is a number"):
+    with pytest.raises(OptionError, match="foreground of format 'half' is a number"):
         FORMATS.register(scan._replace(name="half", options=(Option("foreground", NUMBER),)))
     assert "half" not in FORMATS
 

@@ -134,8 +134,8 @@ def test_columns_are_given_as_text_a_mapping_or_pairs() -> None:
         ("R=a,Q=b", "unknown role in --columns; found 'Q', expected R, G, Rb"),
         ({"r": "a"}, "unknown role in --columns; found 'r'"),
         ("R=a,G=b,R=c", "a role is given twice in --columns; found R"),
-        (5, "--columns must be a list of ROLE=title; found 5"),
-        (["R"], r"--columns must be a list of ROLE=title; found \['R'\]"),
+        (5, "columns must be a list of ROLE=title; found 5"),
+        (["R"], r"columns must be a list of ROLE=title; found \['R'\]"),
     ],
 )
 def test_columns_that_cannot_be_are_refused(given: object, says: str) -> None:
