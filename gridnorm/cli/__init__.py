@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "Show versions and the device, and why.",
 }
 INTERRUPTED, INTERNAL = 130, 70
+_COMPLETE = "_GRIDNORM_COMPLETE"  # set by the shell, as click has it
 
 
 class _Commands(click.Group):
@@ -86,6 +87,11 @@ def _terminated(number: int, frame: object) -> None:
 
 def run(args: list[str] | None = None) -> int:
     """Run a command line; its exit code."""
+    completing = os.environ.get(_COMPLETE) if args is None else None
+    if completing:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "gridnorm", _COMPLETE, completing)
     speak_command_line()
     try:
         return _run(args)

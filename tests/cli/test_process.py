@@ -261,3 +261,25 @@ def test_the_record_lists_what_was_read_with_its_digest(runs: tuple[Path, Path])
     assert {skip["file"] for skip in record["skipped"]} == {"notes.txt", "print.gal"}
     titles = (runs[0] / "x.tsv").read_text().splitlines()[0].split("\t")
     assert record["output"] == {"file": "x.tsv", "rows": 224, "columns": titles, "precision": 6}
+
+
+# ---- completion ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("gridnorm no", ["normalize"]),
+        ("gridnorm normalize --small", ["--small-groups"]),
+        ("gridnorm normalize --method m", ["median", "mean", "mad"]),
+        ("gridnorm normalize --by sl", ["slide-row", "slide-column"]),
+        ("gridnorm normalize --flags ", ["exclude", "ignore", "drop", "downweight"]),
+        ("gridnorm inspect --foreground me", ["mean", "median"]),
+    ],
+)
+def test_the_shell_completes_commands_options_and_their_words(tmp_path: Path, words: str, expected: list[str]) -> None:
+    count = words.count(" ")
+    given = {"_GRIDNORM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+    done = subprocess.run(COMMAND, cwd=tmp_path, env=environment() | given, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == expected

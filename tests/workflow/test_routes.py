@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -211,3 +213,14 @@ def test_what_differs_between_arrays_is_a_list_in_the_record_of_the_run(cli: Cli
 def test_no_keyword_is_swallowed_in_any_layer(cli: Cli, call: Any, says: str) -> None:
     with pytest.raises(gn.OptionError, match=says):
         call()
+
+
+def test_from_paths_to_the_written_table_there_are_six_packages(cli: Cli) -> None:
+    code = (
+        "import sys, gridnorm as gn; gn.write(gn.normalize('a.gpr'), 'x.tsv');"
+        "print(*sorted(n for n, m in sys.modules.items() if n.startswith('gridnorm.') and hasattr(m, '__path__')))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    packages = done.stdout.split()
+    assert packages == [f"gridnorm.{n}" for n in ("arrays", "core", "core._numpy", "io", "io.formats", "workflow")]

@@ -76,25 +76,40 @@ def standardize_backward(
         activation=activation,
         dtype=dtype,
     )
+    given = _given(call, segments, values.shape[0], (mean, rstd, add_mean, add_rstd), constant)
+    pair = _gradients(call, segments, values, given, reduce_batch)
+    return call.out, *pair
+
+
+def _given(call: Call, segments: Segments, batch: int, statistics: tuple[Any, Any, Any, Any], constant: bool) -> _Given:
+    """The numbers of each segment, checked; its weight is infinite where the statistics do not depend on the values."""
     xp = kernels.engine().xp
-    batch, items, width = values.shape
     real = real_of(call.kind, xp)
+    mean, rstd, *more = statistics
     extras = [
         None if a is None else per_segment(name, a, segments, batch, xp.float64)
-        for name, a in (("add_mean", add_mean), ("add_rstd", add_rstd))
+        for name, a in zip(("add_mean", "add_rstd"), more, strict=True)
     ]
     weight = None if call.weights is None else sums(xp.where(call.weights > 0, call.weights, real(0)), segments)
     if constant:  # what is divided by it vanishes
         weight = xp.full((batch, segments.n_segments), xp.inf)
-    given = _Given(
+    return _Given(
         per_segment("mean", mean, segments, batch, xp.float64),
         per_segment("rstd", rstd, segments, batch, real),
         extras[0],
         extras[1],
         weight,
     )
+
+
+def _gradients(call: Call, segments: Segments, values: Any, given: _Given, reduce_batch: bool) -> tuple[Any, Any]:
+    """Dx into the call's output; the gradients of gain and offset come back."""
+    xp = kernels.engine().xp
+    batch, items, width = values.shape
+    real = real_of(call.kind, xp)
     if not values.size:
-        return call.out, *(xp.zeros((1 if reduce_batch else batch, items), real) for _ in range(2))
+        rows = 1 if reduce_batch else batch
+        return xp.zeros((rows, items), real), xp.zeros((rows, items), real)
     where = placed(segments)
     few = 2 * LONG * chunk_length(call.kind) * values.itemsize
     room = room_for(batch * segments.n_segments, BLOCK_BYTES, few)
@@ -113,9 +128,7 @@ def standardize_backward(
             )
 
         kernels.in_batches(batch, scratch, run)
-    if reduce_batch:
-        pair = _reduced(call.kind, pair, summed=each > 1)
-    return call.out, *pair
+    return _reduced(call.kind, pair, summed=each > 1) if reduce_batch else pair
 
 
 @dataclass(frozen=True, eq=False)
