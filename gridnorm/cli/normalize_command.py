@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gridnorm.cli.options import SettingsCommand, say
+from gridnorm.cli.options import SettingsCommand, progress, say
 
 # Talk goes to stderr, data to stdout.
 
@@ -42,6 +42,9 @@ from gridnorm.cli.options import SettingsCommand, say
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar on stdout.")
 @click.option("--log-file", metavar="FILE", help="Also write what is said, with timings, to this file.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Worker processes."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every warning.")
 def command(inputs: tuple[str, ...], **given: Any) -> int:
@@ -55,14 +58,15 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
     gridnorm normalize targets.txt --preset limma --flags downweight
     gridnorm normalize table.csv --columns R=ch2,G=ch1,ID=gene,Block=block --by Block
     """
-    from gridnorm.workflow.output import Request, normalize_to
+    from gridnorm.workflow.output import normalize_to
     from gridnorm.workflow.settings import make_settings
+    from gridnorm.workflow.target import Request
 
     own = {
         name: given.pop(name)
         for name in (
             "output", "form", "precision", "sidecar", "figure", "force",
-            "dry_run", "as_json", "log_file", "quiet", "verbose",
+            "dry_run", "as_json", "log_file", "jobs", "quiet", "verbose",
         )
     }  # fmt: skip
     settings = make_settings({name: value for name, value in given.items() if value is not None})
@@ -75,6 +79,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         figure=own["figure"],
         draw=_draw(own["figure"]) if own["figure"] is not None else None,
         log_file=own["log_file"],
+        jobs=own["jobs"],
     )
     if own["as_json"] and own["output"] == "-":
         raise click.UsageError(
@@ -82,7 +87,8 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         )
     if own["dry_run"]:
         return _dry_run(inputs, settings, request)
-    outcome = normalize_to(inputs, settings, request)
+    with progress(quiet=own["quiet"]) as told:
+        outcome = normalize_to(inputs, settings, request._replace(progress=told))
     _report(outcome, quiet=own["quiet"], verbose=own["verbose"], log_file=own["log_file"])
     if own["as_json"] and outcome.arrays:
         from gridnorm.workflow.sidecar import to_bytes
@@ -102,8 +108,9 @@ def _draw(path: str) -> Callable[[Sequence[Any]], bytes]:
 def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
     import json
 
-    from gridnorm.workflow.output import Outcome, check_request, refuse_wrong_option
+    from gridnorm.workflow.output import Outcome, refuse_wrong_option
     from gridnorm.workflow.plan import describe, make_plan
+    from gridnorm.workflow.target import check_request
 
     target, _ = check_request(inputs, settings, request)
     plan = make_plan(inputs, settings, compare=not target.folder)

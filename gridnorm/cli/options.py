@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -84,6 +85,30 @@ def _shown(default: Any) -> str:
     if default is None or default == ():
         return ""
     return {True: "yes", False: "no"}[default] if isinstance(default, bool) else f"{default}"
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on a terminal; nothing in a pipe, a log or where silence was asked for."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    bar: Any = None
+
+    def told(done: int, total: int) -> None:
+        nonlocal bar
+        if total < 2:
+            return
+        if bar is None:
+            bar = click.progressbar(length=total, label="arrays", file=sys.stderr)
+            bar.__enter__()
+        bar.update(1)
+
+    try:
+        yield told
+    finally:
+        if bar is not None:
+            bar.__exit__(None, None, None)
 
 
 def say(lines: Iterable[str]) -> None:

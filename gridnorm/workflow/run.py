@@ -14,10 +14,12 @@ from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.workflow.collect import collect
-from gridnorm.workflow.output import check_device, extra_inputs, first_error, parse_precision, put_set, run_plan
+from gridnorm.workflow.output import first_error, run_plan
 from gridnorm.workflow.plan import make_plan
+from gridnorm.workflow.record import extra_inputs, put_set
 from gridnorm.workflow.settings import READING, Settings, make_settings, row_options
 from gridnorm.workflow.sidecar import SUFFIX
+from gridnorm.workflow.target import check_device, parse_precision
 from gridnorm.workflow.unit import Failure, SetWork
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]

@@ -86,7 +86,7 @@ main(sys.argv[2:])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
-@pytest.mark.parametrize("where", ["unit:read_array", "output:write_table"])
+@pytest.mark.parametrize("where", ["unit:read_array", "record:write_table"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_stopped_leaves_no_half_written_file(
     tmp_path: Path, where: str, number: signal.Signals, code: int

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.workflow.output import Request, normalize_to, run_plan
+from gridnorm.workflow.output import normalize_to, run_plan
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.settings import make_settings
+from gridnorm.workflow.target import Request
 from gridnorm.workflow.unit import Failure, Work
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))

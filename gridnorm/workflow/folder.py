@@ -1,0 +1,117 @@
+"""A folder of results: one file an array, written by the unit that made it; of an array its record alone stays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.errors import OutputError
+from gridnorm.io.atomic import Output, check_target
+from gridnorm.io.write import Precision
+from gridnorm.provenance import History, InputDigest
+from gridnorm.workflow.collect import collect
+from gridnorm.workflow.execute import LostError
+from gridnorm.workflow.opening import ArrayTask
+from gridnorm.workflow.plan import Plan
+from gridnorm.workflow.record import put_set
+from gridnorm.workflow.sidecar import SUFFIX
+from gridnorm.workflow.unit import Failure, Work
+
+
+class Errand(NamedTuple):
+    """An array and the file it goes to; ``drawn``: the set comes back for a figure."""
+
+    task: ArrayTask
+    file: str
+    drawn: bool = False
+
+
+class Written(NamedTuple):
+    """What is left of an array that has been written: its entry in the sidecar, history, digest and warnings."""
+
+    entry: dict[str, Any]
+    history: History
+    digest: InputDigest | None
+    warnings: tuple[str, ...]
+    arrays: ArraySet | None = None
+
+
+class FolderWork(NamedTuple):
+    """What all units of a folder run share: read → normalize → write."""
+
+    work: Work
+    alone: Plan
+    folder: str
+    form: str
+    precision: Precision
+    force: bool
+    extra: tuple[InputDigest, ...] = ()
+
+    def __call__(self, errand: Errand) -> Written | Failure:
+        """One unit.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written: that concerns the whole run.
+        """
+        done = self.work(errand.task)
+        if isinstance(done, Failure):
+            return done
+        arrays = collect([done], self.alone, self.extra)
+        path = os.path.join(self.folder, errand.file)
+        with Output(self.force) as files:
+            record = put_set(arrays, path, files, precision=self.precision, form=self.form, beside=path + SUFFIX)
+        entry = record["arrays"][0]
+        record_of = arrays.record(0)
+        return Written(entry, arrays.history, record_of.digest, arrays.warnings, arrays if errand.drawn else None)
+
+
+def folder_work(
+    plan: Plan, folder: str, form: str, precision: Precision, force: bool, extra: Sequence[InputDigest]
+) -> FolderWork:
+    """The unit of a plan whose arrays have a file each.
+
+    Each file is what a run of its input alone would write: what concerns the set of files stands in the folder's own
+    sidecar.
+    """
+    alone = replace(plan, tasks=(), heads=(), failures=(), skipped=(), warnings=(), targets={})
+    return FolderWork(Work(plan.settings, None), alone, folder, form, precision, force, tuple(extra))
+
+
+def lost_errand(errand: Errand, error: LostError) -> Failure:
+    """The failure of an array whose worker died."""
+    return Failure(errand.task.file, error.completed(file=errand.task.file))
+
+
+class Folder:
+    """The folder of a run: made where it is not there, and removed again where nothing was written."""
+
+    def __init__(self, path: str, names: Iterable[str], force: bool) -> None:
+        self.path, self._names, self._force = path, names, force
+
+    def __enter__(self) -> Folder:
+        self._made = not os.path.isdir(self.path)
+        if self._made:
+            _make(self.path)
+        else:
+            for name in self._names:
+                for file in (name, name + SUFFIX):
+                    check_target(os.path.join(self.path, file), self._force)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._made:
+            with suppress(OSError):  # not empty: something was written
+                os.rmdir(self.path)
+
+
+def _make(folder: str) -> None:
+    try:
+        os.mkdir(folder)
+    except OSError as error:
+        raise OutputError("the output folder cannot be made", file=folder, found=error.strerror or str(error)) from None

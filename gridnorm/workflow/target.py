@@ -1,0 +1,161 @@
+"""Where the result of a run goes, and how: resolved and checked before anything is computed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.errors import OptionError, OutputError, option_word
+from gridnorm.io.atomic import check_target
+from gridnorm.io.write import Precision, form_of
+from gridnorm.workflow.inputs import is_targets_file, stem
+from gridnorm.workflow.plan import Plan
+from gridnorm.workflow.settings import Settings
+from gridnorm.workflow.sidecar import SUFFIX
+
+FOLDER_SIDECAR = "gridnorm.json"
+_NOT_IN_NAMES = frozenset('/\\:*?"<>|')
+
+
+class Request(NamedTuple):
+    """Where the result goes, and how it is written.
+
+    ``draw`` makes the bytes of ``figure`` from the arrays; whoever asks for a figure brings it: pictures stand above
+    the workflow. ``log_file`` is checked here with the others and written by whoever asks for it. ``jobs`` are worker
+    processes; ``progress`` is told after each array how many of how many are done.
+    """
+
+    output: str | None = None
+    form: str | None = None
+    precision: str | int = 6
+    sidecar: str | None = None
+    force: bool = False
+    figure: str | None = None
+    draw: Callable[[Sequence[ArraySet]], bytes] | None = None
+    log_file: str | None = None
+    jobs: int = 1
+    progress: Callable[[int, int], None] | None = None
+
+
+class Target(NamedTuple):
+    """The resolved output: a file (or ``-``) or a folder."""
+
+    path: str
+    folder: bool
+    form: str
+
+
+def target_of(inputs: Sequence[str], request: Request) -> Target:
+    """Where the result goes: given, or ``<stem>.normalized.tsv`` here (``normalized.tsv`` for several inputs)."""
+    form = request.form or "tsv"
+    if request.output is None:
+        one = len(inputs) == 1 and os.path.isfile(inputs[0]) and not is_targets_file(inputs[0])
+        name = f"{stem(os.path.basename(inputs[0]))}.normalized" if one else "normalized"
+        return Target(f"{name}.{form}", folder=False, form=form)
+    if request.output != "-" and (request.output.endswith(("/", "\\")) or os.path.isdir(request.output)):
+        return Target(request.output, folder=True, form=form)
+    return Target(request.output, folder=False, form=form_of(request.output, request.form))
+
+
+def parse_precision(given: str | int) -> Precision:
+    """``full`` or a number of decimals from 0 to 15."""
+    if given == "full":
+        return "full"
+    if str(given).isdecimal() and 0 <= int(given) <= 15:
+        return int(given)
+    raise OptionError(
+        f"{option_word('precision')} is out of range", found=repr(given), expected="0 to 15 decimals, or full"
+    )
+
+
+def check_request(inputs: Sequence[str], settings: Settings, request: Request) -> tuple[Target, Precision]:
+    """Refuse at once what could not be done at the end; where the result goes, and its precision.
+
+    Raises
+    ------
+    OptionError
+        An output exists, two outputs are one file, or the precision is out of range.
+    OutputError
+        A folder is missing or closed.
+    DeviceError
+        The device asked for cannot be used.
+    """
+    check_device(settings)
+    precision = parse_precision(request.precision)
+    target = target_of(inputs, request)
+    _check_places(target, request)
+    return target, precision
+
+
+def check_device(settings: Settings) -> None:
+    """Asking for a GPU that cannot be used is an error, never a silent fallback.
+
+    ``auto`` is the CPU here: of the time of a file most goes into reading and writing, and the bytes of a result must
+    not depend on the machine. Whoever wants the GPU says so.
+
+    Raises
+    ------
+    DeviceError
+        With the reason.
+    """
+    if settings.device == "gpu":
+        from gridnorm.core.kernels import engine
+
+        engine()
+
+
+def _check_places(target: Target, request: Request) -> None:
+    new_folder = os.path.abspath(target.path) if target.folder and not os.path.isdir(target.path) else None
+    if new_folder is not None and not os.path.isdir(os.path.dirname(new_folder)):
+        raise OutputError("the folder above the output does not exist", file=target.path, hint="Make it first")
+    seen = set()
+    for path in _places(target, request):
+        if os.path.dirname(os.path.abspath(path)) != new_folder:
+            check_target(path, request.force or path == request.log_file)
+        real = os.path.realpath(path)
+        if real in seen and (os.path.isfile(real) or not os.path.exists(real)):
+            raise OptionError("two outputs are one file", file=os.path.basename(path), hint="Give them different names")
+        seen.add(real)
+
+
+def _places(target: Target, request: Request) -> list[str]:
+    """Every file that a run writes; of a folder those that belong to no array."""
+    if target.folder:
+        named = [request.sidecar or os.path.join(target.path, FOLDER_SIDECAR)]
+    elif target.path == "-":
+        named = [request.sidecar] if request.sidecar else []
+    else:
+        named = [target.path, request.sidecar or target.path + SUFFIX]
+    return [*named, *filter(None, (request.figure, request.log_file))]
+
+
+def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Request) -> None:
+    """No output may take the place of an input, not even with ``--force``."""
+    read = [*inputs, *(task.path for task in plan.tasks), *filter(None, [plan.settings.gal])]
+    kept = {os.path.realpath(path) for path in read}
+    places = _places(target, request)
+    if target.folder:
+        places += [os.path.join(target.path, name) for name in file_names(plan, target.form)]
+    for path in places:
+        if os.path.realpath(path) in kept:
+            raise OptionError(
+                "an input would be overwritten", file=os.path.basename(path), hint="Choose another output"
+            )
+
+
+def file_names(plan: Plan, form: str) -> list[str]:
+    """One file per array: its name without what file systems refuse or hide, numbered where two are alike."""
+    out: list[str] = []
+    taken: set[str] = set()
+    for task in plan.tasks:
+        safe = "".join("_" if c in _NOT_IN_NAMES or ord(c) < 32 else c for c in task.name)
+        safe = "_" + safe[1:] if safe.startswith(".") else safe
+        name, number = safe, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{safe} ({number})"
+        taken.add(name.casefold())
+        out.append(f"{name}.{form}")
+    return out

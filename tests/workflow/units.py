@@ -1,0 +1,34 @@
+"""Units of work for the tests of ``execute``: importable by name, so that spawned workers find them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import NamedTuple
+
+
+class Square(NamedTuple):
+    """Squares its task; some tasks kill, stop or fail."""
+
+    offset: int = 0
+
+    def __call__(self, task: object) -> object:
+        if task == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task == "leave":
+            os._exit(3)
+        if task == "raise":
+            raise ZeroDivisionError("a unit failed")
+        if task == "odd":
+            return lambda: None  # cannot travel
+        if task == "sleep":
+            time.sleep(60)
+        if isinstance(task, float):
+            time.sleep(task)
+            return task
+        if task == "threads":
+            return os.environ.get("OPENBLAS_NUM_THREADS")
+        if task == "pid":
+            return os.getpid()
+        return int(task) ** 2 + self.offset  # type: ignore[call-overload]
