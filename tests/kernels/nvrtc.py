@@ -97,6 +97,9 @@ def _library() -> tuple[Any, tuple[str, ...]]:
         for root in dict.fromkeys([sysconfig.get_paths()["purelib"], *site.getsitepackages()]):
             file, folder = Path(root, "nvidia", library), Path(root, "nvidia", headers)
             if file.is_file() and (folder / "cuda_fp16.h").is_file():
+                # Some wheels do not say that the builtins lie beside the library; once loaded they are found by name.
+                for builtins in sorted(file.parent.glob("libnvrtc-builtins.so*")):
+                    ctypes.CDLL(str(builtins))
                 return ctypes.CDLL(str(file)), (str(folder),)
     raise FileNotFoundError("no nvidia-cuda-nvrtc and nvidia-cuda-runtime wheels in site-packages")
 
