@@ -90,10 +90,9 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
     with progress(quiet=own["quiet"]) as told:
         outcome = normalize_to(inputs, settings, request._replace(progress=told))
     _report(outcome, quiet=own["quiet"], verbose=own["verbose"], log_file=own["log_file"])
-    if own["as_json"] and outcome.arrays:
-        from gridnorm.workflow.sidecar import to_bytes
-
-        click.echo(to_bytes(outcome.sidecar).decode(), nl=False)
+    if own["as_json"] and outcome.sidecar is not None:
+        for piece in outcome.sidecar.pieces():
+            click.echo(piece.decode(), nl=False)
     return outcome.exit_code
 
 
@@ -146,13 +145,9 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -
             files.write(log_file, ("\n".join([*talk, *timings]) + "\n").encode())
 
 
-def _background(arrays: Sequence[dict[str, Any]]) -> str:
+def _background(arrays: Sequence[Any]) -> str:
     """Which background method ran: ``auto`` decides by what was measured, and the user must see how."""
-    used = [entry["parameters"] for entry in arrays]
-    ran = dict.fromkeys(
-        p["background"] + (f", offset {p['offset']:g}" if "offset" in p else "") for p in used
-    )  # fmt: skip
-    return "background: " + "; ".join(ran)
+    return "background: " + "; ".join(dict.fromkeys(one.background for one in arrays))
 
 
 def _warnings(warnings: list[str], verbose: bool) -> list[str]:

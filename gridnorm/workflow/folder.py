@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.errors import OutputError
@@ -18,7 +18,7 @@ from gridnorm.workflow.execute import LostError
 from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.record import put_set
-from gridnorm.workflow.sidecar import SUFFIX
+from gridnorm.workflow.sidecar import SUFFIX, Summary
 from gridnorm.workflow.unit import Failure, Work
 
 
@@ -31,9 +31,10 @@ class Errand(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What is left of an array that has been written: its entry in the sidecar, history, digest and warnings."""
+    """What is left of an array that has been written: its text in the sidecar, history, digest and warnings."""
 
-    entry: dict[str, Any]
+    text: str
+    summary: Summary
     history: History
     digest: InputDigest | None
     warnings: tuple[str, ...]
@@ -65,10 +66,9 @@ class FolderWork(NamedTuple):
         arrays = collect([done], self.alone, self.extra)
         path = os.path.join(self.folder, errand.file)
         with Output(self.force) as files:
-            record = put_set(arrays, path, files, precision=self.precision, form=self.form, beside=path + SUFFIX)
-        entry = record["arrays"][0]
-        record_of = arrays.record(0)
-        return Written(entry, arrays.history, record_of.digest, arrays.warnings, arrays if errand.drawn else None)
+            record, lines = put_set(arrays, path, files, precision=self.precision, form=self.form, beside=path + SUFFIX)
+        digest, drawn = arrays.record(0).digest, arrays if errand.drawn else None
+        return Written(record.entries[0], lines[0], arrays.history, digest, arrays.warnings, drawn)
 
 
 def folder_work(

@@ -14,15 +14,15 @@ from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.errors import DeviceError, FitError, FormatError, OptionError
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision
-from gridnorm.provenance import InputDigest, common
+from gridnorm.provenance import History, InputDigest, common
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.execute import LostError, run
 from gridnorm.workflow.folder import Errand, Folder, Written, folder_work, lost_errand
 from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan, make_plan
-from gridnorm.workflow.record import extra_inputs, put_set
+from gridnorm.workflow.record import extra_inputs, put_set, put_sidecar
 from gridnorm.workflow.settings import Settings
-from gridnorm.workflow.sidecar import SUFFIX, sidecar, to_bytes
+from gridnorm.workflow.sidecar import SUFFIX, Sidecar, Summary, sidecar
 from gridnorm.workflow.target import FOLDER_SIDECAR, Request, Target, check_request, file_names, keep_inputs
 from gridnorm.workflow.unit import Failure, Work
 
@@ -32,14 +32,14 @@ MOST_DRAWN = 16  # arrays of a folder that are kept for a figure
 
 @dataclass
 class Outcome:
-    """What a run did; it owns the exit code. ``arrays`` has the sidecar's entry of every array that was normalized."""
+    """What a run did; it owns the exit code. ``arrays`` has every array that was normalized in a line."""
 
-    arrays: list[dict[str, Any]] = field(default_factory=list)
+    arrays: list[Summary] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
-    sidecar: dict[str, Any] = field(default_factory=dict)
+    sidecar: Sidecar | None = None
     timings: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -145,8 +145,9 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     started = time.perf_counter()
     beside = request.sidecar or (None if target.path == "-" else target.path + SUFFIX)
     with Output(request.force) as files:
-        outcome.sidecar = put_set(arrays, target.path, files, precision=job.precision, form=target.form, beside=beside)
-        outcome.arrays = outcome.sidecar["arrays"]
+        outcome.sidecar, outcome.arrays = put_set(
+            arrays, target.path, files, precision=job.precision, form=target.form, beside=beside
+        )
         _draw(files, request, outcome, [arrays])
     outcome.timings["write"] = time.perf_counter() - started
     if target.path != "-":
@@ -192,21 +193,40 @@ def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
         Folder(path, names, request.force),
         closing(_run(unit, errands, lost_errand, job.plan.settings, request.jobs, map)) as items,
     ):
-        done = [item for item in _watched(job, items) if isinstance(item, Written)]
+        texts, histories, digests, sets = _kept(_watched(job, items), outcome)
     outcome.timings["arrays"] = time.perf_counter() - started
-    if not done:
+    if not texts:
         return
-    outcome.arrays = [item.entry for item in done]
     origin = Origin(tuple(job.extra), job.plan.skipped, tuple(_named(outcome.failures)))
-    digests = [item.digest for item in done if item.digest]
-    history = common([item.history for item in done])
-    outcome.sidecar = sidecar(history, digests, None, outcome.arrays, origin, outcome.warnings, None)
+    outcome.sidecar = sidecar(common(histories), digests, None, texts, origin, outcome.warnings, None)
     beside = request.sidecar or os.path.join(path, FOLDER_SIDECAR)
     with Output(request.force) as files:
-        _draw(files, request, outcome, [item.arrays for item in done if item.arrays is not None])
-        files.write(beside, to_bytes(outcome.sidecar))
-    count = len(done)
+        _draw(files, request, outcome, sets)
+        put_sidecar(outcome.sidecar, beside, files)
+    count = len(texts)
     outcome.written.append(f"wrote {count} array{'s' if count != 1 else ''} to {path}; record of the run in {beside}")
+
+
+def _kept(
+    items: Iterable[Written | Failure], outcome: Outcome
+) -> tuple[list[str], list[History], list[InputDigest], list[ArraySet]]:
+    """What stays of the arrays of a folder: texts, histories that differ, digests, and the sets of a figure."""
+    texts: list[str] = []
+    histories: list[History] = []
+    digests: list[InputDigest] = []
+    sets: list[ArraySet] = []
+    for item in items:
+        if isinstance(item, Failure):
+            continue
+        texts.append(item.text)
+        outcome.arrays.append(item.summary)
+        if item.history not in histories:
+            histories.append(item.history)
+        if item.digest is not None:
+            digests.append(item.digest)
+        if item.arrays is not None:
+            sets.append(item.arrays)
+    return texts, histories, digests, sets
 
 
 def first_error(failures: Sequence[Failure]) -> Exception:

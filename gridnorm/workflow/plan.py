@@ -65,6 +65,8 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     files = array_files(inputs)
     tasks: list[ArrayTask] = []
     heads: list[Head] = []
+    known_titles: dict[tuple[str, ...], tuple[str, ...]] = {}
+    barcodes: list[str] = []
     chosen: list[InputFile] = []
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
@@ -82,7 +84,9 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
                 skipped.append((given.file, error.what))
             continue
         tasks.append(ArrayTask(given.path, given.name, given.file, head.format, options, given.origin))
-        heads.append(head)
+        # Of thousands of heads only this is needed again; their titles are mostly the same.
+        barcodes.append(head.header.get("Barcode", "").strip())
+        heads.append(head._replace(header={}, columns=known_titles.setdefault(head.columns, head.columns)))
         chosen.append(given)
     names = unique_names(chosen)
     tasks = [replace(task, name=name) for task, name in zip(tasks, names, strict=True)]
@@ -94,7 +98,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         None,
         tuple(failures),
         tuple(skipped),
-        _doubts(tasks, heads, settings),
+        _doubts(tasks, barcodes, settings),
         _columns_of(chosen),
     )
     _one_kind(plan)
@@ -177,7 +181,7 @@ def _with_reference(plan: Plan) -> Plan:
     return replace(plan, tasks=(), heads=(), failures=tuple(failures), targets={})
 
 
-def _doubts(tasks: list[ArrayTask], heads: list[Head], settings: Settings) -> tuple[str, ...]:
+def _doubts(tasks: list[ArrayTask], barcodes: list[str], settings: Settings) -> tuple[str, ...]:
     """Things about the set of files that a person should look at."""
     out = []
     for name in settings.reading:
@@ -188,13 +192,12 @@ def _doubts(tasks: list[ArrayTask], heads: list[Head], settings: Settings) -> tu
                 f"{strange[0].file}: {option_word(name)} has no meaning for {strange[0].format} files; "
                 f"it serves {' and '.join(takers)} files"
             )
-    barcodes: dict[str, str] = {}
-    for task, head in zip(tasks, heads, strict=True):
-        code = head.header.get("Barcode", "").strip()
-        if code and code in barcodes:
-            out.append(f"{task.file}: same barcode {code} as {barcodes[code]}: two scans of one slide?")
+    first: dict[str, str] = {}
+    for task, code in zip(tasks, barcodes, strict=True):
+        if code and code in first:
+            out.append(f"{task.file}: same barcode {code} as {first[code]}: two scans of one slide?")
         elif code:
-            barcodes[code] = task.file
+            first[code] = task.file
     return tuple(out)
 
 

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.io.atomic import Output
+from gridnorm.io.atomic import Output, guard
 from gridnorm.io.text import load
 from gridnorm.io.write import Precision, write_table
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.settings import Settings
-from gridnorm.workflow.sidecar import set_sidecar, to_bytes
+from gridnorm.workflow.sidecar import Sidecar, Summary, set_sidecar
 
 
 def put_set(
     arrays: ArraySet, path: str, files: Output, *, precision: Precision, form: str, beside: str | None
-) -> dict[str, Any]:
+) -> tuple[Sidecar, list[Summary]]:
     """The table of a set and, at ``beside``, its sidecar, into one group of files; ``-`` is standard output.
 
     Returns
     -------
-    The sidecar.
+    The sidecar, and the arrays in a line each.
     """
     spots, numbers = arrays.shown, arrays.numbers()
     table = {
         "file": os.path.basename(path), "rows": arrays.n_spots, "columns": [*spots, *numbers], "precision": precision,
     }  # fmt: skip
-    record = set_sidecar(arrays, table)
+    record, summaries = set_sidecar(arrays, table)
     write_table(path, spots, numbers, precision=precision, form=form, output=None if path == "-" else files)
     if beside is not None:
-        files.write(beside, to_bytes(record))
-    return record
+        put_sidecar(record, beside, files)
+    return record, summaries
+
+
+def put_sidecar(record: Sidecar, path: str, files: Output) -> None:
+    """A sidecar into a group of files, piece by piece."""
+    handle = files.open(path)
+    for piece in record.pieces():
+        guard(os.path.basename(path), handle.write, piece)
 
 
 def extra_inputs(settings: Settings) -> list[InputDigest]:

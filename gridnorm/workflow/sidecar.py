@@ -3,72 +3,142 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gridnorm import __version__
 from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.within import WithinResult
+from gridnorm.arrays.within import WithinResult, spread_of
 from gridnorm.provenance import SCHEMA_VERSION, History, InputDigest
 
 SUFFIX = ".gridnorm.json"
 
 
-def set_sidecar(arrays: ArraySet, table: dict[str, Any]) -> dict[str, Any]:
-    """The sidecar of a set; ``table`` describes the file written (name, rows, columns, precision)."""
-    return sidecar(
-        arrays.history,
-        [record.digest for record in arrays.records if record.digest],
-        arrays.layout,
-        array_entries(arrays),
-        arrays.origin,
-        arrays.warnings,
-        table,
-    )
+class Summary(NamedTuple):
+    """One array in a line: what people are told of it. Medians and standard deviations are of the groups' shifts."""
+
+    name: str
+    spots: int
+    flagged: int
+    missing: int
+    groups: int
+    method: str
+    replaced: tuple[tuple[str, int], ...]
+    before: tuple[float, float]
+    after: tuple[float, float]
+    background: str
+
+
+class Entry(NamedTuple):
+    """One array as the sidecar has it (JSON text, which stays small), and as people are told of it."""
+
+    text: str
+    summary: Summary
+
+
+class Sidecar(NamedTuple):
+    """A sidecar: its head as plain data, and the text of its arrays."""
+
+    head: dict[str, Any]
+    entries: Sequence[str]
+
+    def pieces(self) -> Iterator[bytes]:
+        """JSON text, one top-level entry a line and one array a line; keys in their given order."""
+        opening = "{"
+        for key, value in self.head.items():
+            yield f"{opening}\n {_json(key)}: ".encode()
+            opening = ","
+            if key == "arrays":
+                yield from _lines(self.entries)
+            elif isinstance(value, list) and value and isinstance(value[0], dict):
+                yield from _lines([_json(part) for part in value])
+            else:
+                yield _json(value).encode()
+        yield b"\n}\n"
+
+
+def _lines(texts: Sequence[str]) -> Iterator[bytes]:
+    for number, text in enumerate(texts):
+        yield f"{',' if number else '['}\n  {text}".encode()
+    yield b"\n ]" if texts else b"[]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def set_sidecar(arrays: ArraySet, table: dict[str, Any]) -> tuple[Sidecar, list[Summary]]:
+    """The sidecar of a set, and its arrays in a line each; ``table`` describes the file written."""
+    entries = [entry_of(arrays, i) for i in range(len(arrays))]
+    digests = [record.digest for record in arrays.records if record.digest]
+    texts = [entry.text for entry in entries]
+    found = sidecar(arrays.history, digests, arrays.layout, texts, arrays.origin, arrays.warnings, table)
+    return found, [entry.summary for entry in entries]
 
 
 def sidecar(
     history: History,
     inputs: Sequence[InputDigest],
     layout: Layout | None,
-    entries: Sequence[dict[str, Any]],
+    entries: Sequence[str],
     origin: Origin,
     warnings: Sequence[str],
     table: dict[str, Any] | None,
-) -> dict[str, Any]:
+) -> Sidecar:
     """The sidecar of a run; ``table`` is None for a folder, whose arrays have sidecars of their own."""
-    return {
+    head = {
         "schema": SCHEMA_VERSION,
         "gridnorm": __version__,
         "parameters": history.parameters(),
         "history": history.to_list(),
         "inputs": [digest.to_dict() for digest in [*inputs, *origin.extra]],
         "layout": layout.to_dict() if layout else None,
-        "arrays": list(entries),
+        "arrays": [],
         "failed": [{"file": file, "error": error} for file, error in origin.failed],
         "skipped": [{"file": file, "reason": reason} for file, reason in origin.skipped],
         "warnings": list(warnings),
         "output": table,
     }
+    return Sidecar(head, entries)
 
 
-def array_entries(arrays: ArraySet) -> list[dict[str, Any]]:
-    """One entry an array: what was done to it, group by group."""
-    entries = []
-    for i, name in enumerate(arrays.names):
-        known = arrays.record(i)
-        groups = _groups(arrays.fits[i]) if arrays.fits else []
-        entries.append({"name": name, **known.to_dict(), "groups": groups, "warnings": list(known.warnings)})
-    return entries
-
-
-def _groups(within: WithinResult) -> list[dict[str, Any]]:
-    rows = zip(
-        within.labels, within.n[0].tolist(), within.sources(), within.before[0], within.after[0], strict=True
+def entry_of(arrays: ArraySet, index: int) -> Entry:
+    """One array of a set: what was done to it, group by group."""
+    name, known = arrays.names[index], arrays.record(index)
+    within: WithinResult | None = arrays.fits[index] if arrays.fits else None
+    sources = within.sources() if within else []
+    groups = _groups(within, sources) if within else []
+    used = known.history.parameters()
+    offset = f", offset {used['offset']:g}" if "offset" in used else ""
+    counts = Counter(source for source in sources if source not in ("own", "none"))
+    shifts = (within.before, within.after) if within else (_NONE, _NONE)
+    before, after = (spread_of(each[0]) for each in shifts)
+    summary = Summary(
+        name=name,
+        spots=known.spots,
+        flagged=known.flagged,
+        missing=known.missing,
+        groups=len(groups),
+        method=str(used.get("method", "none")),
+        replaced=tuple(counts.items()),
+        before=before,
+        after=after,
+        background=f"{used.get('background', 'none')}{offset}",
+    )
+    return Entry(
+        _json({"name": name, **known.to_dict(), "groups": groups, "warnings": list(known.warnings)}), summary
     )  # fmt: skip
+
+
+_NONE = np.full((1, 1), np.nan)
+
+
+def _groups(within: WithinResult, sources: Sequence[str]) -> list[dict[str, Any]]:
+    rows = zip(within.labels, within.n[0].tolist(), sources, within.before[0], within.after[0], strict=True)
     return [
         {
             "group": list(label) if isinstance(label, tuple) else label,
@@ -84,17 +154,3 @@ def _groups(within: WithinResult) -> list[dict[str, Any]]:
 def _number(value: Any) -> float | None:
     """JSON has no NaN; 9 digits tell shifts apart and hide the last bits, which differ between processors."""
     return float(f"{value:.9g}") if np.isfinite(value) else None
-
-
-def to_bytes(record: dict[str, Any]) -> bytes:
-    """JSON text with one top-level entry a line, and one array a line; keys in their given order."""
-
-    def one(value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-    entries = []
-    for key, value in record.items():
-        long = isinstance(value, list) and value and isinstance(value[0], dict)
-        shown = "[\n  " + ",\n  ".join(one(item) for item in value) + "\n ]" if long else one(value)
-        entries.append(f" {one(key)}: {shown}")
-    return ("{\n" + ",\n".join(entries) + "\n}\n").encode()
