@@ -21,6 +21,13 @@ def option_word(name: str) -> str:
     return "--" + name.replace("_", "-") if _spoken["command line"] else name
 
 
+def option_value(name: str, value: str | bool) -> str:
+    """An option with a value as whoever reads the message would write it: ``--align id`` or ``align="id"``."""
+    if isinstance(value, bool):
+        return option_word(name) if _spoken["command line"] else f"{name}={value}"
+    return f"{option_word(name)} {value}" if _spoken["command line"] else f'{name}="{value}"'
+
+
 class GridnormError(Exception):
     """Base class of all errors that gridnorm raises on purpose.
 

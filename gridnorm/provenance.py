@@ -50,12 +50,17 @@ class History:
         """Plain data for JSON."""
         return [{"operation": step.operation, "parameters": dict(step.parameters)} for step in self.steps]
 
+    def has(self, operation: str) -> bool:
+        """Whether a step of this name was done."""
+        return any(step.operation == operation for step in self.steps)
+
     def parameters(self) -> dict[str, Any]:
-        """Every effective setting under the name of its option; of a step that was done twice, the last."""
+        """Every effective setting under the name of its option; of a step that was done twice, those of the last."""
         found: dict[str, Any] = {}
-        for step in self.steps:
+        last = {step.operation: step for step in self.steps}
+        for operation, step in last.items():
             for name, value in step.parameters.items():
-                found[_OPTION_OF.get((step.operation, name), name)] = value
+                found[_OPTION_OF.get((operation, name), name)] = value
         return found
 
     def __str__(self) -> str:
@@ -69,13 +74,17 @@ def common(histories: Sequence[History]) -> History:
     first = histories[0]
     if all(history == first for history in histories[1:]):
         return first
-    operations = dict.fromkeys(step.operation for history in histories for step in history.steps)
-    merged = []
-    for operation in operations:
-        every = [step.parameters for history in histories for step in history.steps if step.operation == operation]
+    merged: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for history in histories:
+        times: dict[str, int] = {}
+        for step in history.steps:
+            times[step.operation] = times.get(step.operation, 0) + 1
+            merged.setdefault((step.operation, times[step.operation]), []).append(step.parameters)
+    steps = []
+    for (operation, _), every in merged.items():
         names = dict.fromkeys(name for parameters in every for name in parameters)
-        merged.append(Step(operation, {name: _joint([p[name] for p in every if name in p]) for name in names}))
-    return History(tuple(merged))
+        steps.append(Step(operation, {name: _joint([p[name] for p in every if name in p]) for name in names}))
+    return History(tuple(steps))
 
 
 def _joint(values: Sequence[Any]) -> Any:

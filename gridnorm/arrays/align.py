@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.raw import Column
-from gridnorm.errors import LayoutError, OptionError
+from gridnorm.errors import LayoutError, OptionError, option_value, option_word
 
 IntArray = NDArray[np.int64]
 
@@ -131,7 +131,8 @@ def compare(
             f"the spots are not those of {reference_file}: another print run",
             file=file,
             found=sentence,
-            hint="Leave the file out, or join on purpose with --align id or --align union",
+            hint="Leave the file out, or join on purpose with "
+            f"{option_value('align', 'id')} or {option_value('align', 'union')}",
         )
     notes = list(_unnamed(reference, other, file, reference_file))
     if share and reference.titles:
@@ -168,7 +169,7 @@ def union(keys: Sequence[SpotKeys], align: str = "strict") -> tuple[SpotKeys, tu
         An array has no ID under ``id`` or ``union``, or the arrays cannot be compared.
     """
     if align not in ALIGN:
-        raise OptionError("unknown --align", found=repr(align), expected=", ".join(ALIGN))
+        raise OptionError(f"unknown value of {option_word('align')}", found=repr(align), expected=", ".join(ALIGN))
     distinct: list[SpotKeys] = []
     which = []
     for candidate in keys:
@@ -184,7 +185,7 @@ def union(keys: Sequence[SpotKeys], align: str = "strict") -> tuple[SpotKeys, tu
     elif _have_id(distinct):
         codes = _keyed_by_id(distinct)
     else:
-        raise LayoutError(f"--align {align} needs an ID column in every file")
+        raise LayoutError(f"{option_value('align', align)} needs an ID column in every file")
     table, index = _joined(distinct, codes, common=align == "id")
     return table, tuple(index[k] for k in which)
 
@@ -347,7 +348,7 @@ def _incomparable(reference: SpotKeys, other: SpotKeys, file: str, reference_fil
         file=file or None,
         found=has(other),
         expected=has(reference),
-        hint="Join by ID on purpose with --align id, or leave the file out",
+        hint=f"Join by ID on purpose with {option_value('align', 'id')}, or leave the file out",
     )
 
 

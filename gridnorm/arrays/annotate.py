@@ -10,7 +10,7 @@ import numpy as np
 
 from gridnorm.arrays.align import PLACE, SpotKeys, codes_of, examples, keys_of
 from gridnorm.arrays.raw import Column, RawArray
-from gridnorm.errors import LayoutError
+from gridnorm.errors import LayoutError, option_word
 
 
 class SpotList(Protocol):
@@ -39,7 +39,7 @@ def annotate(raw: RawArray, gal: SpotList) -> RawArray:
     )
     if mine.titles != PLACE:
         what = "a GAL needs Block, Row and Column in the array file"
-        raise LayoutError(what, file=raw.name, hint="Name them with --columns")
+        raise LayoutError(what, file=raw.name, hint=f"Name them with {option_word('columns')}")
     here, there = codes_of([mine.place, listed.place])
     distinct, first = np.unique(there, return_index=True)
     spot = first[np.minimum(np.searchsorted(distinct, here), distinct.size - 1)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.matrices import INTENSITIES, Matrix, declared
+from gridnorm.arrays.matrices import BACKGROUND, INTENSITIES, Matrix, declared
 from gridnorm.arrays.raw import Column, FloatArray, RawArray
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.errors import OptionError
@@ -77,6 +77,8 @@ class ArraySet:
         What is known of each array beside its numbers; empty for a set made by hand.
     origin
         Files that the set came from.
+    absent
+        bool (array, spot): rows that stand for spots which an array does not have; None: every array has all.
 
     Examples
     --------
@@ -101,15 +103,29 @@ class ArraySet:
     keep: tuple[str, ...] | None = None
     records: tuple[ArrayRecord, ...] = ()
     origin: Origin = field(default_factory=Origin)
+    absent: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         known = declared(self.channels, self.stage)
         strange = [name for name in self.values if name not in known]
-        if strange:
+        lacking = [name for name, m in known.items() if m.role != BACKGROUND and name not in self.values]
+        if strange or lacking or not known:
             raise OptionError(
-                f"matrices that arrays of {' '.join(self.channels)} do not have as {self.stage}",
-                found=", ".join(strange), expected=", ".join(known),
+                f"matrices that arrays of {' '.join(self.channels)} do not have as {self.stage}"
+                if strange
+                else "matrices are missing",
+                found=", ".join(strange or self.values) or "none", expected=", ".join(known) or "at least one channel",
             )  # fmt: skip
+        shape = (len(self.names), self.n_spots)
+        parts = {**self.values, "flag_codes": self.flag_codes, "spot_weights": self.spot_weights, "absent": self.absent}
+        for name, part in parts.items():
+            if part is not None and np.shape(part) != shape:
+                raise OptionError(
+                    f"{name} does not fit the arrays", found=f"shape {np.shape(part)}",
+                    expected=f"(array, spot) = {shape}",
+                )  # fmt: skip
+        if len(set(self.names)) < len(self.names):
+            raise OptionError("two arrays have one name", found=", ".join(self.names), expected="a name each")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -233,9 +249,10 @@ class ArraySet:
                 "these arrays are normalized already", found=str(self.history), expected="raw intensities"
             )
         foreground = np.stack([self.values[name][index] for name in self.channels])
-        backs = [self.values.get(f"{name}b") for name in self.channels]
-        background = None if any(b is None for b in backs) else np.stack([b[index] for b in backs if b is not None])
-        return self._raw(index, foreground, background)
+        backs = [self.values[f"{name}b"][index] for name in self.channels if f"{name}b" in self.values]
+        # Of an array whose background was not measured the set has nothing but NaN.
+        measured = len(backs) == len(self.channels) and not all(bool(np.isnan(b).all()) for b in backs)
+        return self._raw(index, foreground, np.stack(backs) if measured else None)
 
     def spots_of(self, index: int) -> RawArray:
         """Spots, flags and channels of one array at any stage; its foreground are the levels where there are some."""
@@ -258,6 +275,7 @@ class ArraySet:
             flags=None if self.flag_codes is None else self.flag_codes[index],
             taken=known.taken if known else (),
             infinite=known.infinite if known else 0,
+            absent=None if self.absent is None else self.absent[index],
         )
 
     def record(self, index: int) -> ArrayRecord:
@@ -276,6 +294,7 @@ class ArraySet:
             values={name: matrix[part] for name, matrix in self.values.items()},
             flag_codes=None if self.flag_codes is None else self.flag_codes[part],
             spot_weights=None if self.spot_weights is None else self.spot_weights[part],
+            absent=None if self.absent is None else self.absent[part],
             fits=self.fits[part],
             history=record.history,
             targets={title: cells[part] for title, cells in self.targets.items()},
@@ -307,6 +326,7 @@ def of_raw(
         columns=raw.spots if columns is None else columns,
         layout=layout,
         flag_codes=None if raw.flags is None else raw.flags[None, :],
+        absent=None if raw.absent is None else raw.absent[None, :],
         history=known.history,
         warnings=known.warnings,
         records=(known,),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays import normexp
 from gridnorm.arrays.nelder_mead import MAX_EVALUATIONS
-from gridnorm.core.option import NUMBER, TEXT, Option, Table, take
+from gridnorm.core.option import NUMBER, TEXT, Option, Range, Table, take
 from gridnorm.errors import FitError, OptionError
 
 FloatArray = NDArray[np.float64]
@@ -116,8 +116,21 @@ def correct(
     >>> correct(np.array([[5.0, 3.0]]), np.array([[1.0, 4.0]]), "half").values
     array([[4. , 0.5]])
     """
-    method = _checked(foreground, background, method, position)
-    chosen = take(method.options, options, f"background method {method.name}")
+    row = BACKGROUNDS.find(method)
+    chosen = take(row.options, options, f"background method {row.name}")
+    return correct_rows(foreground, background, row, chosen, position, names)
+
+
+def correct_rows(
+    foreground: FloatArray,
+    background: FloatArray | None,
+    method: Background,
+    chosen: Mapping[str, Any],
+    position: Sequence[IntArray] | None = None,
+    names: Sequence[str] | None = None,
+) -> Corrected:
+    """``correct`` with all options of the method in force."""
+    _check(foreground, background, method, position)
     if names is None:
         names = [f"row {i + 1}" for i in range(foreground.shape[0])]
     neighbours = _neighbours(position[0], position[1]) if method.needs_position and position is not None else None
@@ -142,10 +155,9 @@ def correct(
     return Corrected(values, tuple(fits) if fits else None, tuple(notes))
 
 
-def _checked(
-    foreground: FloatArray, background: FloatArray | None, method: str | Background, position: Sequence[IntArray] | None
-) -> Background:
-    known = BACKGROUNDS.find(method)
+def _check(
+    foreground: FloatArray, background: FloatArray | None, known: Background, position: Sequence[IntArray] | None
+) -> None:
     if known.needs_background and background is None:
         raise OptionError(
             f"background method {known.name!r} needs background intensities, and none were measured",
@@ -167,7 +179,6 @@ def _checked(
                 found=", ".join(str(np.shape(p)) for p in position[:2]),
                 expected=str(foreground.shape[1:]),
             )
-    return known
 
 
 # ---- methods -----------------------------------------------------------------------------------------------------
@@ -240,8 +251,8 @@ def _normexp(row: Channel) -> Done:
 
 
 OFFSET = Option(
-    "offset", NUMBER, 0.0, "Added after background correction.", lambda v: 0 <= v < float("inf"), "0 or more",
-    metavar="X", auto=True, shown="50 with normexp, else 0", source="limma's backgroundCorrect",
+    "offset", NUMBER, 0.0, "Added after background correction.", Range(0), metavar="X", auto=True,
+    source="limma's backgroundCorrect",
 )  # fmt: skip
 NORMEXP_METHOD = Option(
     "normexp_method", TEXT, "saddle", "How the model of normexp is fitted.", choices=("saddle", "mle"),

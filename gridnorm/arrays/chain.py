@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,96 +16,60 @@ import numpy as np
 from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.covariates import covariate_of
-from gridnorm.arrays.grouping import GROUPINGS, Grouping, group_spots, grouping_options, slide_position
+from gridnorm.arrays.grouping import find_column, group_spots, slide_position
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import LEVELS, declared
-from gridnorm.arrays.raw import Column, FloatArray, RawArray
+from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
+from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.arrays.weights import SpotUse, spot_weights, use_of
-from gridnorm.arrays.within import Levels, WithinResult, choose_method, method_options, normalize_levels, take_options
+from gridnorm.arrays.within import RULES, WithinResult, group_shifts
 from gridnorm.core.backend import on_device
-from gridnorm.core.methods import METHODS, Method
-from gridnorm.core.option import Option, Table, effective, no_meaning, take
+from gridnorm.core.fit import Fit
+from gridnorm.core.methods import Method, apply_method, fit_method
 from gridnorm.core.segments import Segments
-from gridnorm.errors import option_word
+from gridnorm.errors import OptionError, option_word
 from gridnorm.provenance import Step
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """What the chain is asked to do; rows by name or as objects, their options as far as they are given."""
-
-    by: str | Grouping = "print-tip"
-    method: str | Method = "auto"
-    background: str | bg.Background = "auto"
-    flags: str = "exclude"
-    weights: str = "none"
-    device: str = "auto"
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def within(self, channels: tuple[str, ...]) -> tuple[Method, dict[str, Any]]:
-        """The method for these channels and all its options."""
-        row = choose_method(self.method, channels)
-        return row, take_options(row, self._of(method_options(row)))
-
-    def correction(self, measured: bool) -> tuple[bg.Background, dict[str, Any]]:
-        """The background method, where a background was measured or not, and all its options."""
-        row = bg.choose_background(self.background, measured)
-        return row, take(row.options, self._of(row.options), f"{option_word('background')} {row.name}")
-
-    def grouping(self) -> dict[str, Any]:
-        """All options of the groupings."""
-        options = grouping_options(self.by)
-        return effective(options, self._of(options))
-
-    def background_step(self, measured: bool) -> Step:
-        """The first step with every effective setting."""
-        row, options = self.correction(measured)
-        return Step("background_correct", {"method": row.name, **plain(row.options, options)})
-
-    def within_step(self, channels: tuple[str, ...], weights: str | None = None) -> Step:
-        """The last step with every effective setting; ``weights`` stands for weights given as numbers."""
-        row, options = self.within(channels)
-        if "clamp_weights" in options:
-            options["clamp_weights"] = options["clamp_weights"] or self.flags == "downweight"
-        parameters = {
-            "by": self.by if isinstance(self.by, str) else self.by.name,
-            **plain(grouping_options(self.by), self.grouping()),
-            "method": row.name,
-            **plain(method_options(row), options),
-            "flags": self.flags,
-            "weights": weights or self.weights,
-            "device": "gpu" if self.device == "gpu" else "cpu",
-        }
-        return Step("normalize_within", parameters)
-
-    def _of(self, options: tuple[Option, ...]) -> dict[str, Any]:
-        taken = {option.name for option in options}
-        return {name: value for name, value in self.options.items() if name in taken}
+Position = tuple[IntArray, IntArray]
 
 
-class Corrected(NamedTuple):
+class CorrectedArray(NamedTuple):
     """One array after background correction: no background left; the step, the models and doubts."""
 
     raw: RawArray
-    step: Step
-    models: Mapping[str, Mapping[str, float]] | None
-    notes: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+    models: Mapping[str, Mapping[str, float]] | None = None
+    notes: tuple[str, ...] = ()
 
 
-def correct_one(raw: RawArray, layout: Layout | None, recipe: Recipe) -> Corrected:
+class Levels(NamedTuple):
+    """What is normalized within an array.
+
+    ``values`` float64 (row, spot): M (one row) or log2 intensities (a row a channel), missing NaN. ``covariates`` by
+    name: ``level`` (A of two channels, float64 (1, spot)) and what else the method asks for. ``ratio``: whether values
+    are measured from zero (M) or from the array's level.
+    """
+
+    values: FloatArray
+    covariates: Mapping[str, FloatArray]
+    ratio: bool
+
+
+def correct_one(raw: RawArray, layout: Layout | None, recipe: Recipe) -> CorrectedArray:
     """Foreground corrected for background.
 
     The background model sees every spot; flags decide about fits within the array only, as in limma.
     """
-    row, options = recipe.correction(raw.background is not None)
+    measured = raw.background is not None
+    row, options = recipe.correction(measured)
     position = None
     if row.needs_position and layout is not None:
         position = slide_position(raw.spots, layout)
-    done = bg.correct(raw.foreground, raw.background, row, position=position, names=raw.channels, **options)
-    return Corrected(
+    done = bg.correct_rows(raw.foreground, raw.background, row, options, position, raw.channels)
+    return CorrectedArray(
         replace(raw, foreground=done.values, background=None),
-        recipe.background_step(raw.background is not None),
+        (recipe.background_step(measured),),
         _models(raw.channels, done),
         tuple(f"{raw.name}: {note}" for note in done.notes),
     )
@@ -115,6 +79,87 @@ def levels_of(raw: RawArray) -> tuple[Levels, int]:
     """What is normalized, from corrected intensities, and how many of them were not positive."""
     values, mean, n_bad = bg.to_levels(raw.channels, raw.foreground)
     return Levels(values, {} if mean is None else {"level": mean}, mean is not None), n_bad
+
+
+def groups_of(
+    recipe: Recipe, columns: Mapping[str, Column], layout: Layout | None, n_spots: int, file: str = ""
+) -> Segments:
+    """The groups that the chain makes of these spots."""
+    return group_spots(recipe.by, columns, layout, n_spots, file, recipe.grouping())
+
+
+def fit_one(
+    levels: Levels,
+    segments: Segments,
+    row: Method,
+    use: SpotUse,
+    options: Mapping[str, Any],
+    position: Position | None = None,
+) -> Fit:
+    """What a method removes from one array: a fit that knows its groups by label and can be kept.
+
+    Parameters
+    ----------
+    levels
+        What is normalized, with the covariates of the method.
+    segments
+        Groups of the spots.
+    row, options
+        The method, and all its options as they are effective.
+    use
+        Which spots enter the fit, and their weights.
+    position
+        Row and column of every spot on the slide, for ``small_groups="merge"``.
+
+    Raises
+    ------
+    FitError, OptionError
+    """
+    return fit_method(
+        levels.values,
+        segments,
+        row,
+        covariate=_covariates(levels, row),
+        weights=use.weights,
+        use=use.use,
+        minimum=options.get("min_group"),
+        small_groups=RULES[options["small_groups"]],
+        position=None if position is None else np.stack(position, axis=1),
+        keep_level=not levels.ratio,
+        options=options,
+    )
+
+
+def apply_one(levels: Levels, segments: Segments, row: Method, found: Fit) -> FloatArray:
+    """Values of one array without a fit, its own or one that was kept; groups are matched by label.
+
+    Raises
+    ------
+    OptionError
+        A group that the fit lacks.
+    """
+    values: FloatArray = apply_method(levels.values, segments, row, found, covariate=_covariates(levels, row))
+    return values
+
+
+def normalize_levels(
+    levels: Levels,
+    segments: Segments,
+    row: Method,
+    use: SpotUse,
+    options: Mapping[str, Any],
+    position: Position | None = None,
+) -> WithinResult:
+    """Fit and apply one method, with the groups' shifts before and after; parameters as in ``fit_one``."""
+    start = np.where(use.dropped, np.nan, levels.values)
+    n, before = group_shifts(start, segments, use.use, levels.ratio)
+    if row.statistic is None:
+        return WithinResult(start, start, None, segments.labels, n, before, before)
+    levels = levels._replace(values=start)
+    found = fit_one(levels, segments, row, use, options, position)
+    values = apply_one(levels, segments, row, found)
+    _, after = group_shifts(values, segments, use.use, levels.ratio)
+    return WithinResult(values, start, found, segments.labels, found.n, before, after)
 
 
 def within_one(
@@ -136,25 +181,15 @@ def within_one(
     use = use_of(raw.flags, raw.n_spots, recipe.flags, given)
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
     if row.use is not None:
-        chosen = np.asarray(row.use(raw.spots, options), np.bool_)
-        use = replace(use, use=use.use & chosen)
-    needed = {name: covariate_of(name, levels, raw, layout) for name in row.covariates if name != "level"}
+        use = replace(use, use=use.use & _chosen(row, raw, options))
+    needed = {name: covariate_of(name, raw, layout) for name in row.covariates if name != "level"}
     position = None
     if options.get("small_groups") == "merge" and layout is not None:
         position = slide_position(raw.spots, layout)
     with on_device(recipe.device == "gpu"):
-        done = normalize_levels(
-            levels._replace(covariates={**levels.covariates, **needed}), segments, row, use, options, position
-        )
-    step = recipe.within_step(raw.channels, "given" if weights is not None else None)
-    return done, use, step
-
-
-def groups_of(
-    recipe: Recipe, columns: Mapping[str, Column], layout: Layout | None, n_spots: int, file: str = ""
-) -> Segments:
-    """The groups that the chain makes of these spots."""
-    return group_spots(recipe.by, columns, layout, n_spots, file, recipe.grouping())
+        levels = levels._replace(covariates={**levels.covariates, **needed})
+        done = normalize_levels(levels, segments, row, use, options, position)
+    return done, use, recipe.within_step(raw.channels, "given" if weights is not None else None)
 
 
 def normalize_one(
@@ -173,7 +208,7 @@ def normalize_one(
     raw
         The array.
     recipe
-        What to do.
+        What to do. Of an array that has been corrected already, ``background="auto"`` means to leave it so.
     layout
         Where its blocks lie, or None.
     name
@@ -192,15 +227,19 @@ def normalize_one(
     ------
     GridnormError
     """
-    corrected = correct_one(raw, layout, recipe)
+    known = record_of(raw, layout) if record is None else record
+    if recipe.background == "auto" and known.history.has("background_correct"):
+        corrected = CorrectedArray(raw)
+    else:
+        corrected = correct_one(raw, layout, recipe)
     levels, n_bad = levels_of(corrected.raw)
     done, use, step = within_one(raw, levels, layout, recipe, weights)
-    known = record_of(raw, layout) if record is None else record
-    notes = (*corrected.notes, *counted(raw, n_bad, str(corrected.step.parameters["method"])))
-    history = replace(known.history, steps=(*known.history.steps, corrected.step, step))
-    return as_set(
-        raw, layout, name or raw.name, levels, done, use, known._replace(history=history), notes, corrected.models
-    )
+    history = replace(known.history, steps=(*known.history.steps, *corrected.steps, step))
+    background = str(history.parameters().get("background"))
+    idle = [f"{raw.name}: {text}" for text in recipe.idle(raw.channels, raw.background is not None)]
+    notes = (*idle, *corrected.notes, *counted(raw, n_bad, background))
+    known = known._replace(history=history, models=corrected.models or known.models)
+    return as_set(raw, layout, name or raw.name, levels, done, use, known, notes)
 
 
 def as_set(
@@ -212,17 +251,17 @@ def as_set(
     use: SpotUse,
     record: ArrayRecord,
     notes: tuple[str, ...] = (),
-    models: Mapping[str, Mapping[str, float]] | None = None,
 ) -> ArraySet:
     """A set of one array from what was done to it."""
     names = [m.name for m in declared(raw.channels, LEVELS).values() if m.role == "level"]
     values = {matrix: done.values[k : k + 1] for k, matrix in enumerate(names)}
     if levels.ratio:
         values["A"] = levels.covariates["level"]
+    here = np.ones(raw.n_spots, np.bool_) if raw.absent is None else ~raw.absent
+    weighted = bool((use.reported[here] != 1).any())
     record = record._replace(
-        missing=int(np.count_nonzero(np.isnan(done.values[0]))),
+        missing=int(np.count_nonzero(np.isnan(done.values).any(axis=0) & here)),
         layout=layout,
-        models=record.models if models is None else models,
         warnings=(*record.warnings, *notes),
     )
     return ArraySet(
@@ -232,12 +271,13 @@ def as_set(
         columns=raw.spots,
         layout=layout,
         flag_codes=None if raw.flags is None else raw.flags[None, :],
-        spot_weights=use.reported[None, :] if bool((use.reported != 1).any()) else None,
+        spot_weights=np.where(here, use.reported, np.nan)[None, :] if weighted else None,
         fits=(done,),
         history=record.history,
         warnings=record.warnings,
         stage=LEVELS,
         records=(record,),
+        absent=None if raw.absent is None else raw.absent[None, :],
     )
 
 
@@ -254,41 +294,35 @@ def counted(raw: RawArray, n_bad: int, background: str) -> list[str]:
     return out
 
 
-def plain(options: tuple[Option, ...], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Effective options as JSON holds them, in the order of the row."""
-    return {option.name: option.plain(values[option.name]) for option in options if option.name in values}
+def _covariates(levels: Levels, row: Method) -> FloatArray | None:
+    """The covariates of a method, (1, spot) or (1, spot, k)."""
+    if not row.covariates:
+        return None
+    if "level" in row.covariates and "level" not in levels.covariates:
+        rows = levels.values.shape[0]
+        raise OptionError(
+            f"{row.name} needs two channels (its curve runs over A)",
+            found="one channel" if rows == 1 else f"{rows} channels",
+            hint=f"Use {option_word('method')} median, or choose two with {option_word('channels')}",
+        )
+    if len(row.covariates) == 1:
+        return levels.covariates[row.covariates[0]]
+    shape = (1, levels.values.shape[1])
+    return np.stack([np.broadcast_to(levels.covariates[name], shape) for name in row.covariates], axis=2)
 
 
-def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "method")) -> None:
-    """Refuse options that no row takes which these steps of the chain may choose.
-
-    Raises
-    ------
-    OptionError
-        Naming the option and the row.
-    """
-    rows: dict[str, dict[str, tuple[Option, ...]]] = {}
-    if "background" in steps:
-        chosen = [bg.choose_background(recipe.background, measured) for measured in (True, False)]
-        rows["background"] = {row.name: row.options for row in chosen}
-    if "method" in steps:
-        methods = [choose_method(recipe.method, channels) for channels in (("R", "G"), ("E",))]
-        rows["method"] = {row.name: method_options(row) for row in methods}
-        rows["by"] = {str(getattr(recipe.by, "name", recipe.by)): grouping_options(recipe.by)}
-        for row in methods:
-            take_options(row, {o.name: recipe.options[o.name] for o in method_options(row) if o.name in recipe.options})
-    taken = {option.name for kind in rows.values() for options in kind.values() for option in options}
-    for name in recipe.options:
-        if name not in taken:
-            word = next(
-                (kind for kind in rows if name in _TABLES[kind].options()),
-                list(rows)[-1] if len(rows) == 1 else "method",
-            )
-            row_name, options = next(iter(rows[word].items()))
-            raise no_meaning(name, f"{option_word(word)} {row_name}", [option.name for option in options])
-
-
-_TABLES: dict[str, Table[Any]] = {"background": bg.BACKGROUNDS, "by": GROUPINGS, "method": METHODS}
+def _chosen(row: Method, raw: RawArray, options: Mapping[str, Any]) -> Any:
+    """The spots that a method wants in its fit."""
+    for column in row.columns:
+        find_column(column, raw.spots, raw.name, "method")
+    assert row.use is not None
+    chosen = np.asarray(row.use(raw.spots, options))
+    if chosen.dtype != np.bool_ or chosen.shape != (raw.n_spots,):
+        raise OptionError(
+            f"method {row.name} chooses spots in a way that cannot be used", file=raw.name,
+            found=f"{chosen.dtype} {chosen.shape}", expected=f"bool ({raw.n_spots},)",
+        )  # fmt: skip
+    return chosen
 
 
 def _models(channels: tuple[str, ...], corrected: bg.Corrected) -> dict[str, dict[str, float]] | None:

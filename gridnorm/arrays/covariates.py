@@ -9,11 +9,10 @@ import numpy as np
 from gridnorm.arrays.grouping import Spots, find_column, slide_position
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import FloatArray, RawArray
-from gridnorm.arrays.within import Levels
 from gridnorm.errors import OptionError
 
 
-def covariate_of(name: str, levels: Levels, raw: RawArray, layout: Layout | None) -> FloatArray:
+def covariate_of(name: str, raw: RawArray, layout: Layout | None) -> FloatArray:
     """One covariate, float64 (1, spot): a name of ``COVARIATES``, or a spot column of numbers.
 
     Raises

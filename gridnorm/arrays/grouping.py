@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column
-from gridnorm.core.option import Option, Table, effective
+from gridnorm.core.option import Option, Table, effective, nearest
 from gridnorm.core.segments import Segments
 from gridnorm.errors import LayoutError, OptionError, option_word
 
@@ -41,23 +41,27 @@ class Spots(NamedTuple):
                 f"{option_word('by')} {word} needs the layout of the slide",
                 file=self.file or None,
                 found="no Block, Row and Column columns",
-                hint="Name them with --columns Block=…,Row=…,Column=…, or group by a spot column",
+                hint=f"Name them with {option_word('columns')} Block=…,Row=…,Column=…, or group by a spot column",
             )
         return self.layout
 
 
 class Grouping(NamedTuple):
-    """One row of ``GROUPINGS``: ``labels`` gives one label a spot."""
+    """One row of ``GROUPINGS``: ``labels`` gives one label a spot, from the spot columns that ``columns`` names too."""
 
     name: str
     labels: Callable[[Spots], NDArray[Any]]
     summary: str
     options: tuple[Option, ...] = ()
+    columns: tuple[str, ...] = ()
     source: str = ""
 
 
+By = str | Grouping | tuple[str | Grouping, ...]
+
+
 def group_spots(
-    by: str | Grouping,
+    by: By,
     spots: Mapping[str, Column],
     layout: Layout | None,
     n_spots: int,
@@ -99,26 +103,36 @@ def group_spots(
         if row is None:
             labels.append(spots[find_column(str(word), spots, file)])
         else:
+            for column in row.columns:
+                find_column(column, spots, file)
             labels.append(row.labels(Spots(spots, layout, n_spots, file, effective(row.options, options or {}))))
     return Segments.from_labels(*labels)
 
 
-def words_of(by: str | Grouping) -> list[str | Grouping]:
+def words_of(by: By) -> tuple[str | Grouping, ...]:
     """The parts of ``by``.
 
     Raises
     ------
     OptionError
-        A part is empty.
+        A part is empty, or is neither a name nor a row.
     """
-    if not isinstance(by, str):
-        return [GROUPINGS.check(by)]
-    words: list[str | Grouping] = [word.strip() for word in by.split(",")]
-    if not all(words):
+    parts = by if isinstance(by, tuple) and not isinstance(by, Grouping) else (by,)
+    words: list[str | Grouping] = []
+    for part in parts:
+        words += [word.strip() for word in part.split(",")] if isinstance(part, str) else [GROUPINGS.check(part)]
+    if not words or not all(words):
         raise OptionError(
             f"an empty name in {option_word('by')}", found=repr(by), expected="a grouping, or several joined by commas"
         )
-    return words
+    return tuple(words)
+
+
+def by_text(by: By) -> str:
+    """``by`` as the command line has it."""
+    if isinstance(by, str):
+        return by
+    return ",".join(word if isinstance(word, str) else word.name for word in words_of(by))
 
 
 def grouping_of(word: str | Grouping) -> Grouping | None:
@@ -126,15 +140,19 @@ def grouping_of(word: str | Grouping) -> Grouping | None:
     return GROUPINGS.get(word) if isinstance(word, str) else word
 
 
-def grouping_options(by: str | Grouping) -> tuple[Option, ...]:
+def grouping_options(by: By) -> tuple[Option, ...]:
     """The options that the groupings of ``by`` take."""
     rows = [grouping_of(word) for word in words_of(by)]
     return tuple({option.name: option for row in rows if row is not None for option in row.options}.values())
 
 
-def needed_columns(by: str | Grouping) -> tuple[str, ...]:
-    """The words of ``by`` that are spot columns, for the reader."""
-    return tuple(word for word in words_of(by) if isinstance(word, str) and word not in GROUPINGS)
+def needed_columns(by: By) -> tuple[str, ...]:
+    """The spot columns that ``by`` looks at, for the reader."""
+    needed: list[str] = []
+    for word in words_of(by):
+        row = grouping_of(word)
+        needed += [str(word)] if row is None else row.columns
+    return tuple(needed)
 
 
 def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") -> str:
@@ -158,11 +176,9 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") 
             found=repr(word),
             expected="one of " + ", ".join(same),
         )
-    import difflib
-
     groupings = list(GROUPINGS) if option == "by" else []
-    near = difflib.get_close_matches(word, [*groupings, *titles], n=1, cutoff=0.6)
-    hint = f"Did you mean {near[0]!r}?" if near else "Spot columns here: " + (_listed(titles) or "none")
+    near = nearest(word, [*groupings, *titles])
+    hint = f"Did you mean {near!r}?" if near else "Spot columns here: " + (_listed(titles) or "none")
     expected = ", ".join([*groupings, "or a spot column"]) if groupings else "a spot column"
     raise OptionError(
         f"{option_word(option)} names no column", file=file or None, found=repr(word), expected=expected, hint=hint

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gridnorm.arrays.positions import Grid, Origins, block_extents, block_origins, find_pads, grid_of, same_arrangement
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import distinct
-from gridnorm.errors import LayoutError, OptionError
+from gridnorm.errors import LayoutError, OptionError, option_value, option_word
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -242,7 +242,7 @@ def _from_override(text: str, blocks: IntArray, sizes: IntArray, file: str) -> t
     numbers = [int(part) for part in match.groups()] if match else []
     if not numbers or min(numbers) < 1:
         raise OptionError(
-            "--layout cannot be read",
+            f"{option_word('layout')} cannot be read",
             found=repr(text),
             expected="grid rows x grid columns x spot rows x spot columns, such as 4x4x22x24",
         )
@@ -252,7 +252,7 @@ def _from_override(text: str, blocks: IntArray, sizes: IntArray, file: str) -> t
     excess = [f"{title} {highest[title]}" for title, limit in limits.items() if highest[title] > limit]
     if excess:
         raise LayoutError(
-            f"the spots do not fit into --layout {text}",
+            f"the spots do not fit into {option_value('layout', text)}",
             file=file or None,
             found=", ".join(excess),
             expected=f"at most {grid_rows * grid_columns} blocks of {spot_rows} rows and {spot_columns} columns",

@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 Column = NDArray[Any]
+
+FULL_SCALE = 65535  # of a 16-bit scanner: what lies there is saturated
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class RawArray:
     Shapes: ``foreground`` and ``background`` are (channel, spot) float64, missing and infinite cells NaN.
     Text columns are NumPy bytes arrays (dtype ``S``) in UTF-8, numeric ones float64 or integers. ``settings`` are the
     options of its format with the values that were in force, ``taken`` the columns that the intensities come from.
+    ``absent`` marks rows of a set that stand for spots which the file does not have; None: it has all.
     """
 
     name: str
@@ -52,6 +56,7 @@ class RawArray:
     missing: int = 0
     infinite: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    absent: NDArray[np.bool_] | None = None
 
     @property
     def n_spots(self) -> int:

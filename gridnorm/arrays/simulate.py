@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.arrays.raw import Column, FloatArray, RawArray
+from gridnorm.arrays.raw import FULL_SCALE, Column, FloatArray, RawArray
 from gridnorm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ IntArray = NDArray[np.int64]
 WAVELENGTHS = {2: ("635", "532"), 1: ("635",)}
 SPOT_PITCH = 200.0  # µm
 LOWEST, HIGHEST = 6.5, 14.5  # log2 intensity of the faintest and the brightest spots
-SATURATED = 65535
 ABSENT, BAD = -50, -100  # GenePix flags
 
 
@@ -270,4 +269,4 @@ def _centres(
 
 
 def _counts(intensity: FloatArray) -> IntArray:
-    return np.clip(np.rint(intensity), 0, SATURATED).astype(np.int64)
+    return np.clip(np.rint(intensity), 0, FULL_SCALE).astype(np.int64)

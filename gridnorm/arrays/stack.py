@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.matrices import declared
 from gridnorm.errors import OptionError, option_word
 from gridnorm.provenance import common
 
@@ -32,18 +33,22 @@ def stack(sets: Sequence[ArraySet], *, like: ArraySet | None = None) -> ArraySet
         raise OptionError("no arrays", expected="at least one")
     first = sets[0]
     same_kind(sets)
-    shared = [name for name in first.values if all(name in one.values for one in sets)]
+    names = [name for name in declared(first.channels, first.stage) if any(name in one.values for one in sets)]
     done = replace(
         first,
         names=tuple(name for one in sets for name in one.names),
-        values={name: _rows([one.values[name] for one in sets]) for name in shared},
+        # An array whose background was not measured has NaN beside those whose was.
+        values={name: _rows([one.values.get(name, _nothing(one)) for one in sets]) for name in names},
         flag_codes=_filled(sets, "flag_codes", lambda shape: np.zeros(shape, np.int64)),
         spot_weights=_filled(sets, "spot_weights", np.ones),
+        absent=_filled(sets, "absent", lambda shape: np.zeros(shape, np.bool_)),
         fits=tuple(fit for one in sets for fit in one.fits),
         history=common([one.history for one in sets]),
         warnings=tuple(text for one in sets for text in one.warnings),
         records=tuple(record for one in sets for record in one.records),
     )
+    if done.absent is not None and done.spot_weights is not None:
+        done = replace(done, spot_weights=np.where(done.absent, np.nan, done.spot_weights))
     done = replace(done, fits=tuple(_viewing(done, i) for i in range(len(done.fits))))
     if like is None:
         return done
@@ -77,6 +82,10 @@ def same_kind(sets: Sequence[ArraySet]) -> None:
 
 def _file(one: ArraySet) -> str:
     return one.records[0].file if one.records else one.names[0]
+
+
+def _nothing(one: ArraySet) -> Any:
+    return np.full((len(one), one.n_spots), np.nan)
 
 
 def _rows(parts: Sequence[Any]) -> Any:

@@ -11,13 +11,13 @@ import numpy as np
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.background import Background
-from gridnorm.arrays.chain import Recipe, as_set, check_options, correct_one, counted, levels_of, within_one
+from gridnorm.arrays.chain import Levels, as_set, correct_one, counted, levels_of, within_one
 from gridnorm.arrays.grouping import Grouping
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.recipe import Recipe, check_options
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
-from gridnorm.arrays.within import Levels
 from gridnorm.core.methods import Method
 from gridnorm.errors import GridnormError, GridnormWarning
 
@@ -60,7 +60,7 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
     >>> bool((gn.background_correct(arrays, "half").R >= 0.5).all())
     True
     """
-    recipe = Recipe(background=method, options=options)
+    recipe = Recipe(background=method, options=options, given=frozenset(options))
     check_options(recipe, ("background",))
     done = []
     for index, raw in enumerate(arrays):
@@ -71,7 +71,7 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
         _warn(corrected.notes)
         record = arrays.record(index)
         record = record._replace(
-            history=replace(record.history, steps=(*record.history.steps, corrected.step)),
+            history=replace(record.history, steps=(*record.history.steps, *corrected.steps)),
             models=corrected.models,
             warnings=(*record.warnings, *corrected.notes),
         )
@@ -145,7 +145,7 @@ def normalize_within(
     (900, 1)
     """
     spec = weights if isinstance(weights, str) else "none"
-    recipe = Recipe(by=by, method=method, flags=flags, weights=spec, options=options)
+    recipe = Recipe(by=by, method=method, flags=flags, weights=spec, options=options, given=frozenset(options))
     check_options(recipe, ("method",))
     given = weights_per_array(None if isinstance(weights, str) else weights, arrays.n_spots, len(arrays))
     if any(f"{channel}b" in arrays.values for channel in arrays.channels):

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.grouping import find_column
-from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.raw import FULL_SCALE, FloatArray, RawArray
 from gridnorm.core.option import TEXT, Option
 from gridnorm.errors import FormatError, OptionError, option_word
 
-SATURATED = 65535.0  # full scale of a 16-bit scanner
 AREA_COLUMNS = ("area", "F Pixels")
 FLAGS = Option(
     "flags", TEXT, "exclude", "exclude (from the fit), ignore, drop (from the result), downweight (limma's weight 0).",
@@ -34,15 +33,12 @@ class SpotUse:
         bool (spot,): spots that are missing in the result.
     reported
         float64 (spot,): the column ``W`` of the result.
-    clamp
-        Whether spots of weight 0 stay in a weighted fit with 1e-5 (limma's rule).
     """
 
     use: NDArray[np.bool_]
     weights: FloatArray | None
     dropped: NDArray[np.bool_]
     reported: FloatArray
-    clamp: bool
 
 
 def flagged(flags: NDArray[np.int64] | None, n_spots: int) -> NDArray[np.bool_]:
@@ -77,11 +73,11 @@ def use_of(
     given = None if weights is None else np.where(np.isnan(weights), 0.0, weights)
     reported = np.ones(n_spots) if given is None else given.copy()
     if policy == "ignore" or not marked.any():
-        return SpotUse(~nothing, given, nothing, reported, policy == "downweight")
+        return SpotUse(~nothing, given, nothing, reported)
     reported[marked] = 0.0
     if policy == "downweight":
-        return SpotUse(~nothing, reported, nothing, reported, True)
-    return SpotUse(~marked, given, marked if policy == "drop" else nothing, reported, False)
+        return SpotUse(~nothing, reported, nothing, reported)
+    return SpotUse(~marked, given, marked if policy == "drop" else nothing, reported)
 
 
 def weight_columns(spec: str, raw_columns: tuple[str, ...], file: str = "") -> tuple[str, ...]:
@@ -183,7 +179,7 @@ def parse_area(spec: str) -> tuple[float, float]:
 
 def saturated(raw: RawArray) -> NDArray[np.bool_]:
     """Spots whose foreground is at full scale in some channel, bool (spot,)."""
-    return np.asarray((raw.foreground >= SATURATED).any(axis=0))
+    return np.asarray((raw.foreground >= FULL_SCALE).any(axis=0))
 
 
 def count_flagged(raw: RawArray) -> int:

@@ -1,33 +1,33 @@
-"""Normalization within one array: the core's methods on M over A (two channels) or log2 intensities (one)."""
+"""Methods within arrays: which one is chosen, the options that arrays add to it, and what it gives back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.raw import FloatArray
-from gridnorm.arrays.weights import SpotUse
 from gridnorm.core.fit import SOURCES, Fit, fit, median_of
-from gridnorm.core.methods import METHODS, Method, apply_method, fit_method
-from gridnorm.core.option import TEXT, WHOLE, Option, no_meaning, take
+from gridnorm.core.methods import METHODS, Method
+from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
 from gridnorm.core.segments import Segments
-from gridnorm.errors import OptionError, option_word
+from gridnorm.errors import option_word
 
 # The core's words for what happens to small groups: it knows no array.
-_RULES = {"array": "whole", "merge": "merge", "shrink": "shrink", "own": "own", "error": "error"}
+RULES = {"array": "whole", "merge": "merge", "shrink": "shrink", "own": "own", "error": "error"}
 
 SMALL_GROUPS = Option(
     "small_groups", TEXT, "array",
-    "Smaller groups take the fit of the array, merge, shrink, keep their own (no rule), or are an error.",
-    choices=tuple(_RULES), metavar="RULE",
+    "What smaller groups get: array (the array's fit), merge (one with the nearest large group), shrink (the array's, "
+    "moved toward their own), own (their own: no rule); or error.",
+    choices=tuple(RULES), metavar="RULE",
 )  # fmt: skip
 MIN_GROUP = Option(
-    "min_group", WHOLE, None, "Smallest number of usable spots of a group; 0 for no rule.", lambda v: v >= 0,
-    "0 or more", metavar="N", auto=True, shown="30 for curves, 5 otherwise",
+    "min_group", WHOLE, None, "Smallest number of usable spots of a group; 0 for no rule.", Range(0), metavar="N",
+    auto=True,
 )  # fmt: skip
 
 
@@ -68,19 +68,6 @@ class WithinResult:
         return [named[code] for code in self.fit.source[row].tolist()]
 
 
-class Levels(NamedTuple):
-    """What is normalized within an array.
-
-    ``values`` float64 (row, spot): M (one row) or log2 intensities (a row a channel), missing NaN. ``covariates`` by
-    name: ``level`` (A of two channels, float64 (1, spot)) and what else the method asks for. ``ratio``: whether values
-    are measured from zero (M) or from the array's level.
-    """
-
-    values: FloatArray
-    covariates: Mapping[str, FloatArray]
-    ratio: bool
-
-
 def choose_method(given: str | Method, channels: tuple[str, ...]) -> Method:
     """The row that was asked for; ``auto`` is loess for two channels, median otherwise."""
     if isinstance(given, str) and given == "auto":
@@ -110,123 +97,6 @@ def take_options(row: Method, given: Mapping[str, Any]) -> dict[str, Any]:
             raise no_meaning("min_group", f"{option_word('small_groups')} own")
         del found["min_group"]
     return found
-
-
-def within_array(
-    values: FloatArray,
-    covariate: FloatArray | None,
-    segments: Segments,
-    method: str | Method,
-    spot_use: SpotUse,
-    *,
-    position: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
-    **options: Any,
-) -> WithinResult:
-    """Normalize the rows of one array within groups of its spots.
-
-    Parameters
-    ----------
-    values
-        float64 (row, spot): M (one row) or log2 intensities (a row a channel); missing NaN.
-    covariate
-        float64 (1, spot): A; None for one-channel data, which keep the array's level.
-    segments
-        Groups of the spots.
-    method
-        A row of ``METHODS``, or its name.
-    spot_use
-        Which spots enter the fit, and their weights.
-    position
-        Row and column of every spot on the slide, for ``small_groups="merge"``.
-    **options
-        Of the method: ``span``, ``iterations``, ``clamp_weights``; ``min_group`` (smallest number of usable spots; 0:
-        no rule) and ``small_groups`` (``array``, ``merge``, ``shrink``, ``own``, ``error``).
-
-    Raises
-    ------
-    FitError, OptionError
-    """
-    row = METHODS.find(method, also=("auto",))
-    covariates = {} if covariate is None else {"level": covariate}
-    levels = Levels(values, covariates, covariate is not None)
-    return normalize_levels(levels, segments, row, spot_use, take_options(row, options), position)
-
-
-def normalize_levels(
-    levels: Levels,
-    segments: Segments,
-    row: Method,
-    spot_use: SpotUse,
-    options: Mapping[str, Any],
-    position: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
-) -> WithinResult:
-    """Fit and remove one method, with the groups' shifts before and after; ``options`` are all of the method's."""
-    start = np.where(spot_use.dropped, np.nan, levels.values)
-    n, before = group_shifts(start, segments, spot_use.use, levels.ratio)
-    if row.statistic is None:
-        return WithinResult(start, start, None, segments.labels, n, before, before)
-    levels = levels._replace(values=start)
-    found = fit_one(levels, segments, row, spot_use, options, position)
-    values = apply_one(levels, segments, row, found)
-    _, after = group_shifts(values, segments, spot_use.use, levels.ratio)
-    return WithinResult(values, start, found, segments.labels, found.n, before, after)
-
-
-def fit_one(
-    levels: Levels,
-    segments: Segments,
-    row: Method,
-    spot_use: SpotUse,
-    options: Mapping[str, Any],
-    position: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
-) -> Fit:
-    """What a method removes from one array: a fit that knows its groups by label and can be kept."""
-    own = {option.name for option in row.options}
-    chosen = {name: value for name, value in options.items() if name in own}
-    if "clamp_weights" in chosen:
-        chosen["clamp_weights"] = chosen["clamp_weights"] or spot_use.clamp
-    return fit_method(
-        levels.values,
-        segments,
-        row,
-        covariate=_covariates(levels, row),
-        weights=spot_use.weights,
-        use=spot_use.use,
-        minimum=options.get("min_group"),
-        small_groups=_RULES[options["small_groups"]],
-        position=None if position is None else np.stack(position, axis=1),
-        keep_level=not levels.ratio,
-        **chosen,
-    )
-
-
-def apply_one(levels: Levels, segments: Segments, row: Method, found: Fit) -> FloatArray:
-    """Values of one array without a fit, its own or one that was kept; groups are matched by label.
-
-    Raises
-    ------
-    OptionError
-        A group that the fit lacks.
-    """
-    values: FloatArray = apply_method(levels.values, segments, row, found, covariate=_covariates(levels, row))
-    return values
-
-
-def _covariates(levels: Levels, row: Method) -> FloatArray | None:
-    """The covariates of a method, (1, spot, k)."""
-    if not row.covariates:
-        return None
-    if "level" in row.covariates and "level" not in levels.covariates:
-        raise OptionError(
-            f"{row.name} needs two channels (its curve runs over A)",
-            found="one channel",
-            hint=f"Use {option_word('method')} median",
-        )
-    if len(row.covariates) == 1:
-        return levels.covariates[row.covariates[0]]
-    return np.stack(
-        [np.broadcast_to(levels.covariates[name], (1, levels.values.shape[1])) for name in row.covariates], 2
-    )
 
 
 def group_shifts(

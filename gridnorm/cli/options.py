@@ -56,13 +56,13 @@ def _click(option: Option) -> click.Option:
     def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem(word) for word in words_of(option) if word.startswith(begun)]
+        return [CompletionItem(word) for word in _words(option) if word.startswith(begun)]
 
     metavar = option.metavar or "|".join(option.words()) or option.name.upper()
     return click.Option([option.flag], metavar=metavar, default=None, help=help_of(option), shell_complete=complete)
 
 
-def words_of(option: Option) -> tuple[str, ...]:
+def _words(option: Option) -> tuple[str, ...]:
     """The words that an option may be, as far as they can be listed."""
     from gridnorm.workflow.settings import row_names
 
@@ -71,20 +71,14 @@ def words_of(option: Option) -> tuple[str, ...]:
 
 def help_of(option: Option) -> str:
     """What an option does, which words it takes, whose it is, and its default."""
-    from gridnorm.workflow.settings import owners, row_names
+    from gridnorm.workflow.settings import default_in_words, owners, row_names
 
     text = option.help.replace("{rows}", ", ".join(word for word in row_names(option.name) if word != "auto"))
     takers = owners(option.name)
     notes = [f"of {', '.join(takers)}"] if takers else []
-    default = option.shown or _shown(option.default)
+    default = default_in_words(option)
     notes += [f"default: {default}"] if default else []
     return f"{text}  [{'; '.join(notes)}]" if notes else text
-
-
-def _shown(default: Any) -> str:
-    if default is None or default == ():
-        return ""
-    return {True: "yes", False: "no"}[default] if isinstance(default, bool) else f"{default}"
 
 
 @contextmanager

@@ -78,6 +78,10 @@ def evaluate(fit: Fit, covariate: Any, segments: Segments) -> Any:
     """
     found = fit.on(segments)
     if covariate is None:
+        if fit.curve is not None:
+            raise OptionError(
+                f"a fit of {fit.statistic} needs its covariate", hint="Give covariate=, one number per item"
+            )
         return found.payload.evaluate(None, segments)
     backend = backend_for(fit.n)
     shape = (fit.n.shape[0], segments.n_items)
@@ -96,16 +100,26 @@ def relative_scale(fit: Fit) -> Fit:
     return replace(fit, payload=relative())
 
 
+def _need(fit: Fit, name: str) -> Any:
+    """A part of a fit that an application removes."""
+    part = getattr(fit, name)
+    if part is None:
+        raise OptionError(
+            f"this fit has no {name}", found=f"a fit of {fit.statistic}", hint="Choose another application"
+        )
+    return part
+
+
 def _centre(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
-    return backend.remove(view, segments, fit.location, None)
+    return backend.remove(view, segments, _need(fit, "location"), None)
 
 
 def _scale(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
-    return backend.remove(view, segments, None, fit.scale)
+    return backend.remove(view, segments, None, _need(fit, "scale"))
 
 
 def _standardize(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
-    return backend.remove(view, segments, fit.location, fit.scale)
+    return backend.remove(view, segments, _need(fit, "location"), _need(fit, "scale"))
 
 
 def _subtract(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gridnorm.core.backend import backend_for
-from gridnorm.core.option import FLAG, NUMBER, WHOLE, Kind, Option, Table, take
+from gridnorm.core.option import FLAG, NUMBER, WHOLE, Kind, Option, Range, Table, take
 from gridnorm.core.payload import Curves, Locations, Payload, Points, taken
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
@@ -111,13 +111,20 @@ class Fit:
         }
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Fit:
+    def from_plain(cls, plain: Mapping[str, Any], statistic: Statistic | None = None) -> Fit:
         """The fit that ``to_plain`` made these data from, on NumPy arrays.
+
+        Parameters
+        ----------
+        plain
+            What ``to_plain`` gave.
+        statistic
+            The row that was fitted, where it is none of ``STATISTICS``.
 
         Raises
         ------
         OptionError
-            Unknown statistic, or parts are missing.
+            Unknown statistic, parts that are missing, or numbers that do not belong together.
 
         Examples
         --------
@@ -127,13 +134,23 @@ class Fit:
         array([[2., 5.]])
         """
         try:
-            row = STATISTICS.find(plain["statistic"])
+            row = STATISTICS.find(plain["statistic"]) if statistic is None else STATISTICS.check(statistic)
             labels = tuple(tuple(label) if isinstance(label, list) else label for label in plain["labels"])
             level = None if plain["level"] is None else np.array(plain["level"], np.float64)
             n, source = np.array(plain["n"], np.int64), np.array(plain["source"], np.int8)
-            return cls(row.name, n, row.payload.from_plain(plain["payload"]), source, labels, level)
+            found = cls(row.name, n, row.payload.from_plain(plain["payload"]), source, labels, level)
+            # Taking every entry apart and together again fails where the numbers do not belong together.
+            index = np.arange(n.size).reshape(n.shape)
+            pick([found], np.zeros_like(index), index, source)
+            if n.shape != source.shape or n.shape[1] != len(labels):
+                raise ValueError(f"{n.shape} counts, {source.shape} sources, {len(labels)} labels")
         except KeyError as error:
             raise OptionError("these are no data of a fit", found=f"no {error.args[0]!r}") from None
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            if isinstance(error, OptionError):
+                raise
+            raise OptionError("these are no data of a fit", found=str(error)) from None
+        return found
 
 
 class Statistic(NamedTuple):
@@ -179,8 +196,8 @@ def fit(
         ``quantiles`` (option ``probabilities``), ``lowess`` (options ``span``, ``iterations``,
         ``clamp_weights``; needs one ``covariate``; width 1), or a row of your own.
     covariate
-        What each item brings beside its value: (item,) or (batch, item), several as (batch, item, k); a leading axis
-        of 1 serves all batch entries.
+        What each item brings beside its value: (item,) or (batch, item), several as (item, k) or (batch, item, k); a
+        leading axis of 1 serves all batch entries.
     weights
         (item,) or (batch, item), 0 or more. Items of weight 0 or NaN are left out (``lowess`` with ``clamp_weights``
         keeps them with 1e-5, as limma does).
@@ -282,11 +299,15 @@ def as_items(given: Any, shape: tuple[int, int], name: str, backend: Any, dtype:
 
 
 def as_covariates(given: Any, shape: tuple[int, int], k: int, backend: Any) -> Any:
-    """``given`` as (batch, item, k); (item,), (batch, item) for k = 1, and a leading 1 serves every batch entry."""
+    """``given`` as (batch, item, k).
+
+    Of one covariate (item,) and (batch, item) will do, of several (item, k); a leading 1 serves every batch entry.
+    """
     array = backend.xp.asarray(given)
     if array.ndim < 3 and k == 1:
         return as_items(given, shape, "covariates", backend)[:, :, None]
     array = array.astype(backend.xp.float64, copy=False)
+    array = array[None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[0] not in (1, shape[0]) or array.shape[1:] != (shape[1], k):
         raise OptionError(
             "covariates do not fit the values", found=f"shape {array.shape}", expected=f"{(*shape, k)}, k last"
@@ -309,6 +330,7 @@ def _listed(labels: Sequence[Any]) -> str:
 def _plain_label(label: Any) -> Any:
     if isinstance(label, tuple):
         return [_plain_label(part) for part in label]
+    label = label.item() if isinstance(label, np.generic) else label
     if isinstance(label, str | int | float | bool) and label == label:
         return label
     raise OptionError("a label of this fit cannot be kept", found=repr(label), expected="text or a number")
@@ -345,21 +367,27 @@ def _lowess(backend: Any, view: Any, segments: Segments, given: dict[str, Any], 
     return n, Curves(knots)
 
 
-NUMBERS = Kind("numbers", lambda given: tuple(float(v) for v in given), {"type": "array"}, list)
+def _floats(given: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in given)
+
+
+def _shares(given: tuple[float, ...]) -> bool:
+    return all(0 <= value <= 1 for value in given)
+
+
+NUMBERS = Kind("numbers", _floats, {"type": "array"}, list)
 DDOF = Option("ddof", WHOLE, 0, "Subtracted from the number of values in the divisor, as in numpy.std.")
-PROBABILITIES = Option(
-    "probabilities", NUMBERS, (0.25, 0.5, 0.75), "Which quantiles.", lambda p: all(0 <= v <= 1 for v in p), "0 to 1"
-)
+PROBABILITIES = Option("probabilities", NUMBERS, (0.25, 0.5, 0.75), "Which quantiles.", _shares, "0 to 1")
 SPAN = Option(
-    "span", NUMBER, 0.3, "Share of a group in each local fit of loess.", lambda v: 0 < v <= 1,
-    "more than 0 and at most 1", metavar="SHARE", source="limma's loessFit",
+    "span", NUMBER, 0.3, "Share of a group in each local fit of loess.", Range(0, 1, low_open=True),
+    metavar="SHARE", source="limma's loessFit",
 )  # fmt: skip
 ITERATIONS = Option(
-    "iterations", WHOLE, 4, "Fits of loess: the first and the robust ones.", lambda v: v >= 1, "1 or more",
-    metavar="N", source="limma's loessFit",
+    "iterations", WHOLE, 4, "Fits of loess: the first and the robust ones.", Range(1), metavar="N",
+    source="limma's loessFit",
 )  # fmt: skip
 CLAMP_WEIGHTS = Option(
-    "clamp_weights", FLAG, False, "Keep items of weight 0 in the fit of loess with weight 1e-5, as limma does.",
+    "clamp_weights", FLAG, False, "Keep what has weight 0 in the fit of loess with weight 1e-5, as limma does.",
     auto=True, source="limma's loessFit",
 )  # fmt: skip
 

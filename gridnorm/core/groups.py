@@ -7,8 +7,9 @@ from typing import Any
 
 from gridnorm.core.backend import backend_for
 from gridnorm.core.methods import METHODS, Method, normalize_within
-from gridnorm.core.option import take
+from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
 from gridnorm.core.segments import Segments
+from gridnorm.core.small import RULES
 from gridnorm.errors import GridnormWarning, OptionError
 
 
@@ -98,11 +99,16 @@ def normalize_groups(
         plain = xp.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
         return plain.T if plain.ndim == 2 and axis == 0 else plain
 
+    several = len(METHODS.find(method).covariates) > 1  # (item, k) belongs to no axis of the values
+
+    min_group, small_groups = MIN_GROUP.read(min_group), RULE.read(small_groups)
+    if method == "none" and (min_group or small_groups != RULE.default):
+        raise no_meaning("min_group" if min_group else "small_groups", "method none")
     result = normalize_within(
         xp.ascontiguousarray(xp.atleast_2d(batch(array))),
         segments,
         method,
-        covariate=batch(covariate),
+        covariate=covariate if several else batch(covariate),
         weights=batch(weights),
         use=batch(use),
         minimum=min_group,
@@ -113,6 +119,12 @@ def normalize_groups(
         _warn_tiny(result.fit.n, segments, taken["span"])
     out = result.values[0] if array.ndim == 1 else result.values.T if axis == 0 else result.values
     return _like(values, out)
+
+
+MIN_GROUP = Option("min_group", WHOLE, 0, "Smallest number of values of a group.", Range(0))
+RULE = Option(
+    "small_groups", TEXT, "whole", "What happens to smaller groups.", choices=tuple(r for r in RULES if r != "merge")
+)
 
 
 def _is_vector(value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from gridnorm.core.apply import APPLICATIONS, apply, relative_scale
 from gridnorm.core.backend import backend_for
 from gridnorm.core.fit import STATISTICS, Fit, Statistic, as_covariates, as_items, as_view, fit
-from gridnorm.core.option import Option, Table, take
+from gridnorm.core.option import Option, Table, no_meaning, take
 from gridnorm.core.segments import Segments
 from gridnorm.core.small import replace_small
 from gridnorm.errors import FitError, OptionError
@@ -40,6 +40,8 @@ class Method:
         Divide scales by their geometric mean; can add the level of all items back.
     fixed
         Options of the statistic that the method sets itself, and so does not offer.
+    more_options
+        Options of its own, which ``use`` reads.
     """
 
     name: str
@@ -75,6 +77,17 @@ class Method:
         return APPLICATIONS.get(self.application)
 
 
+def _complaint(row: Method) -> str | None:
+    """What is wrong between the parts of a row."""
+    if row.statistic is None:
+        return None
+    statistic = row.fitted
+    if len(row.covariates) != statistic.covariates:
+        return f"{statistic.name} takes {statistic.covariates} covariates, the row names {len(row.covariates)}"
+    unknown = [name for name in row.fixed if name not in {option.name for option in statistic.options}]
+    return f"{statistic.name} has no option {unknown[0]} that could be fixed" if unknown else None
+
+
 METHODS: Table[Method] = Table(
     "method",
     [
@@ -95,6 +108,7 @@ METHODS: Table[Method] = Table(
         ),
     ],
     functions=("remove",),
+    complaint=_complaint,
 )  # fmt: skip
 
 
@@ -118,12 +132,14 @@ def fit_method(
     small_groups: str = "whole",
     position: Any = None,
     keep_level: bool = False,
-    **options: Any,
+    options: Mapping[str, Any],
 ) -> Fit:
-    """What a method removes from every group of every batch entry; parameters as in ``normalize_within``."""
+    """What a method removes from every group of every batch entry.
+
+    Parameters as in ``normalize_within``; ``options`` are all of the row's, with their effective values.
+    """
     row = METHODS.find(method)
     statistic = row.fitted
-    chosen = take(row.options, options, f"method {row.name}")
     own = {option.name for option in statistic.options}
     backend = backend_for(values)
     view = as_view(values, segments, backend)[:, :, 0]
@@ -135,7 +151,7 @@ def fit_method(
         "weights": as_items(weights, view.shape, "weights", backend),
         "use": as_items(use, view.shape, "use", backend, dtype=bool),
         **row.fixed,
-        **{name: value for name, value in chosen.items() if name in own},
+        **{name: value for name, value in options.items() if name in own},
     }
     if statistic.covariates:
         arguments["covariate"] = as_covariates(covariate, view.shape, statistic.covariates, backend)
@@ -165,7 +181,20 @@ def apply_method(values: Any, segments: Segments, method: str | Method, fit: Fit
     return apply(view, segments, fit, row.application, covariate=covariate)
 
 
-def normalize_within(values: Any, segments: Segments, method: str | Method, **arguments: Any) -> Normalized:
+def normalize_within(
+    values: Any,
+    segments: Segments,
+    method: str | Method,
+    *,
+    covariate: Any = None,
+    weights: Any = None,
+    use: Any = None,
+    minimum: int | None = None,
+    small_groups: str = "whole",
+    position: Any = None,
+    keep_level: bool = False,
+    **options: Any,
+) -> Normalized:
     """Fit and remove one method within every group of every batch entry.
 
     Parameters
@@ -202,13 +231,15 @@ def normalize_within(values: Any, segments: Segments, method: str | Method, **ar
     array([[-1.,  1., -5.,  5.]])
     """
     row = METHODS.find(method)
+    chosen = take(row.options, options, f"method {row.name}")
     if row.statistic is None:
-        view = as_view(values, segments, backend_for(values))[:, :, 0]
-        given = [name for name, value in arguments.items() if value is not None and name not in _FITTING]
-        take(row.options, dict.fromkeys(given), f"method {row.name}")
-        return Normalized(view, None)
-    found = fit_method(values, segments, row, **arguments)
-    return Normalized(apply_method(values, segments, row, found, covariate=arguments.get("covariate")), found)
-
-
-_FITTING = ("weights", "use", "minimum", "small_groups", "position", "keep_level")
+        given = {"covariate": covariate, "weights": weights, "use": use, "minimum": minimum or None}
+        strange = [name for name, value in given.items() if value is not None]
+        if strange:
+            raise no_meaning(strange[0], f"method {row.name}")
+        return Normalized(as_view(values, segments, backend_for(values))[:, :, 0], None)
+    found = fit_method(
+        values, segments, row, covariate=covariate, weights=weights, use=use, minimum=minimum,
+        small_groups=small_groups, position=position, keep_level=keep_level, options=chosen,
+    )  # fmt: skip
+    return Normalized(apply_method(values, segments, row, found, covariate=covariate), found)

@@ -12,6 +12,67 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from gridnorm.errors import OptionError, option_word
 
 AUTO = "auto"
+# Words that the options of rows cannot be: arguments of what calls them, options of the run and of the command line.
+RESERVED = frozenset(
+    [
+        "align",
+        "background",
+        "by",
+        "center",
+        "cluster",
+        "config",
+        "covariate",
+        "device",
+        "dry_run",
+        "figure",
+        "files",
+        "flags",
+        "force",
+        "form",
+        "format",
+        "gal",
+        "groups",
+        "help",
+        "inputs",
+        "jobs",
+        "json",
+        "keep",
+        "keep_level",
+        "layout",
+        "log_file",
+        "map",
+        "method",
+        "minimum",
+        "min_group",
+        "model",
+        "names",
+        "options",
+        "out",
+        "output",
+        "position",
+        "precision",
+        "preset",
+        "quiet",
+        "report",
+        "resume",
+        "save_model",
+        "save_target",
+        "segments",
+        "sidecar",
+        "small_groups",
+        "split",
+        "target",
+        "use",
+        "values",
+        "verbose",
+        "version",
+        "weights",
+    ]
+)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 class Kind(NamedTuple):
@@ -23,7 +84,33 @@ class Kind(NamedTuple):
     name: str
     read: Callable[[Any], Any]
     schema: Mapping[str, Any]
-    plain: Callable[[Any], Any] = lambda value: value
+    plain: Callable[[Any], Any] = _same
+
+
+class Range:
+    """A check that can travel between processes: numbers from ``low`` to ``high``, ends included unless open.
+
+    Examples
+    --------
+    >>> share = Range(0, 1, low_open=True)
+    >>> share(0.0), share(1.0), share.words
+    (False, True, 'more than 0 and at most 1')
+    """
+
+    def __init__(self, low: float = float("-inf"), high: float = float("inf"), *, low_open: bool = False) -> None:
+        self.low, self.high, self.low_open = low, high, low_open
+
+    def __call__(self, value: Any) -> bool:
+        above = value > self.low if self.low_open else value >= self.low
+        return bool(above and (value <= self.high if self.high < float("inf") else value < self.high))
+
+    @property
+    def words(self) -> str:
+        """What is expected."""
+        least = f"more than {self.low:g}" if self.low_open else f"{self.low:g} or more"
+        if self.high == float("inf"):
+            return least
+        return f"{least} and at most {self.high:g}" if self.low_open else f"{self.low:g} to {self.high:g}"
 
 
 class Option(NamedTuple):
@@ -40,7 +127,7 @@ class Option(NamedTuple):
     help
         One sentence for people.
     check, expected
-        What a value must fulfil, and the same in words.
+        What a value must fulfil (a ``Range`` can travel between processes), and the same in words.
     choices
         The words that a value may be, or a function that lists them.
     metavar
@@ -75,6 +162,16 @@ class Option(NamedTuple):
         """The option as messages name it."""
         return option_word(self.name)
 
+    def _fits(self, value: Any) -> bool:
+        try:
+            return self.check is None or bool(self.check(value))
+        except TypeError:
+            return False
+
+    @property
+    def _expected(self) -> str:
+        return self.expected or getattr(self.check, "words", "")
+
     def words(self) -> tuple[str, ...]:
         """The words that a value may be; none where it is no choice."""
         return tuple(self.choices() if callable(self.choices) else self.choices)
@@ -96,15 +193,15 @@ class Option(NamedTuple):
         except (TypeError, ValueError, OverflowError) as error:
             text = str(error) if isinstance(error, _ExplainedError) else None
             raise OptionError(
-                f"{self.word} must be {self.kind.name}", found=repr(given), expected=text or self.expected or None
+                f"{self.word} must be {self.kind.name}", found=repr(given), expected=text or self._expected or None
             ) from None
         words = self.words()
         if words and isinstance(value, str) and value not in words:
             near = nearest(value, words)
             hint = f"Did you mean {near}?" if near else None
             raise OptionError(f"unknown value of {self.word}", found=repr(given), expected=", ".join(words), hint=hint)
-        if self.check is not None and not self.check(value):
-            raise OptionError(f"{self.word} is out of range", found=str(given), expected=self.expected)
+        if self.check is not None and not self._fits(value):
+            raise OptionError(f"{self.word} is out of range", found=str(given), expected=self._expected)
         return value
 
     def plain(self, value: Any) -> Any:
@@ -184,6 +281,8 @@ class Table(Mapping[str, R]):
         The rows.
     functions
         Names of the fields that must be callable (dots lead into a field).
+    complaint
+        What else is wrong with a row, as a sentence; None if nothing is.
 
     Examples
     --------
@@ -198,9 +297,16 @@ class Table(Mapping[str, R]):
     gridnorm.errors.OptionError: unknown taste; found 'swet', expected sweet. Did you mean sweet?
     """
 
-    def __init__(self, word: str, rows: Iterable[R] = (), *, functions: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        word: str,
+        rows: Iterable[R] = (),
+        *,
+        functions: tuple[str, ...] = (),
+        complaint: Callable[[R], str | None] | None = None,
+    ) -> None:
         self.word = word
-        self._functions = functions
+        self._functions, self._complaint = functions, complaint
         self._rows: dict[str, R] = {}
         for row in rows:
             self.register(row)
@@ -256,6 +362,11 @@ class Table(Mapping[str, R]):
                 value = getattr(value, part, None)
             if not callable(value):
                 raise OptionError(f"{self.word} {name!r} has no function", found=f"{path} = {value!r}")
+        for option in row.options:
+            _check_option(option, f"{self.word} {name!r}")
+        complaint = self._complaint(row) if self._complaint is not None else None
+        if complaint is not None:
+            raise OptionError(f"{self.word} {name!r}: {complaint}")
         return row
 
     def find(self, given: str | R, *, also: tuple[str, ...] = ()) -> R:
@@ -289,6 +400,49 @@ class Table(Mapping[str, R]):
 
     def _listed(self) -> str:
         return "a row such as " + ", ".join(list(self._rows)[:3]) if self._rows else "a row"
+
+
+def _check_option(option: Option, owner: str) -> None:
+    """Refuse an option that could not be given, or whose own default it refuses."""
+    name = option.name
+    if not name.isidentifier() or name != name.lower() or name in RESERVED:
+        raise OptionError(
+            f"an option of {owner} cannot have this name", found=repr(name),
+            expected="a word of small letters that is no option of every run",
+        )  # fmt: skip
+    if option.default is not None:
+        try:
+            option.read(option.default)
+        except OptionError as error:
+            raise OptionError(f"{owner} has an option that refuses its own default", found=str(error)) from None
+
+
+def defaults_in_words(owned: Iterable[tuple[str, Any]]) -> str:
+    """Defaults of an option by row, in words: one value, or which rows have another one than most.
+
+    Examples
+    --------
+    >>> defaults_in_words([("none", 0.0), ("half", 0.0), ("normexp", 50.0)])
+    '50 with normexp, else 0'
+    """
+    by_value: dict[Any, list[str]] = {}
+    for row, value in owned:
+        by_value.setdefault(value, []).append(row)
+    most = max(by_value, key=lambda value: len(by_value[value]), default=None)
+    others = [f"{_shown(value)} with {', '.join(rows)}" for value, rows in by_value.items() if value != most]
+    return ", ".join([*others, f"else {_shown(most)}"]) if others else _shown(most)
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == ():
+        return ""
+    return (
+        {True: "yes", False: "no"}[value]
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -11,7 +11,7 @@ from gridnorm.core.apply import evaluate
 from gridnorm.core.backend import backend_for
 from gridnorm.core.fit import MERGED, SHRUNK, WHOLE_FIT, Fit, Statistic, fit, pick
 from gridnorm.core.segments import Segments
-from gridnorm.errors import FitError, OptionError
+from gridnorm.errors import FitError, OptionError, option_word
 
 RULES = ("own", "whole", "merge", "shrink", "error")
 
@@ -78,7 +78,7 @@ def _refuse_tiny(own: Fit, small: Any, minimum: int) -> None:
             "too few usable values for this method",
             found=f"{int(total.min())} in all groups together",
             expected=f"at least {minimum}",
-            hint="Choose a simpler method such as median, or lower the limit (min_group)",
+            hint=f"Choose a simpler method such as median, or lower the limit ({option_word('min_group')})",
         )
 
 
@@ -136,7 +136,7 @@ def _merge(
     if position is None:
         raise OptionError(
             "groups can be merged only where their positions are known",
-            hint="Choose another rule for small groups (small_groups)",
+            hint=f"Choose another rule for small groups ({option_word('small_groups')})",
         )
     backend = backend_for(values)
     xp = backend.xp
@@ -171,7 +171,8 @@ def _nearest(centre: Any, small: Any, own: Fit, segments: Segments, xp: Any) -> 
         raise FitError(
             "no group is large enough to merge the small ones with",
             found=f"largest group: {int(own.n.max())} usable values",
-            hint="Choose another rule for small groups (small_groups), or lower the limit (min_group)",
+            hint=f"Choose another rule for small groups ({option_word('small_groups')}), or lower the limit "
+            f"({option_word('min_group')})",
         )
     distance = xp.hypot(centre[0][:, None] - centre[0][large], centre[1][:, None] - centre[1][large])
     distance = xp.where(xp.isfinite(distance), distance, xp.inf)

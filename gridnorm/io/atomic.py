@@ -18,7 +18,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
-from gridnorm.errors import OptionError, OutputError
+from gridnorm.errors import OptionError, OutputError, option_value
 
 T = TypeVar("T")
 
@@ -149,7 +149,9 @@ def check_target(path: str | os.PathLike[str], force: bool) -> None:
         raise OutputError("the output is a folder", file=name, hint="Name a file in it")
     if os.path.exists(target):
         if os.path.isfile(target) and not force:
-            raise OptionError("the output exists already", file=name, hint="--force overwrites it")
+            raise OptionError(
+                "the output exists already", file=name, hint=f"{option_value('force', True)} overwrites it"
+            )
         if not os.path.isfile(target):
             return
     folder = os.path.dirname(target)

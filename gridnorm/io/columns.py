@@ -28,7 +28,7 @@ NAMES = ("ID", "Name")
 PLACES = ("X", "Y")
 FLAGS = "Flags"
 GRID = ("grid row", "grid column")  # of a block, in files that do not number the blocks
-_LATER = (*PLACES, "Name")  # what files after the first do not need
+LATER = (*PLACES, "Name")  # what files after the first do not need
 
 FOREGROUND = Option(
     "foreground",
@@ -260,7 +260,7 @@ def read_array(text: Text, source: Source, options: ReadOptions) -> RawArray:
         As :func:`read_spots`.
     """
     channels, frame = source.channels, source.frame
-    roles = {role: at for role, at in source.roles.items() if not (options.keys_only and role in _LATER)}
+    roles = {role: at for role, at in source.roles.items() if not (options.keys_only and role in LATER)}
     below = [f"{channel}b" for channel in channels]
     measured = all(role in roles for role in below)
     levels = [*channels, *(below if measured else ())]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.arrays.raw import Column
+from gridnorm.arrays.raw import FULL_SCALE, Column
 from gridnorm.arrays.simulate import Simulated
 from gridnorm.io import fixed
 from gridnorm.io.atomic import Output, guard
@@ -17,7 +17,6 @@ from gridnorm.io.write import as_bytes
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-SATURATED = 65535
 _ROWS = 512  # of one block of text
 _TOO_LARGE = 100000.0  # what GenePix writes for a ratio to nothing
 _LOG_TOO_LARGE = 16.610
@@ -65,7 +64,7 @@ def gpr_columns(
         columns |= {f"B{w}": background[k], f"B{w} Median": background[k]}
         if background_sd is not None:
             columns[f"B{w} SD"] = background_sd[k]
-        columns[f"F{w} % Sat."] = np.where(mean[k] >= SATURATED, 100, 0)
+        columns[f"F{w} % Sat."] = np.where(mean[k] >= FULL_SCALE, 100, 0)
     net_median, net_mean = median - background, mean - background
     suffix = "(" + "/".join([*wavelengths, "2"][:2]) + ")"
     ratio, log_ratio = _ratios(net_median)

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.errors import OptionError, OutputError
+from gridnorm.errors import OptionError, OutputError, option_word
 from gridnorm.io import fixed
 from gridnorm.io.atomic import Output, guard
 
@@ -102,7 +102,7 @@ def form_of(path: str | os.PathLike[str], form: str | None = None) -> str:
         "the suffix of the output names no table format",
         file=name,
         expected=", ".join("." + known for known in FORMS),
-        hint="Or say it with --format",
+        hint=f"Or say it with {option_word('format')}",
     )
 
 

@@ -54,11 +54,19 @@ def collect(
         done,
         columns=spots,
         layout=plan.reference.layout if plan.reference else done.layout,
-        targets=plan.targets,
+        targets=_targets_of(done.names, plan),
         keep=keep,
         origin=Origin(tuple(extra), plan.skipped, tuple(failed)),
         warnings=(*plan.warnings, *done.warnings, *warnings),
     )
+
+
+def _targets_of(names: Sequence[str], plan: Plan) -> dict[str, list[str]]:
+    """Cells of the targets table for the arrays that came out."""
+    place = {task.name: k for k, task in enumerate(plan.tasks)}
+    if not plan.targets:
+        return {}
+    return {title: [cells[place[name]] for name in names] for title, cells in plan.targets.items()}
 
 
 def _rows(sets: Sequence[ArraySet], plan: Plan) -> tuple[dict[str, Column], list[Rows], list[str]]:
@@ -91,6 +99,7 @@ def _moved(one: ArraySet, at: Rows, weighted: bool) -> ArraySet:
         one = replace(one, spot_weights=np.ones((len(one), one.n_spots)))
     if at is None:
         return one
+    absent = at < 0
     fits = tuple(replace(fit, values=_placed(fit.values, at), start=_placed(fit.start, at)) for fit in one.fits)
     flags, weights = one.flag_codes, one.spot_weights
     return replace(
@@ -99,6 +108,7 @@ def _moved(one: ArraySet, at: Rows, weighted: bool) -> ArraySet:
         flag_codes=None if flags is None else np.where(at >= 0, flags[:, at], 0),
         spot_weights=None if weights is None else _placed(weights, at),
         fits=fits,
+        absent=absent[None, :] if bool(absent.any()) else None,
     )
 
 

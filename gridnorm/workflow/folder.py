@@ -80,7 +80,9 @@ def folder_work(
     sidecar.
     """
     alone = replace(plan, tasks=(), heads=(), failures=(), skipped=(), warnings=(), targets={})
-    return FolderWork(Work(plan.settings, None), alone, folder, form, precision, force, tuple(extra))
+    return FolderWork(
+        Work(plan.settings, plan.settings.recipe.resolved(), None), alone, folder, form, precision, force, tuple(extra)
+    )
 
 
 def lost_errand(errand: Errand, error: LostError) -> Failure:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.arrays.chain import Recipe, correct_one, levels_of
-from gridnorm.arrays.grouping import GROUPINGS, group_spots
+from gridnorm.arrays.chain import correct_one, groups_of, levels_of
+from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_options
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.weights import count_flagged, flagged, saturated
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import Segments
@@ -56,7 +57,7 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     'positions'
     """
     listed = [os.fspath(paths)] if isinstance(paths, str | os.PathLike) else [os.fspath(p) for p in paths]
-    settings = make_settings(options, inspect_options(), "inspect")
+    settings = make_settings(options, inspect_options(options.get("by", "print-tip")), "inspect")
     files = array_files(listed)
     records: list[dict[str, Any]] = []
     wrong: list[OptionError] = []
@@ -71,9 +72,10 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     return {"schema": INSPECT_SCHEMA, "inputs": records}
 
 
-def inspect_options() -> set[str]:
-    """Names of the options that ``inspect`` takes."""
-    return {"by", "layout", "gal", *row_options("by"), *row_options("format")}
+def inspect_options(by: By = "print-tip") -> set[str]:
+    """Names of the options that ``inspect`` takes; those of groupings that were given as rows are among them."""
+    own = () if isinstance(by, str) else (option.name for option in grouping_options(by))
+    return {"by", "layout", "gal", *row_options("by"), *row_options("format"), *own}
 
 
 def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
@@ -87,13 +89,14 @@ def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
         return _gal_record(given, settings)
     head = recognised.head()
     options = read_options(settings, head.columns, given.file, keys_only=False)
-    raw, _ = read_array(ArrayTask(given.path, given.name, given.file, head.format, options), settings)
+    raw, _ = read_array(ArrayTask(given.path, given.name, given.file, recognised.format, options), settings)
     layout, warnings = layout_of(raw, settings)
     return _record(raw.with_warnings(*warnings), layout, settings)
 
 
 def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[str, Any]:
-    segments = group_spots(settings.by, raw.spots, layout, raw.n_spots, raw.name, settings.recipe.grouping())
+    recipe = settings.recipe
+    segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
     level = _level(raw)
     usable = np.isfinite(level) & ~flagged(raw.flags, raw.n_spots)
     counted = segments.count(usable)
@@ -112,7 +115,7 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
             for label, n, m in zip(segments.labels, segments.sizes, counted, strict=True)
         ],
         "quality": quality_of(raw),
-        "explained": explained_by(level, raw, layout, settings.by),
+        "explained": explained_by(level, raw, layout, recipe),
         "warnings": list(raw.warnings),
     }
 
@@ -160,15 +163,17 @@ def quality_of(raw: RawArray) -> dict[str, float]:
     return {name: round(value, 6) for name, value in out.items()}
 
 
-def explained_by(level: FloatArray, raw: RawArray, layout: Layout | None, by: str) -> list[dict[str, Any]]:
+def explained_by(level: FloatArray, raw: RawArray, layout: Layout | None, recipe: Recipe) -> list[dict[str, Any]]:
     """Share of the variance that each possible grouping explains, largest first; flagged spots left out."""
     use = ~flagged(raw.flags, raw.n_spots)
-    words = dict.fromkeys([by, *(name for name in GROUPINGS if name != "array")])
+    by = by_text(recipe.by)
+    words: dict[str, By] = {name: name for name in GROUPINGS if name != "array"}
+    words = {by: recipe.by} | words
     out = []
-    for word in words:
+    for word, grouping in words.items():
         if layout is None and word not in ("print-tip", by):
             continue
-        segments: Segments = group_spots(word, raw.spots, layout, raw.n_spots, raw.name)
+        segments: Segments = groups_of(recipe._replace(by=grouping), raw.spots, layout, raw.n_spots, raw.name)
         if segments.n_segments > 1:
             share = float(share_explained(level, segments, use=use)[0])
             out.append(

@@ -13,7 +13,8 @@ from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.arrays.weights import weight_columns
 from gridnorm.arrays.within import choose_method
 from gridnorm.errors import OptionError, option_word
-from gridnorm.io.formats import FORMATS, Format, Head, recognise
+from gridnorm.io.columns import LATER
+from gridnorm.io.formats import Format, Head, recognise
 from gridnorm.io.text import Text, load, load_head
 from gridnorm.provenance import History, InputDigest
 from gridnorm.workflow.settings import READING, RUN_OPTIONS, Settings
@@ -29,7 +30,7 @@ class ArrayTask:
     path: str
     name: str
     file: str
-    format: str
+    format: Format
     options: ReadOptions
     origin: str = ""
 
@@ -73,7 +74,7 @@ def read_array(task: ArrayTask, settings: Settings) -> tuple[RawArray, InputDige
     FormatError, LayoutError, OptionError
     """
     text = load(task.path)
-    raw = FORMATS[task.format].read(text, task.options)
+    raw = task.format.read(text, task.options)
     if settings.gal is not None:
         raw = annotate(raw, read_gal(settings.gal))
     return raw, InputDigest(task.file, text.size, text.sha256)
@@ -109,9 +110,9 @@ def layout_of(raw: RawArray, settings: Settings) -> tuple[Layout | None, tuple[s
     return layout, layout.warnings
 
 
-def reading_history(raw: RawArray, settings: Settings) -> History:
+def reading_history(raw: RawArray, format: Format, settings: Settings) -> History:
     """The step that every array begins with: how it was read, with every effective setting."""
-    options = {option.name: option for option in FORMATS[raw.format].options}
+    options = {option.name: option for option in format.options}
     parameters: dict[str, Any] = {name: options[name].plain(value) for name, value in raw.settings.items()}
     parameters |= {name: RUN_OPTIONS[name].plain(settings.run[name]) for name in READING}
     if settings.gal is not None:
@@ -128,17 +129,20 @@ def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, key
     OptionError
         ``by``, ``keep`` or ``weights`` names a column that the file lacks.
     """
-    wanted = [
-        find_column(word, columns, file)
-        for word in needed_columns(settings.by)
+    named = needed_columns(settings.by)
+    wanted = [find_column(word, columns, file) for word in named if not _comes_otherwise(word, columns, settings)]
+    wanted += weight_columns(settings.weights, columns, file)
+    wanted += [
+        find_column(word, columns, file, "method")
+        for word in _method_columns(settings)
         if not _comes_otherwise(word, columns, settings)
     ]
-    wanted += weight_columns(settings.weights, columns, file)
-    wanted += [find_column(word, columns, file, "method") for word in _method_columns(settings)]
     if not keys_only:
         wanted += [find_column(word, columns, file, "keep") for word in settings.keep]
     extra = tuple(title for title in dict.fromkeys(wanted) if title not in SPOT_COLUMNS)
-    return ReadOptions(settings.reading, extra, keys_only)
+    # Name, X and Y are left out of later files unless something looks at them.
+    later = keys_only and not any(title in LATER for title in wanted)
+    return ReadOptions(settings.reading, extra, later)
 
 
 def _method_columns(settings: Settings) -> list[str]:
@@ -149,7 +153,7 @@ def _method_columns(settings: Settings) -> list[str]:
         return []
     row = choose_method(settings.method, ())
     covariates = [name for name in row.covariates if name != "level" and name not in COVARIATES]
-    return [name for name in (*covariates, *row.columns) if name not in SPOT_COLUMNS]
+    return [*covariates, *row.columns]
 
 
 def _comes_otherwise(word: str, columns: tuple[str, ...], settings: Settings) -> bool:

@@ -112,7 +112,7 @@ def run_plan(
     plan: Plan, map: Callable[..., Iterable[Any]] = builtins.map, *, normalize: bool = True, jobs: int = 1
 ) -> Generator[ArraySet | Failure, None, None]:
     """The arrays of a plan, in order; normalized or as they were read."""
-    work = Work(plan.settings, plan.reference, normalize)
+    work = Work(plan.settings, plan.settings.recipe.resolved(), plan.reference, normalize)
     rest = plan.tasks
     if plan.first is not None:
         raw, digest = plan.first

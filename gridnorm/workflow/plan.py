@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,11 +10,11 @@ from gridnorm.arrays.align import keys_of
 from gridnorm.arrays.raw import RawArray
 from gridnorm.core.option import no_meaning
 from gridnorm.errors import FormatError, GridnormError, OptionError, option_word
-from gridnorm.io.formats import FORMATS, Head
+from gridnorm.io.formats import Head
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.inputs import InputFile, array_files, unique_names
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, reading_history, recognise_file
-from gridnorm.workflow.settings import RUN_OPTIONS, Settings
+from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options
 from gridnorm.workflow.unit import Failure, Reference
 
 
@@ -74,6 +74,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         known = False
         try:
             recognised = recognise_file(given.path, settings)
+            assert recognised.format is not None  # a GAL is refused
             known = True
             head = recognised.head()
             options = read_options(settings, head.columns, given.file, keys_only=compare and bool(tasks))
@@ -83,7 +84,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
             else:
                 skipped.append((given.file, error.what))
             continue
-        tasks.append(ArrayTask(given.path, given.name, given.file, head.format, options, given.origin))
+        tasks.append(ArrayTask(given.path, given.name, given.file, recognised.format, options, given.origin))
         # Of thousands of heads only this is needed again; their titles are mostly the same.
         barcodes.append(head.header.get("Barcode", "").strip())
         heads.append(head._replace(header={}, columns=known_titles.setdefault(head.columns, head.columns)))
@@ -137,18 +138,13 @@ def _one_kind(plan: Plan) -> None:
 
 def _refuse_strangers(plan: Plan) -> None:
     """Options of formats that no file of the run takes, where they were given explicitly."""
-    formats = dict.fromkeys(task.format for task in plan.tasks)
+    formats = {task.format.name: task.format for task in plan.tasks}
     if not formats:
         return
     for name in plan.settings.reading:
-        takers = FORMATS.takers(name)
-        if name in plan.settings.given and not any(one in takers for one in formats):
-            raise no_meaning(name, f"{' and '.join(formats)} files", takers_options(formats))
-
-
-def takers_options(formats: Iterable[str]) -> list[str]:
-    """Names of the options that some of these formats take."""
-    return list(dict.fromkeys(option.name for one in formats for option in FORMATS[one].options))
+        taken = [option.name for row in formats.values() for option in row.options]
+        if name in plan.settings.given and name not in taken:
+            raise no_meaning(name, f"{' and '.join(formats)} files", dict.fromkeys(taken))
 
 
 def _with_reference(plan: Plan) -> Plan:
@@ -185,13 +181,10 @@ def _doubts(tasks: list[ArrayTask], barcodes: list[str], settings: Settings) -> 
     """Things about the set of files that a person should look at."""
     out = []
     for name in settings.reading:
-        takers = FORMATS.takers(name)
-        strange = [task for task in tasks if task.format not in takers]
+        strange = [task for task in tasks if all(option.name != name for option in task.format.options)]
         if strange and name in settings.given and len(strange) < len(tasks):
-            out.append(
-                f"{strange[0].file}: {option_word(name)} has no meaning for {strange[0].format} files; "
-                f"it serves {' and '.join(takers)} files"
-            )
+            # The plain name, on the command line too: the sidecar is the same on every route.
+            out.append(f"{strange[0].file}: {name} has no meaning for {strange[0].format.name} files")
     first: dict[str, str] = {}
     for task, code in zip(tasks, barcodes, strict=True):
         if code and code in first:
@@ -210,7 +203,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             {
                 "name": task.name,
                 "file": task.file,
-                "format": task.format,
+                "format": task.format.name,
                 "version": head.version,
                 "channels": list(head.channels),
             }
@@ -227,10 +220,11 @@ def describe(plan: Plan) -> dict[str, Any]:
 def _effective(plan: Plan) -> dict[str, Any]:
     """Settings as the first array will have them; as they were given, where no array has been read."""
     settings = plan.settings
-    found = {name: option.plain(settings.run[name]) for name, option in RUN_OPTIONS.items()} | dict(settings.own)
-    if plan.first is not None:
-        raw, recipe = plan.first[0], settings.recipe
-        history = reading_history(raw, settings)
-        steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
-        found |= replace(history, steps=steps).parameters()
-    return found
+    if plan.first is None:
+        known = all_options()
+        given = {name: known[name].plain(value) if name in known else value for name, value in settings.own.items()}
+        return {name: option.plain(settings.run[name]) for name, option in RUN_OPTIONS.items()} | given
+    raw, recipe = plan.first[0], settings.recipe
+    history = reading_history(raw, plan.tasks[0].format, settings)
+    steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
+    return replace(history, steps=steps).parameters()

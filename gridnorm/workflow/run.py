@@ -199,6 +199,6 @@ def _normalize_set(
         )
     given = weights_per_array(weights, arrays.n_spots, len(arrays))
     parts = [arrays.part(index) for index in range(len(arrays))]
-    done = stack(list(map(SetWork(settings), parts, given)), like=arrays)
+    done = stack(list(map(SetWork(settings.recipe.resolved()), zip(parts, given, strict=True))), like=arrays)
     _warn(done.warnings[len(arrays.warnings) :])
     return done

@@ -7,48 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridnorm.arrays.align import ALIGN
-from gridnorm.arrays.background import BACKGROUNDS
-from gridnorm.arrays.chain import Recipe, check_options
-from gridnorm.arrays.grouping import GROUPINGS, words_of
+from gridnorm.arrays.grouping import grouping_options
+from gridnorm.arrays.recipe import BACKGROUND, BY, DEVICE, METHOD, TABLES, Recipe, check_options
 from gridnorm.arrays.weights import FLAGS, WEIGHTS
 from gridnorm.arrays.within import method_options
-from gridnorm.core.methods import METHODS
-from gridnorm.core.option import TEXT, WORDS, Kind, Option, Table, nearest
+from gridnorm.core.option import TEXT, WORDS, Option, Table, defaults_in_words, nearest
 from gridnorm.errors import OptionError, option_word
 from gridnorm.io.formats import FORMATS
 
-
-def _row_kind(table: Table[Any], also: tuple[str, ...] = ()) -> Kind:
-    """Names of a table's rows, or a row itself."""
-
-    def read(given: Any) -> Any:
-        if given is None:
-            raise ValueError
-        if isinstance(given, str) and given in also:
-            return given
-        row = table.find(given, also=also)
-        return given if isinstance(given, str) else row
-
-    return Kind(f"a {table.word}", read, {"type": "string"}, lambda row: row if isinstance(row, str) else row.name)
-
-
-def _by(given: Any) -> Any:
-    words_of(given if not isinstance(given, int | float | None) else str(given))
-    return given
-
-
-BY = Option(
-    "by", Kind("a grouping", _by, {"type": "string"}, lambda row: row if isinstance(row, str) else row.name),
-    "print-tip", "{rows} or a spot column; a,b crosses.", metavar="GROUPING",
-)  # fmt: skip
-METHOD = Option(
-    "method", _row_kind(METHODS, ("auto",)), "auto", "auto, {rows}.", metavar="METHOD",
-    shown="auto = loess, median for one channel",
-)  # fmt: skip
-BACKGROUND = Option(
-    "background", _row_kind(BACKGROUNDS, ("auto",)), "auto", "auto, {rows}.", metavar="METHOD",
-    shown="auto = normexp where measured",
-)  # fmt: skip
 ALIGN_RULE = Option(
     "align", TEXT, "strict", "strict, or join arrays of different print runs by id or union.", choices=ALIGN,
     metavar="RULE",
@@ -59,10 +25,6 @@ LAYOUT = Option(
 )  # fmt: skip
 GAL = Option("gal", TEXT, None, "GAL with identifiers and layout; it overrides the files.", metavar="FILE", auto=True)
 KEEP = Option("keep", WORDS, (), "Further spot columns in the table.", metavar="COL,…")
-DEVICE = Option(
-    "device", TEXT, "auto", "Where to compute: auto is the CPU; gpu never falls back.", choices=("auto", "cpu", "gpu"),
-    metavar="auto|cpu|gpu",
-)  # fmt: skip
 # What a preset sets against the defaults, where it applies; options given explicitly win.
 PRESETS: dict[str, dict[str, Any]] = {
     "recommended": {},
@@ -91,14 +53,33 @@ READING = ("align", "layout", "gal", "keep")
 
 
 # The rows that an option of the run chooses among; formats are chosen by what a file holds.
-_TABLES: dict[str, Table[Any]] = {"method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS, "format": FORMATS}
+_TABLES: dict[str, Table[Any]] = {**TABLES, "format": FORMATS}
 
 
-def row_options(name: str) -> dict[str, Option]:
+def _options_of(kind: str, row: Any) -> tuple[Option, ...]:
+    options: tuple[Option, ...] = method_options(row) if kind == "method" else row.options
+    return options
+
+
+def row_options(kind: str) -> dict[str, Option]:
     """Options of the rows that an option of the run chooses among; of formats for ``format``."""
-    if name == "method":
-        return {option.name: option for row in METHODS.values() for option in method_options(row)}
-    return _TABLES[name].options() if name in _TABLES else {}
+    found: dict[str, Option] = {}
+    for row in _TABLES[kind].values() if kind in _TABLES else ():
+        for option in _options_of(kind, row):
+            found.setdefault(option.name, option)
+    return found
+
+
+def default_in_words(option: Option) -> str:
+    """The default of an option for people: what rows make of it, where they differ."""
+    owned = [
+        (row.name, one.default)
+        for kind, table in _TABLES.items()
+        for row in table.values()
+        for one in _options_of(kind, row)
+        if one.name == option.name
+    ]
+    return option.shown or defaults_in_words(owned or [("", option.default)])
 
 
 def row_names(name: str) -> tuple[str, ...]:
@@ -110,7 +91,9 @@ def row_names(name: str) -> tuple[str, ...]:
 
 def owners(name: str) -> tuple[str, ...]:
     """The rows that take an option, where not every row of their table does."""
-    for table in _TABLES.values():
+    for kind, table in _TABLES.items():
+        if kind == "method" and any(option.name == name for option in method_options(table["median"])):
+            continue  # what every method that fits something takes
         takers = table.takers(name)
         if takers:
             return takers if len(takers) < len(table) else ()
@@ -122,10 +105,10 @@ def all_options() -> dict[str, Option]:
     found: dict[str, Option] = {}
     for name, option in RUN_OPTIONS.items():
         found[name] = option
-        for owned in row_options(name).values():
-            found.setdefault(owned.name, owned)
-        if name == "background":
-            found |= {owned.name: owned for owned in row_options("format").values() if owned.name not in found}
+        # Formats have no option that names them; theirs stand behind those of backgrounds.
+        for kind in (name, "format") if name == "background" else (name,):
+            if kind in _TABLES:
+                found = _agreeing(found, row_options(kind))
     return found
 
 
@@ -156,11 +139,18 @@ class Settings:
     def recipe(self) -> Recipe:
         """What the chain is asked to do."""
         run = self.run
-        known = {name for kind in ("method", "background", "by") for name in _with_row(kind, run[kind])}
+        known = {name for kind in TABLES for name in _with_row(kind, run[kind])}
         options = {name: value for name, value in self.own.items() if name in known}
         return Recipe(
-            run["by"], run["method"], run["background"], run["flags"], run["weights"], run["device"], options
-        )  # fmt: skip
+            by=run["by"],
+            method=run["method"],
+            background=run["background"],
+            flags=run["flags"],
+            weights=run["weights"],
+            device=run["device"],
+            options=options,
+            given=self.given,
+        )
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -191,17 +181,21 @@ def make_settings(options: Mapping[str, Any], only: Iterable[str] | None = None,
     >>> made.background, made.span, make_settings({"min_group": "auto"}).min_group
     ('subtract', 0.5, None)
     """
-    rows = {kind: options.get(kind) for kind in ("method", "background", "by")}
-    known = all_options() | {name: o for kind, row in rows.items() for name, o in _with_row(kind, row).items()}
+    rows = {kind: RUN_OPTIONS[kind].read(options[kind]) for kind in TABLES if kind in options}
+    known = all_options()
+    for kind, row in rows.items():
+        known = _agreeing(known, _with_row(kind, row))
     allowed = None if only is None else set(only)
     for name in options:
         if name not in known:
             near = nearest(name, known)
-            hint = f"Did you mean {option_word(near)}?" if near else "Known: " + ", ".join(map(option_word, known))
+            listed = [option_word(one) for one in known if allowed is None or one in allowed]
+            hint = f"Did you mean {option_word(near)}?" if near else "Known: " + ", ".join(listed)
             raise OptionError("unknown option", found=option_word(name), hint=hint)
         if allowed is not None and name not in allowed:
             raise OptionError(
-                f"{option_word(name)} has no meaning for {owner}", expected=", ".join(o for o in known if o in allowed)
+                f"{option_word(name)} has no meaning for {owner}",
+                expected=", ".join(option_word(o) for o in known if o in allowed),
             )
     read = {name: known[name].read(value) for name, value in options.items()}
     preset = read.get("preset", PRESET.default)
@@ -213,10 +207,30 @@ def make_settings(options: Mapping[str, Any], only: Iterable[str] | None = None,
     return Settings(run, {**_applying(PRESETS[preset], made), **own}, frozenset(read))
 
 
+def _agreeing(known: dict[str, Option], more: Mapping[str, Option]) -> dict[str, Option]:
+    """Options of several tables together; one name has one kind of value everywhere.
+
+    Raises
+    ------
+    OptionError
+        It has not.
+    """
+    for name, option in more.items():
+        if name in known and known[name].kind.name != option.kind.name:
+            raise OptionError(
+                f"two rows take an option {name} of different kinds",
+                found=option.kind.name,
+                expected=known[name].kind.name,
+            )
+    return known | {name: option for name, option in more.items() if name not in known}
+
+
 def _with_row(kind: str, row: Any) -> dict[str, Option]:
     """Options of a kind of row, with those of a row that was given as an object."""
-    mine = {} if row is None or isinstance(row, str) else {option.name: option for option in row.options}
-    return row_options(kind) | mine
+    if row is None or isinstance(row, str):
+        return row_options(kind)
+    mine = grouping_options(row) if kind == "by" else _options_of(kind, row)
+    return row_options(kind) | {option.name: option for option in mine}
 
 
 def _applying(preset: Mapping[str, Any], made: Settings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gridnorm.arrays.arrayset import ArraySet, of_raw
 from gridnorm.arrays.chain import normalize_one
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column, RawArray
+from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import record_of
 from gridnorm.errors import GridnormError
 from gridnorm.provenance import InputDigest
@@ -41,6 +42,7 @@ class Work(NamedTuple):
     """What all units of a run share. ``normalize``: the whole chain, or reading only."""
 
     settings: Settings
+    recipe: Recipe
     reference: Reference | None
     normalize: bool = True
 
@@ -58,10 +60,10 @@ class Work(NamedTuple):
         Of a set whose rows are the reference's, in its order, ``columns`` is empty: they need not travel.
         """
         try:
-            raw, shared, layout = _placed(raw, self.settings, self.reference, task)
-            record = record_of(raw, layout, digest, reading_history(raw, self.settings))
+            raw, shared, layout = _aligned(raw, self.settings, self.reference, task)
+            record = record_of(raw, layout, digest, reading_history(raw, task.format, self.settings))
             if self.normalize:
-                done = normalize_one(raw, self.settings.recipe, layout, name=task.name, record=record)
+                done = normalize_one(raw, self.recipe, layout, name=task.name, record=record)
             else:
                 done = of_raw(raw, task.name, layout, record=record)
         except GridnormError as error:
@@ -69,7 +71,7 @@ class Work(NamedTuple):
         return replace(done, columns={}) if shared else done
 
 
-def _placed(
+def _aligned(
     raw: RawArray, settings: Settings, reference: Reference | None, task: ArrayTask
 ) -> tuple[RawArray, bool, Layout | None]:
     """The rows in the reference's order where they are the same spots; else the array with rows of its own."""
@@ -102,15 +104,16 @@ def reordered(raw: RawArray, order: NDArray[np.int64]) -> RawArray:
 class SetWork(NamedTuple):
     """The chain for one array of a set; an object with a name, so that pools can send it to other processes."""
 
-    settings: Settings
+    recipe: Recipe
 
-    def __call__(self, one: ArraySet, weights: Any) -> ArraySet:
-        """The array of a set of one, normalized; its columns need not travel back."""
+    def __call__(self, given: tuple[ArraySet, Any]) -> ArraySet:
+        """The array of a set of one, normalized, and its weights; its columns need not travel back."""
+        one, weights = given
         raw = one.raw(0)
         try:
             done = normalize_one(
-                raw, self.settings.recipe, one.layout, name=one.names[0], record=one.record(0), weights=weights
-            )
+                raw, self.recipe, one.layout, name=one.names[0], record=one.record(0), weights=weights
+            )  # fmt: skip
         except GridnormError as error:
             raise error.completed(file=raw.name) from None
         return replace(done, columns={})

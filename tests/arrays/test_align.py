@@ -91,7 +91,7 @@ def test_another_print_run_is_refused_with_the_first_three_differences() -> None
     assert text.startswith("b.gpr: the spots are not those of the first file: another print run")
     assert "another ID at 4 of 60 common positions (Block 1 Row 1 Column 3: 'other' instead of 'g113', " in text
     assert "Block 2 Row 3 Column 1" in text and "Block 3" not in text
-    assert "--align id or --align union" in text
+    assert 'align="id" or align="union"' in text
     assert compare(keys(rows), keys(other), "b.gpr", "union").id_mismatch == pytest.approx(4 / 60)
 
 
@@ -176,7 +176,7 @@ def test_files_that_cannot_be_compared_are_refused() -> None:
         compare(whole, SpotKeys(60, id=whole.id), "b.txt")
     with pytest.raises(LayoutError, match="needs an ID column"):
         union([bare, SpotKeys(4)], "id")
-    with pytest.raises(OptionError, match="unknown --align"):
+    with pytest.raises(OptionError, match="unknown value of align"):
         union([bare], "loose")
 
 

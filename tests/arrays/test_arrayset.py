@@ -108,3 +108,26 @@ def test_a_set_without_flags_has_none(arrays: gn.ArraySet) -> None:
     bare = replace(arrays, flag_codes=None)
     assert bare.flags is None and not bare.flagged.any()
     assert gn.normalize(bare, background="half").weights is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"values": {"R": np.ones((3, 224))}}, "matrices are missing; found R, expected R, G, Rb, Gb"),
+        ({"values": {}}, "matrices are missing; found none"),
+        (
+            {"values": {"R": np.ones((3, 224)), "G": np.ones((3, 4))}},
+            r"G does not fit the arrays; found shape \(3, 4\)",
+        ),
+        (
+            {"names": ("x",)},
+            r"R does not fit the arrays; found shape \(3, 224\), expected \(array, spot\) = \(1, 224\)",
+        ),
+        ({"names": ("x", "y", "x")}, "two arrays have one name"),
+        ({"flag_codes": np.zeros((224, 3), np.int64)}, "flag_codes does not fit the arrays"),
+        ({"spot_weights": np.ones(224)}, "spot_weights does not fit the arrays"),
+    ],
+)
+def test_a_set_made_by_hand_is_checked(arrays: gn.ArraySet, change: dict[str, object], says: str) -> None:
+    with pytest.raises(gn.OptionError, match=says):
+        replace(arrays, **change)  # type: ignore[arg-type]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.chain import Recipe, check_options, correct_one, groups_of, levels_of, normalize_one
+from gridnorm.arrays.chain import apply_one, correct_one, fit_one, groups_of, levels_of, normalize_one
 from gridnorm.arrays.matrices import LEVELS
+from gridnorm.arrays.recipe import Recipe, check_options
 from gridnorm.arrays.weights import use_of
-from gridnorm.arrays.within import apply_one, choose_method, fit_one, take_options
+from gridnorm.arrays.within import choose_method, take_options
 from gridnorm.core.fit import Fit
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError

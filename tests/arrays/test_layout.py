@@ -213,7 +213,7 @@ def test_exchanged_rows_and_columns_are_noticed() -> None:
 @pytest.mark.parametrize(("text", "found"), [("2x2x5x4", "Block 16"), ("4x4x4x4", "Row 5"), ("4x4x5x3", "Column 4")])
 def test_an_override_that_does_not_hold_the_spots_is_refused(text: str, found: str) -> None:
     b, r, c, _, _ = grid(4, 4)
-    with pytest.raises(LayoutError, match=f"a.gpr: the spots do not fit into --layout {text}; found {found}"):
+    with pytest.raises(LayoutError, match=f'a.gpr: the spots do not fit into layout="{text}"; found {found}'):
         infer_layout(b, r, c, override=text, file="a.gpr")
 
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gridnorm as gn
+from gridnorm.arrays.raw import FULL_SCALE as SATURATED
 from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.weights import FLAGS as POLICIES
-from gridnorm.arrays.weights import SATURATED, flagged, parse_area, spot_weights, use_of, weight_columns
+from gridnorm.arrays.weights import flagged, parse_area, spot_weights, use_of, weight_columns
 from gridnorm.errors import FormatError, OptionError
 
 FLAGS = np.array([0, -50, -75, -100, 100, 0])

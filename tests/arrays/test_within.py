@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridnorm.arrays.weights import use_of
-from gridnorm.arrays.within import choose_method, within_array
+from gridnorm.arrays.chain import Levels, normalize_levels
+from gridnorm.arrays.weights import SpotUse, use_of
+from gridnorm.arrays.within import WithinResult, choose_method, take_options
 from gridnorm.core.methods import METHODS
 from gridnorm.core.segments import Segments
 from gridnorm.errors import FitError, OptionError
@@ -25,6 +26,15 @@ def data(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     a = rng.uniform(6, 14, N)
     return (np.arange(N) % TIPS * 0.3 + 0.05 * a + 0.3 * rng.standard_normal(N))[None], a[None]
+
+
+def within_array(
+    m: np.ndarray, a: np.ndarray | None, groups: Segments, method: str, use: SpotUse, position=None, **options
+) -> WithinResult:
+    """One array, with keywords as a user gives them."""
+    row = choose_method(method, ())
+    levels = Levels(m, {} if a is None else {"level": a}, a is not None)
+    return normalize_levels(levels, groups, row, use, take_options(row, options), position)
 
 
 def test_automatic_method_follows_the_channels() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gridnorm.core.apply import apply, evaluate
 from gridnorm.core.fit import STATISTICS, Fit, fit, pick
 from gridnorm.core.methods import METHODS, apply_method, fit_method, normalize_within
+from gridnorm.core.option import effective
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
@@ -58,6 +59,18 @@ def test_data_that_are_no_fit_are_refused() -> None:
         Fit.from_plain({**kept, "statistic": "mode"})
     with pytest.raises(OptionError, match="no data of a fit; found no 'payload'"):
         Fit.from_plain({name: value for name, value in kept.items() if name != "payload"})
+    for wrong in (
+        None,
+        [],
+        {**kept, "labels": None},
+        {**kept, "labels": ["a"]},
+        {**kept, "n": [[1]]},
+        {**kept, "payload": {"location": [[1.0]], "scale": None}},
+    ):
+        with pytest.raises(OptionError, match="these are no data of a fit"):
+            Fit.from_plain(wrong)  # type: ignore[arg-type]
+    numbers = fit(np.zeros(2), Segments.from_codes(np.array([0, 1]), [np.int64(4), np.float64(0.5)]), "median")
+    assert numbers.to_plain()["labels"] == [4, 0.5]
     with pytest.raises(OptionError, match="cannot be kept"):
         fit(np.zeros(2), Segments.from_labels(np.array(["2020-01-01", "2021-01-01"], "M8[D]")), "median").to_plain()
 
@@ -70,7 +83,8 @@ def test_a_kept_fit_is_applied_by_label(method: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     segments = Segments.from_labels(np.array(["d", "a", "c", "b"])[LABELS])
     covariate = over(METHODS[method].fitted.name)
-    found = fit_method(X, segments, method, minimum=0, keep_level=True, **covariate)
+    options = effective(METHODS[method].options, {})
+    found = fit_method(X, segments, method, minimum=0, keep_level=True, options=options, **covariate)
     kept = Fit.from_plain(json.loads(json.dumps(found.to_plain())))
     items = rng.permutation(N)[: rng.integers(5, N)]
     other = Segments.from_labels(np.array(["d", "a", "c", "b"])[LABELS[items]])
@@ -117,6 +131,17 @@ def test_a_fit_is_its_parts(statistic: str) -> None:
     apart = [fit(X[b], segments, statistic, **over(statistic, A[b])) for b in range(2)]
     which = np.repeat([[0], [1]], 4, axis=1)
     same(pick(apart, which, np.tile(np.arange(4), (2, 1)), both.source), both)
+
+
+def test_an_application_that_the_fit_has_nothing_for_is_refused() -> None:
+    segments = Segments.from_labels(LABELS)
+    curves, medians, points = (fit(X, segments, name, **over(name)) for name in ("lowess", "median", "quantiles"))
+    for found, how, says in (
+        (curves, "centre", "this fit has no location; found a fit of lowess"), (medians, "scale", "this fit has no scale"),
+        (points, "standardize", "this fit has no location"), (curves, "subtract", "a fit of lowess needs its covariate"),
+    ):  # fmt: skip
+        with pytest.raises(OptionError, match=says):
+            apply(X, segments, found, how)
 
 
 def test_covariates_of_one_and_of_several() -> None:

@@ -43,7 +43,10 @@ def test_after_any_exception_nothing_remains_and_the_old_result_stays(
 
 def test_an_existing_output_needs_force(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_bytes(b"old")
-    with pytest.raises(OptionError, match=r"a\.tsv: the output exists already\. --force") as caught, Output() as output:
+    with (
+        pytest.raises(OptionError, match=r"a\.tsv: the output exists already\. force=True") as caught,
+        Output() as output,
+    ):
         output.write(tmp_path / "a.tsv", b"new")
     assert caught.value.exit_code == 2
     with Output(force=True) as output:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gridnorm.arrays.background import OFFSET, Background, Channel, Done
-from gridnorm.core.option import NUMBER, Option
+from gridnorm.core.option import NUMBER, Option, Range
 
-SHARE = Option("share", NUMBER, 0.5, "Share of the background that is subtracted.", lambda v: 0 <= v <= 1, "0 to 1")
+SHARE = Option("share", NUMBER, 0.5, "Share of the background that is subtracted.", Range(0, 1))
 
 
 def partly(channel: Channel) -> Done:

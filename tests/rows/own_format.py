@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from gridnorm.arrays.raw import RawArray, ReadOptions
-from gridnorm.core.option import NUMBER, Option, effective
+from gridnorm.core.option import NUMBER, Option, Range, effective
 from gridnorm.io.formats import Format, Head
 from gridnorm.io.text import Text
 
-UNIT = Option("unit", NUMBER, 1.0, "What one count of a spots file stands for.", lambda v: v > 0, "more than 0")
+UNIT = Option("unit", NUMBER, 1.0, "What one count of a spots file stands for.", Range(0, low_open=True))
 
 
 def sniff(head: Text, settings: Mapping[str, Any]) -> bool:

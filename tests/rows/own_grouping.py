@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from gridnorm.arrays.grouping import Grouping, slide_position
-from gridnorm.core.option import WHOLE, Option
+from typing import Any
 
-HEIGHT = Option("height", WHOLE, 4, "Rows of the slide in one band.", lambda v: v >= 1, "1 or more")
+from gridnorm.arrays.grouping import Grouping, Spots, slide_position
+from gridnorm.core.option import WHOLE, Option, Range
+
+HEIGHT = Option("height", WHOLE, 4, "Rows of the slide in one band.", Range(1))
+
+
+def bands(spots: Spots) -> Any:
+    return slide_position(spots.columns, spots.need_layout("bands"))[0] // spots.options["height"]
+
+
 BANDS = Grouping(
     "bands",
-    lambda spots: slide_position(spots.columns, spots.need_layout("bands"))[0] // spots.options["height"],
+    bands,
     "bands of rows across the slide",
     (HEIGHT,),
 )

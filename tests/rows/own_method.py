@@ -10,7 +10,7 @@ import numpy as np
 
 from gridnorm.core.fit import Statistic
 from gridnorm.core.methods import Method
-from gridnorm.core.option import NUMBER, TEXT, Option
+from gridnorm.core.option import NUMBER, TEXT, Option, Range
 from gridnorm.core.payload import floats, plain, taken
 
 
@@ -58,8 +58,14 @@ def fit_planes(backend: Any, view: Any, segments: Any, given: Mapping[str, Any],
     return n, Planes(found)
 
 
-RIDGE = Option("ridge", NUMBER, 0.0, "Penalty on the slopes of planes.", lambda v: v >= 0, "0 or more")
+RIDGE = Option("ridge", NUMBER, 0.0, "Penalty on the slopes of planes.", Range(0))
 SPIKES = Option("spikes", TEXT, "P", "What the IDs of control spots begin with.")
+
+
+def spiked(columns: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    return np.char.startswith(columns["ID"], options["spikes"].encode())
+
+
 PLANE = Method(
     name="plane",
     statistic=Statistic("plane", fit_planes, Planes, (RIDGE,), covariates=2, summary="a plane"),
@@ -67,7 +73,7 @@ PLANE = Method(
     minimum=6,
     summary="subtract a plane over A and the slide's columns, fitted to control spots",
     covariates=("level", "slide-column"),
-    use=lambda columns, options: np.char.startswith(columns["ID"], options["spikes"].encode()),
+    use=spiked,
     more_options=(SPIKES,),
     source="made up",
 )

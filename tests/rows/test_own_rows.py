@@ -6,9 +6,12 @@ Each lives in one file beside this one; nothing in the package names it.
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +21,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 import damage
 from damage import Cli, sheet, sidecar, table
-from own_background import PARTLY
+from own_background import PARTLY, SHARE
 from own_format import SPOTS
 from own_grouping import BANDS
 from own_method import PLANE, Planes
 
 import gridnorm as gn
-from gridnorm.arrays.background import BACKGROUNDS, Background
-from gridnorm.arrays.grouping import GROUPINGS
+from gridnorm.arrays.background import BACKGROUNDS, OFFSET, Background
+from gridnorm.arrays.grouping import GROUPINGS, Grouping
 from gridnorm.core.fit import Fit
 from gridnorm.core.methods import METHODS, Method
-from gridnorm.core.option import TEXT, Option
+from gridnorm.core.option import NUMBER, TEXT, Option
 from gridnorm.io.formats import FORMATS
 
 PACKAGE = Path(gn.__file__).parent
@@ -88,13 +91,13 @@ def test_a_method_with_an_option_a_second_covariate_and_control_items(
         gn.background_correct(arrays, "half"), method=given, flags="ignore", ridge=2.5, spikes="K", min_group=0
     )
     np.testing.assert_array_equal(steps.M, done.M)
-    kept = Fit.from_plain
-    if given == "plane":
-        return
     fit = done.fits[0].fit
-    assert isinstance(fit.payload, Planes)
+    text = json.dumps(fit.to_plain())
+    kept = Fit.from_plain(json.loads(text), PLANE.fitted)
+    assert isinstance(kept.payload, Planes)
+    np.testing.assert_array_equal(kept.payload.coefficients, fit.payload.coefficients)
     with pytest.raises(gn.OptionError, match="unknown statistic; found 'plane'"):
-        kept(json.loads(json.dumps(fit.to_plain())))  # a statistic that came as an object has no name to be found by
+        Fit.from_plain(json.loads(text))  # a statistic of one's own is found by no name
 
 
 def test_a_method_on_the_command_line(registered: None, cli: Cli) -> None:
@@ -107,7 +110,7 @@ def test_a_method_on_the_command_line(registered: None, cli: Cli) -> None:
     assert sidecar(Path("x.tsv"))["parameters"]["ridge"] == 2.5
     assert {group["fit"] for group in sidecar(Path("x.tsv"))["arrays"][0]["groups"]} == {"shrunk"}
     shown = " ".join(cli("normalize", "--help").out.split())
-    assert "--ridge RIDGE Penalty on the slopes of planes. [of plane; default: 0.0]" in shown
+    assert "--ridge RIDGE Penalty on the slopes of planes. [of plane; default: 0]" in shown
     assert "zscore, loess, plane. [default: auto" in shown
     ran = cli("normalize", "a.gpr", "--method", "loess", "--ridge", "1", "-o", "y.tsv")
     assert (ran.code, "--ridge has no meaning for --method loess" in ran.err) == (2, True)
@@ -180,10 +183,69 @@ def test_completion_help_and_suggestions_know_the_row(registered: None, cli: Cli
         assert ROWS[kind].name in words
 
 
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_rows_go_through_pools_of_processes(
+    registered: None, cli: Cli, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name, too: a worker need not know what has been registered here."""
+    here = str(Path(__file__).resolve().parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, str(PACKAGE.parent)]))
+    options = {"ridge": 2.0, "share": 0.25, "height": 8, "spikes": "P", "flags": "ignore", "min_group": 0}
+    with ProcessPoolExecutor(2, multiprocessing.get_context(start)) as pool:
+        for method, background, by in (
+            ("plane", "partly", "bands"),
+            (PLANE, PARTLY, BANDS),
+            ("loess", "half", "bands,Block"),
+        ):
+            chosen = {"method": method, "background": background, "by": by}
+            taken = {k: v for k, v in options.items() if method != "loess" or k in ("height", "flags", "min_group")}
+            one = gn.normalize(["a.gpr", "b.gpr"], **chosen, **taken)
+            many = gn.normalize(["a.gpr", "b.gpr"], **chosen, **taken, map=pool.map)
+            np.testing.assert_array_equal(one.M, many.M)
+            assert one.history == many.history
+            of_set = gn.normalize(gn.read(["a.gpr", "b.gpr"]), **chosen, **taken, map=pool.map)
+            np.testing.assert_array_equal(one.M, of_set.M)
+        found = gn.normalize(["x.spots", "x.spots"], unit=10, by="ID", method="median", min_group=0, map=pool.map)
+        assert found.M.shape == (400, 2)
+
+
+def test_inspect_takes_groupings_as_names_and_as_objects(registered: None, cli: Cli) -> None:
+    for by in ("bands", BANDS):
+        record = gn.inspect("a.gpr", by=by, height=8)["inputs"][0]
+        assert len(record["groups"]) == 2
+        assert next(row["groups"] for row in record["explained"] if row["by"] == "bands") == 2
+
+
+def test_columns_that_a_row_looks_at_are_read_or_missed_by_name(cli: Cli) -> None:
+    wide = Grouping("wide", lambda spots: np.asarray(spots.columns["Dia."]) > 90, "wide spots", columns=("Dia.",))
+    named = Grouping("named", lambda spots: spots.columns["Name"], "by name", columns=("Name",))
+    for by in (wide, named, "Name", "X"):
+        found = gn.normalize(["a.gpr", "b.gpr"], by=by, method="median", min_group=0)
+        assert found.M.shape == (224, 2)
+    with pytest.raises(gn.OptionError, match="by names no column; found 'Dia.'"):
+        gn.normalize(gn.read("a.gpr"), by=wide, method="median", min_group=0)
+    bad = Method("bad", "median", "centre", 5, "chooses badly", use=lambda columns, options: np.ones(3, bool))
+    with pytest.raises(gn.OptionError, match=r"chooses spots in a way that cannot be used; found bool \(3,\)"):
+        gn.normalize("a.gpr", method=bad)
+
+
 def test_no_file_of_the_package_knows_these_rows() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     for word in ('"ridge"', "spikes", "Planes", '"bands"', "#spots"):
         assert word not in text, word
+
+
+def test_one_name_has_one_kind_of_value_everywhere(registered: None, cli: Cli) -> None:
+    other = Method("other", "median", "centre", 5, "x", more_options=(Option("share", TEXT, "x"),))
+    with pytest.raises(gn.OptionError, match="two rows take an option share of different kinds"):
+        gn.normalize("a.gpr", method=other)
+
+
+def test_an_option_without_a_default_may_be_left_out(cli: Cli) -> None:
+    floor = Option("floor", NUMBER)
+    row = PARTLY._replace(name="floored", options=(OFFSET, SHARE, floor))
+    done = gn.normalize("a.gpr", background=row, method="none")
+    assert done.history.parameters()["floor"] is None
 
 
 def test_rows_that_are_not_whole_are_refused_by_name() -> None:
@@ -192,12 +254,30 @@ def test_rows_that_are_not_whole_are_refused_by_name() -> None:
         (PARTLY._replace(function=None), r"background method 'partly' has no function; found function = None"),
         (PARTLY._replace(name="auto"), "no row of the table of background methods"),
         (PARTLY._replace(options=(Option("offset", TEXT, "x"),)), "offset of background method 'partly' is text"),
+        (
+            PARTLY._replace(options=(Option("keep", TEXT, "x"),)),
+            "an option of background method 'partly' cannot have this name; found 'keep'",
+        ),
+        (PARTLY._replace(options=(Option("Kx", TEXT, "x"),)), "cannot have this name; found 'Kx'"),
+        (
+            PARTLY._replace(options=(SHARE._replace(default=2.0),)),
+            "an option that refuses its own default; found share is out of range",
+        ),
     ):
         with pytest.raises(gn.OptionError, match=says):
             BACKGROUNDS.register(row)
     assert "partly" not in BACKGROUNDS
     with pytest.raises(gn.OptionError, match="method 'bare' has no function; found remove = None"):
         METHODS.register(Method("bare", "median", "nothing", 5, "does nothing"))
+    for row, says in (
+        (
+            Method("two", "lowess", "subtract", 5, "x", covariates=("level", "X")),
+            "lowess takes 1 covariates, the row names 2",
+        ),
+        (Method("fix", "median", "centre", 5, "x", fixed={"span": 1}), "median has no option span that could be fixed"),
+    ):
+        with pytest.raises(gn.OptionError, match=says):
+            METHODS.register(row)
     with pytest.raises(gn.OptionError, match="format 'spots' has no function; found read = None"):
         FORMATS.register(SPOTS._replace(read=None))
     arrays = gn.simulate(1, (2, 2), (8, 7), seed=1).arrays

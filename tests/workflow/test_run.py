@@ -33,7 +33,7 @@ def test_tasks_results_and_failures_cross_processes_whole() -> None:
     Path("cut.gpr").write_text(sheet(1).text()[:-300], newline="")
     plan = make_plan(["a.gpr", "b.gpr", "cut.gpr"], make_settings({}))
     for task in plan.tasks:
-        work = Work(plan.settings, plan.reference)
+        work = Work(plan.settings, plan.settings.recipe, plan.reference)
         sent, way = pickle.loads(pickle.dumps((work, task)))
         assert sent.settings == plan.settings and way == task
         here, there = work(task), pickle.loads(pickle.dumps(sent(way)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gridnorm.core.option import Table
-from gridnorm.errors import FormatError
+from gridnorm.errors import FormatError, option_word
 from gridnorm.io.formats import gpr, spot, table
 from gridnorm.io.formats.row import Format, Head
 from gridnorm.io.text import Text
@@ -45,7 +45,7 @@ def recognise(head: Text, settings: Mapping[str, Any]) -> Format:
         raise FormatError(
             "this is a GAL: it names spots but holds no intensities",
             head.name,
-            hint="Give it as --gal beside the array files",
+            hint=f"Give it as {option_word('gal')} beside the array files",
         )
     first = head.data.split(b"\n", 1)[0][:60].decode("utf-8", "replace").strip()
     raise FormatError(
@@ -53,5 +53,5 @@ def recognise(head: Text, settings: Mapping[str, Any]) -> Format:
         head.name,
         found=f"a file that begins with {first!r}",
         expected=" or ".join(FORMATS),
-        hint="Plain tables need --columns, for example R=ch2,G=ch1,ID=gene",
+        hint=f"Plain tables need {option_word('columns')}, for example R=ch2,G=ch1,ID=gene",
     )

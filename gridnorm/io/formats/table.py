@@ -7,7 +7,7 @@ from typing import Any
 
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.core.option import Kind, Option
-from gridnorm.errors import FormatError, OptionError
+from gridnorm.errors import FormatError, OptionError, option_word
 from gridnorm.io import cells, columns
 from gridnorm.io import table as tables
 from gridnorm.io.formats.row import Format, Head
@@ -40,7 +40,7 @@ def pairs_of(given: Any) -> Pairs:
         for role, equals, _ in parts:
             if not equals:
                 expected = "ROLE=title, for example R=ch2,G=ch1,ID=gene"
-                raise OptionError("malformed --columns", found=repr(role), expected=expected)
+                raise OptionError(f"malformed {option_word('columns')}", found=repr(role), expected=expected)
         pairs = [(role.strip(), title.strip()) for role, _, title in parts]
     else:
         listed = given.items() if isinstance(given, Mapping) else given
@@ -48,10 +48,10 @@ def pairs_of(given: Any) -> Pairs:
     roles = [role for role, _ in pairs]
     for role in roles:
         if role not in ROLES:
-            raise OptionError("unknown role in --columns", found=repr(role), expected=", ".join(ROLES))
+            raise OptionError(f"unknown role in {option_word('columns')}", found=repr(role), expected=", ".join(ROLES))
     twice = {role for role in roles if roles.count(role) > 1}
     if twice:
-        raise OptionError("a role is given twice in --columns", found=", ".join(sorted(twice)))
+        raise OptionError(f"a role is given twice in {option_word('columns')}", found=", ".join(sorted(twice)))
     return tuple(pairs)
 
 
@@ -168,9 +168,13 @@ def _header(text: Text, named: Pairs) -> tuple[columns.Frame, dict[str, str]]:
     """As ``_find``, or an error that says which titles are wanting."""
     roles = dict(named)
     if named and "E" not in roles and not {"R", "G"} <= roles.keys():
-        raise OptionError("--columns names no intensities", found=", ".join(roles), expected="R=… and G=…, or E=…")
+        raise OptionError(
+            f"{option_word('columns')} names no intensities", found=", ".join(roles), expected="R=… and G=…, or E=…"
+        )
     if "E" in roles and roles.keys() & set(TWO):
-        raise OptionError("--columns mixes one and two channels", found=", ".join(roles), expected="R=…,G=… or E=…")
+        raise OptionError(
+            f"{option_word('columns')} mixes one and two channels", found=", ".join(roles), expected="R=…,G=… or E=…"
+        )
     found = _find(text, named)
     if found is None:
         lines = text.data.splitlines()[:HEAD_LINES]
@@ -181,7 +185,7 @@ def _header(text: Text, named: Pairs) -> tuple[columns.Frame, dict[str, str]]:
             text.name,
             found=", ".join(best[:30]) or "nothing",
             expected=", ".join(missing) or "R and G, or E",
-            hint="Name the columns with --columns, for example R=ch2,G=ch1,ID=gene",
+            hint=f"Name the columns with {option_word('columns')}, for example R=ch2,G=ch1,ID=gene",
         )
     return found
 

@@ -130,10 +130,10 @@ def test_columns_are_given_as_text_a_mapping_or_pairs() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ("R=a,b", "malformed --columns; found 'b', expected ROLE=title"),
-        ("R=a,Q=b", "unknown role in --columns; found 'Q', expected R, G, Rb"),
-        ({"r": "a"}, "unknown role in --columns; found 'r'"),
-        ("R=a,G=b,R=c", "a role is given twice in --columns; found R"),
+        ("R=a,b", "malformed columns; found 'b', expected ROLE=title"),
+        ("R=a,Q=b", "unknown role in columns; found 'Q', expected R, G, Rb"),
+        ({"r": "a"}, "unknown role in columns; found 'r'"),
+        ("R=a,G=b,R=c", "a role is given twice in columns; found R"),
         (5, "columns must be a list of ROLE=title; found 5"),
         (["R"], r"columns must be a list of ROLE=title; found \['R'\]"),
     ],

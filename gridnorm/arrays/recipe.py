@@ -1,0 +1,176 @@
+"""What the chain is asked to do: rows by name or as objects, and the options that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gridnorm.arrays.background import BACKGROUNDS, Background, choose_background
+from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
+from gridnorm.arrays.weights import FLAGS, WEIGHTS
+from gridnorm.arrays.within import choose_method, method_options, take_options
+from gridnorm.core.methods import METHODS, Method
+from gridnorm.core.option import TEXT, Kind, Option, Table, effective, no_meaning, take
+from gridnorm.errors import option_word
+from gridnorm.provenance import Step
+
+TABLES: dict[str, Table[Any]] = {"method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS}
+
+
+def _row_text(row: Any) -> str:
+    return row if isinstance(row, str) else str(row.name)
+
+
+def _row_kind(table: Table[Any]) -> Kind:
+    """``auto``, the name of a row, or a row itself."""
+
+    def read(given: Any) -> Any:
+        if given is None:
+            raise ValueError
+        if isinstance(given, str):
+            return given if given == "auto" else table.find(given, also=("auto",)).name
+        return table.check(given)
+
+    return Kind(f"a {table.word}", read, {"type": "string"}, _row_text)
+
+
+def _by(given: Any) -> Any:
+    if given is None:
+        raise ValueError
+    words_of(given)
+    return given
+
+
+BY = Option(
+    "by", Kind("a grouping", _by, {"type": "string"}, by_text), "print-tip",
+    "{rows} or a spot column; a,b crosses.", metavar="GROUPING",
+)  # fmt: skip
+METHOD = Option(
+    "method",
+    _row_kind(METHODS),
+    "auto",
+    "auto, {rows}.",
+    metavar="METHOD",
+    shown="auto = loess, median for one channel",
+)
+BACKGROUND = Option(
+    "background", _row_kind(BACKGROUNDS), "auto", "auto, {rows}.", metavar="METHOD",
+    shown="auto = normexp where measured",
+)  # fmt: skip
+DEVICE = Option(
+    "device", TEXT, "auto", "Where to compute: auto is the CPU; gpu never falls back.", choices=("auto", "cpu", "gpu"),
+    metavar="auto|cpu|gpu",
+)  # fmt: skip
+
+
+class Recipe(NamedTuple):
+    """What the chain is asked to do.
+
+    Attributes
+    ----------
+    by, method, background
+        Rows by name or as objects.
+    flags, weights, device
+        As on the command line.
+    options
+        Options of rows, as far as they have a value; each row takes its own.
+    given
+        Names of those that somebody gave; a preset's are not among them.
+    """
+
+    by: By = BY.default
+    method: str | Method = METHOD.default
+    background: str | Background = BACKGROUND.default
+    flags: str = FLAGS.default
+    weights: str = WEIGHTS.default
+    device: str = DEVICE.default
+    options: Mapping[str, Any] = {}
+    given: frozenset[str] = frozenset()
+
+    def resolved(self) -> Recipe:
+        """The same with rows in the place of their names, so that another process need not know them."""
+        by = tuple(grouping_of(word) or word for word in words_of(self.by))
+        method = METHOD.read(self.method) if self.method == "auto" else METHODS.find(self.method)
+        background = self.background if self.background == "auto" else BACKGROUNDS.find(self.background)
+        return self._replace(by=by, method=method, background=background)
+
+    def within(self, channels: tuple[str, ...]) -> tuple[Method, dict[str, Any]]:
+        """The method for these channels, and all its options as they are effective."""
+        row = choose_method(self.method, channels)
+        options = take_options(row, self._of(method_options(row)))
+        if "clamp_weights" in options:
+            # Weight 0 through limma's weighted path: that is what downweighting means.
+            options["clamp_weights"] = options["clamp_weights"] or self.flags == "downweight"
+        return row, options
+
+    def correction(self, measured: bool) -> tuple[Background, dict[str, Any]]:
+        """The background method, where a background was measured or not, and all its options."""
+        row = choose_background(self.background, measured)
+        return row, take(row.options, self._of(row.options), f"{option_word('background')} {row.name}")
+
+    def grouping(self) -> dict[str, Any]:
+        """All options of the groupings."""
+        options = grouping_options(self.by)
+        return effective(options, self._of(options))
+
+    def background_step(self, measured: bool) -> Step:
+        """The first step with every effective setting."""
+        row, options = self.correction(measured)
+        return Step("background_correct", {"method": row.name, **plain_options(row.options, options)})
+
+    def within_step(self, channels: tuple[str, ...], weights: str | None = None) -> Step:
+        """The last step with every effective setting; ``weights`` stands for weights given as numbers."""
+        row, options = self.within(channels)
+        parameters = {
+            "by": by_text(self.by),
+            **plain_options(grouping_options(self.by), self.grouping()),
+            "method": row.name,
+            **plain_options(method_options(row), options),
+            "flags": self.flags,
+            "weights": weights or self.weights,
+            "device": "gpu" if self.device == "gpu" else "cpu",
+        }
+        return Step("normalize_within", parameters)
+
+    def idle(self, channels: tuple[str, ...], measured: bool) -> list[str]:
+        """Sentences about options that were given and that the rows chosen for this array do not take."""
+        method, background = choose_method(self.method, channels), choose_background(self.background, measured)
+        taken = {option.name for option in (*method_options(method), *background.options, *grouping_options(self.by))}
+        chosen = f"background {background.name} and method {method.name}, which were chosen for it"
+        return [f"{name} has no meaning for {chosen}" for name in self.options if name in self.given - taken]
+
+    def _of(self, options: tuple[Option, ...]) -> dict[str, Any]:
+        taken = {option.name for option in options}
+        return {name: value for name, value in self.options.items() if name in taken}
+
+
+def plain_options(options: tuple[Option, ...], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Effective options as JSON holds them, in the order of the row."""
+    return {option.name: option.plain(values[option.name]) for option in options if option.name in values}
+
+
+def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "method")) -> None:
+    """Refuse options that no row takes which these steps of the chain may choose.
+
+    Raises
+    ------
+    OptionError
+        Naming the option and the row.
+    """
+    rows: dict[str, dict[str, tuple[Option, ...]]] = {}
+    if "background" in steps:
+        chosen = [choose_background(recipe.background, measured) for measured in (True, False)]
+        rows["background"] = {row.name: row.options for row in chosen}
+    if "method" in steps:
+        methods = [choose_method(recipe.method, channels) for channels in (("R", "G"), ("E",))]
+        rows["method"] = {row.name: method_options(row) for row in methods}
+        rows["by"] = {by_text(recipe.by): grouping_options(recipe.by)}
+        for row in methods:
+            take_options(row, {o.name: recipe.options[o.name] for o in method_options(row) if o.name in recipe.options})
+    taken = {option.name for kind in rows.values() for options in kind.values() for option in options}
+    for name in recipe.options:
+        if name not in taken:
+            last = list(rows)[-1] if len(rows) == 1 else "method"
+            word = next((kind for kind in rows if name in TABLES[kind].options()), last)
+            known = {option.name: None for options in rows[word].values() for option in options}
+            raise no_meaning(name, f"{option_word(word)} {' or '.join(rows[word])}", known)
