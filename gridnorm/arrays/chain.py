@@ -23,7 +23,7 @@ from gridnorm.arrays.raw import Column, FloatArray, RawArray
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.arrays.weights import SpotUse, spot_weights, use_of
 from gridnorm.arrays.within import Levels, WithinResult, choose_method, method_options, normalize_levels, take_options
-from gridnorm.core.backend import on_device
+from gridnorm.core.engines import on_device
 from gridnorm.core.methods import METHODS, Method
 from gridnorm.core.option import Option, Table, effective, no_meaning, take
 from gridnorm.core.segments import Segments

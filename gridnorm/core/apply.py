@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.fit import Fit, as_covariates, as_view
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
@@ -96,19 +96,19 @@ def relative_scale(fit: Fit) -> Fit:
     return replace(fit, payload=relative())
 
 
-def _centre(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
+def _centre(backend: Backend, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
     return backend.remove(view, segments, fit.location, None)
 
 
-def _scale(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
+def _scale(backend: Backend, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
     return backend.remove(view, segments, None, fit.scale)
 
 
-def _standardize(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
+def _standardize(backend: Backend, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
     return backend.remove(view, segments, fit.location, fit.scale)
 
 
-def _subtract(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
+def _subtract(backend: Backend, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
     return (view - evaluate(fit, covariate, segments)[:, :, None]).astype(view.dtype, copy=False)
 
 

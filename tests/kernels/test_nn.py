@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from gridnorm import nn
-from gridnorm.core import _cupy, _numpy, kernels
+from gridnorm.core.engines import cuda as cuda_engine
+from gridnorm.core.engines import numpy as numpy_engine
+from gridnorm.core.engines.cuda.device import current_device, use_device
 from gridnorm.errors import OptionError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,7 +35,7 @@ def refusing(skip_without: Callable[[str, str], None]) -> Iterator[None]:
         pytest.skip("about arrays, not about memory or races")
     if reason := cudashim.why_not():
         skip_without("shim", reason)
-    with kernels.use_engine(strict.StrictEngine()):
+    with use_device(strict.StrictDevice()):
         yield
 
 
@@ -53,7 +55,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 
 def to_device(value: Any) -> Any:
-    return kernels.engine().xp.asarray(value) if isinstance(value, np.ndarray) else value
+    return current_device().xp.asarray(value) if isinstance(value, np.ndarray) else value
 
 
 def moved(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def moved(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def check(found: Any, expected: Any) -> None:
     """Device results are device results, and near NumPy's."""
-    assert isinstance(found, kernels.engine().xp.ndarray)
+    assert isinstance(found, current_device().xp.ndarray)
     scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
     np.testing.assert_allclose(found.held, expected, rtol=0, atol=TOLERANCE * scale)
     assert found.dtype == expected.dtype
@@ -176,7 +178,7 @@ def test_a_layer_moves_to_the_device() -> None:
     y = layer(to_device(X))
     check(y, nn.group_norm(X, 2))
     layer.backward(to_device(DY))
-    assert isinstance(layer.grads["weight"], kernels.engine().xp.ndarray)
+    assert isinstance(layer.grads["weight"], current_device().xp.ndarray)
     assert isinstance(layer.to(X).weight, np.ndarray)
 
 
@@ -197,9 +199,9 @@ def test_one_value_a_group_is_the_bias_here_too() -> None:
 def test_the_backends_are_twins() -> None:
     """The same verbs with the same arguments; the device's may also be told a dtype that its arrays cannot name."""
     for name in ("moments", "median", "mad", "quantiles", "lowess_fit", "interpolate", "remove", "sums"):
-        ours, theirs = (list(inspect.signature(getattr(b, name)).parameters) for b in (_numpy, _cupy))
+        ours, theirs = (list(inspect.signature(getattr(b, name)).parameters) for b in (numpy_engine, cuda_engine))
         assert [p for p in theirs if p not in ("dtype", "result")] == ours, name
     for name in ("standardize", "standardize_with", "standardize_backward"):
-        ours, theirs = (list(inspect.signature(getattr(b, name)).parameters) for b in (_numpy, _cupy))
+        ours, theirs = (list(inspect.signature(getattr(b, name)).parameters) for b in (numpy_engine, cuda_engine))
         assert [p for p in theirs if p != "dtype"] == ours, name
-    assert set(_numpy.__all__) == set(_cupy.__all__)
+    assert set(numpy_engine.__all__) == set(cuda_engine.__all__)
