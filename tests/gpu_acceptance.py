@@ -157,6 +157,7 @@ class Scarce:
 
     def __post_init__(self) -> None:
         self.name, self.xp, self.function = self.inner.name, self.inner.xp, self.inner.function
+        self.card, self.place, self.special = self.inner.card, self.inner.place, self.inner.special
 
     def free_bytes(self) -> int:
         return self.room

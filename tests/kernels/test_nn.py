@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,8 +13,6 @@ import numpy as np
 import pytest
 
 from gridnorm import nn
-from gridnorm.core.engines import cuda as cuda_engine
-from gridnorm.core.engines import numpy as numpy_engine
 from gridnorm.core.engines.cuda.device import current_device, use_device
 from gridnorm.errors import OptionError
 
@@ -194,14 +191,3 @@ def test_one_value_a_group_is_the_bias_here_too() -> None:
         warnings.simplefilter("ignore")
         y = nn.group_norm(to_device(X[:, :, :1, :1]), 8, bias=to_device(B))
     np.testing.assert_array_equal(y.held, np.broadcast_to(B[:, None, None], (3, 8, 1, 1)))
-
-
-def test_the_backends_are_twins() -> None:
-    """The same verbs with the same arguments; the device's may also be told a dtype that its arrays cannot name."""
-    for name in ("moments", "median", "mad", "quantiles", "lowess_fit", "interpolate", "remove", "sums"):
-        ours, theirs = (list(inspect.signature(getattr(b, name)).parameters) for b in (numpy_engine, cuda_engine))
-        assert [p for p in theirs if p not in ("dtype", "result")] == ours, name
-    for name in ("standardize", "standardize_with", "standardize_backward"):
-        ours, theirs = (list(inspect.signature(getattr(b, name)).parameters) for b in (numpy_engine, cuda_engine))
-        assert [p for p in theirs if p != "dtype"] == ours, name
-    assert set(numpy_engine.__all__) == set(cuda_engine.__all__)

@@ -64,7 +64,7 @@ class Chain:
             if callable(function):
                 self.__dict__[name] = function
                 return function
-        offers = [f"{_loaded(engine).name}: {', '.join(offered(_loaded(engine)))}" for engine in self.engines]
+        offers = [f"{engine.name}: {', '.join(offered(engine)) or 'none'}" for engine in map(_loaded, self.engines)]
         raise OptionError(
             f"no engine for these arrays has the verb {name}",
             found="; ".join(offers) or "no engine at all",
