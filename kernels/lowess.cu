@@ -16,7 +16,7 @@
 //           contraction of products and sums (NVRTC --fmad=false; where a fused operation is wanted it is written so).
 // Same bits A curve depends on its own observed items only: never on threads, batch, class of size or card. Windows of
 //           up to 1024 items' segments are summed in ascending order by one thread, as the NumPy twin
-//           (gridnorm/core/_numpy/lowess.py) does; longer ones as 32 partial sums in fixed order. No atomics.
+//           (gridnorm/core/engines/numpy/lowess.py) does; longer ones as 32 partial sums in fixed order. No atomics.
 // Planted mistakes for the checkers: GN_PLANT_LOWESS_NO_BARRIER (a race, in the unweighted curve) and
 //           GN_PLANT_LOWESS_BOUNDS (reads one item too far).
 #ifndef WEIGHTED

@@ -1,5 +1,5 @@
 // The unweighted curve of one segment by one block: Cleveland's lowess as R has it, delta = 1 % of the range of x.
-// The twin of gridnorm/core/_numpy/lowess_plain.py, operation by operation.
+// The twin of gridnorm/core/engines/numpy/lowess_plain.py, operation by operation.
 #pragma once
 #include "lowess_block.cuh"
 

@@ -1,5 +1,5 @@
 // The weighted curve of one segment by one block: limma's weightedLowess. A window holds a share of the prior weight.
-// The twin of gridnorm/core/_numpy/lowess_weighted.py and lowess_seeds.py. Sums that decide something are taken one
+// The twin of gridnorm/core/engines/numpy/lowess_weighted.py and lowess_seeds.py. Sums that decide something are taken one
 // item after the other, as limma does; the seeds follow R's running sum in its 64-bit significand.
 #pragma once
 #include "lowess_block.cuh"

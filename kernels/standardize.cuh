@@ -2,7 +2,7 @@
 #pragma once
 #include "moments.cuh"
 
-// Everything about a call that is a number, by value; `_Call` in gridnorm/core/_cupy/standardize.py has the same fields.
+// Everything about a call that is a number, by value; `CALL` in gridnorm/core/engines/cuda/call.py has the same fields.
 // Strides in elements: of values, residual (backward: of grad), total, out (backward: of dx) and weights along
 // (batch, item, place); of gain and offset along (batch, item).
 struct Call {

@@ -32,7 +32,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gpu_report import FLUSH, Clock, Report, markdown, on_host
 from gpu_standardize import check_standardize, measure_standardize
 
-from gridnorm.core import _numpy, kernels
+from gridnorm.core.engines import numpy as numpy_engine
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda.device import Device, cuda_status, current_device, use_device
+from gridnorm.core.engines.cuda.launch import compile_all
 from gridnorm.core.segments import Segments
 
 TIPS, SPOTS = 48, 20_000
@@ -72,41 +75,43 @@ def widened(view: Any, dtype: str) -> Any:
 
 def check_reductions(report: Report, shape: tuple[int, int, int], groups: int, dtypes: tuple[str, ...]) -> None:
     """Moments, standardize, median, MAD and quantiles."""
-    from gridnorm.core import _cupy
+    from gridnorm.core.engines import cuda as cuda_engine
 
     rng = np.random.default_rng(1)
-    to = kernels.engine().xp.asarray
+    to = current_device().xp.asarray
     for kind, segments in groupings(shape[1], groups, rng):
         for dtype in dtypes:
             view, exact = typed(rng.standard_normal((shape[0], segments.n_items, shape[2])) * 3 + 50, dtype)
             if dtype == "float64":
                 view[rng.random(view.shape) < 0.01] = np.nan
             name = f"{dtype} {kind} {view.shape} in {groups}"
-            n, mean, deviation = _numpy.moments(exact, segments, None, None)
-            found = _cupy.moments(to(view), segments, None, None, dtype=dtype)
+            n, mean, deviation = numpy_engine.moments(exact, segments, None, None)
+            found = cuda_engine.moments(to(view), segments, None, None, dtype=dtype)
             report.check(f"moments: n {name}", found[0], n, 0)
             report.check(f"moments: mean {name}", found[1], mean, TOLERANCE[dtype], 50)
             report.check(f"moments: deviation {name}", found[2], deviation, TOLERANCE[dtype], 3)
-            expected = _numpy.remove(exact, segments, mean, deviation)
-            result = on_host(_cupy.remove(to(view), segments, to(mean), to(deviation), dtype=dtype))
+            expected = numpy_engine.remove(exact, segments, mean, deviation)
+            result = on_host(cuda_engine.remove(to(view), segments, to(mean), to(deviation), dtype=dtype))
             report.check(f"standardize {name}", widened(result, dtype), expected, ROUNDING[dtype])
             if dtype in ("float32", "float64"):
                 check_order_statistics(report, view, exact, segments, name)
 
 
 def check_order_statistics(report: Report, view: Any, exact: Any, segments: Segments, name: str) -> None:
-    from gridnorm.core import _cupy
+    from gridnorm.core.engines import cuda as cuda_engine
 
-    to = kernels.engine().xp.asarray
+    to = current_device().xp.asarray
     tolerance = 0 if view.dtype == np.float64 else 1e-6
-    n, centre, spread = _numpy.mad(exact, segments, None, None)
-    found = _cupy.mad(to(view), segments, None, None)
+    n, centre, spread = numpy_engine.mad(exact, segments, None, None)
+    found = cuda_engine.mad(to(view), segments, None, None)
     report.check(f"mad: n {name}", found[0], n, 0)
     report.check(f"median {name}", found[1], centre, tolerance, 50)
     report.check(f"mad {name}", found[2], spread, tolerance * 20, 3)
     probabilities = np.array([0.0, 0.1, 0.25, 0.5, 1.0])
-    _, points = _numpy.quantiles(exact, segments, None, probabilities)
-    report.check(f"quantiles {name}", _cupy.quantiles(to(view), segments, None, to(probabilities))[1], points, 1e-6, 50)
+    _, points = numpy_engine.quantiles(exact, segments, None, probabilities)
+    report.check(
+        f"quantiles {name}", cuda_engine.quantiles(to(view), segments, None, to(probabilities))[1], points, 1e-6, 50
+    )
 
 
 def spots(batch: int, items: int, rng: np.random.Generator) -> tuple[Any, Any]:
@@ -120,34 +125,39 @@ LOWESS: dict[str, Any] = {"span": 0.3, "iterations": 4, "zero_weights": "clamp"}
 
 def check_lowess(report: Report, batch: int, items: int, groups: int) -> None:
     """Both of limma's paths, and the curve at every item."""
-    from gridnorm.core import _cupy
+    from gridnorm.core.engines import cuda as cuda_engine
 
     rng = np.random.default_rng(2)
-    to = kernels.engine().xp.asarray
+    to = current_device().xp.asarray
     m, a = spots(batch, items, rng)
     m[rng.random(m.shape) < 0.01] = np.nan
     weights = np.where(rng.random((batch, items)) < 0.05, 0.0, rng.random((batch, items)))
     for kind, segments in list(groupings(items, groups, rng))[1:]:
         for path, w in (("plain", None), ("weighted", weights)):
             name = f"{path} {kind} {batch} × {items} in {groups}"
-            n, knots = _numpy.lowess_fit(m, a, segments, w, None, **LOWESS)
-            found_n, found = _cupy.lowess_fit(to(m), to(a), segments, None if w is None else to(w), None, **LOWESS)
+            n, knots = numpy_engine.lowess_fit(m, a, segments, w, None, **LOWESS)
+            found_n, found = cuda_engine.lowess_fit(
+                to(m), to(a), segments, None if w is None else to(w), None, **LOWESS
+            )
             report.check(f"lowess: n {name}", found_n, n, 0)
             report.check(f"lowess: places of the knots {name}", found.x, knots.x, 0)
             report.check(f"lowess: curve {name}", found.y, knots.y, 1e-12, float(np.nanmax(np.abs(knots.y))))
-            expected = _numpy.interpolate(knots, a, segments)
-            report.check(f"curve at every item {name}", _cupy.interpolate(found, to(a), segments), expected, 1e-11)
+            expected = numpy_engine.interpolate(knots, a, segments)
+            report.check(
+                f"curve at every item {name}", cuda_engine.interpolate(found, to(a), segments), expected, 1e-11
+            )
 
 
 @dataclass
 class Scarce:
-    """An engine that says it has little memory."""
+    """A device that says it has little memory."""
 
-    inner: kernels.Engine
+    inner: Device
     room: int
 
     def __post_init__(self) -> None:
         self.name, self.xp, self.function = self.inner.name, self.inner.xp, self.inner.function
+        self.card, self.place, self.special = self.inner.card, self.inner.place, self.inner.special
 
     def free_bytes(self) -> int:
         return self.room
@@ -155,24 +165,27 @@ class Scarce:
 
 def check_independence(report: Report, batches: tuple[int, ...], items: int, groups: int) -> None:
     """Results are bit-equal run to run, at any batch size, and with memory for a few entries only."""
-    from gridnorm.core import _cupy
+    from gridnorm.core.engines import cuda as cuda_engine
 
     rng = np.random.default_rng(3)
-    to = kernels.engine().xp.asarray
+    to = current_device().xp.asarray
     m, a = spots(max(batches), items, rng)
     *_, (_, segments) = groupings(items, groups, rng)
 
     def everything(stop: int) -> list[Any]:
-        n, knots = _cupy.lowess_fit(to(m[:stop]), to(a[:stop]), segments, None, None, **LOWESS)
-        found = [*_cupy.moments(to(m[:stop]), segments, None, None), *_cupy.mad(to(m[:stop]), segments, None, None)]
-        found += _cupy.moments(to(m[:stop].astype(np.float32)), segments, None, None)[1:]
-        return [np.asarray(on_host(v)) for v in (n, _cupy.interpolate(knots, to(a[:stop]), segments), *found)]
+        n, knots = cuda_engine.lowess_fit(to(m[:stop]), to(a[:stop]), segments, None, None, **LOWESS)
+        found = [
+            *cuda_engine.moments(to(m[:stop]), segments, None, None),
+            *cuda_engine.mad(to(m[:stop]), segments, None, None),
+        ]
+        found += cuda_engine.moments(to(m[:stop].astype(np.float32)), segments, None, None)[1:]
+        return [np.asarray(on_host(v)) for v in (n, cuda_engine.interpolate(knots, to(a[:stop]), segments), *found)]
 
     whole = everything(max(batches))
     runs = {f"batch of {stop}": (stop, lambda stop=stop: everything(stop)) for stop in batches}
 
     def scarce() -> list[Any]:
-        with kernels.use_engine(Scarce(kernels.engine(), 150 * items * 3)):
+        with use_device(Scarce(current_device(), 150 * items * 3)):
             return everything(max(batches))
 
     runs["little memory"] = (max(batches), scarce)
@@ -185,7 +198,7 @@ def check_independence(report: Report, batches: tuple[int, ...], items: int, gro
 
 
 def measure_copy(report: Report, clock: Clock, size: int) -> None:
-    xp = kernels.engine().xp
+    xp = current_device().xp
     source, target = xp.ones(size // 4, "float32"), xp.empty(size // 4, "float32")
     seconds = clock.seconds(lambda: xp.copyto(target, source))
     clock.copy = 2 * source.nbytes / seconds
@@ -195,9 +208,9 @@ def measure_copy(report: Report, clock: Clock, size: int) -> None:
 
 def measure_reductions(report: Report, clock: Clock, shape: tuple[int, int, int], groups: int) -> None:
     """Moments and standardize, contiguous against arbitrary segments, in four types."""
-    from gridnorm.core import _cupy
+    from gridnorm.core.engines import cuda as cuda_engine
 
-    xp = kernels.engine().xp
+    xp = current_device().xp
     rng = np.random.default_rng(4)
     even = Segments.uniform(shape[1], groups)
     mixed = Segments.from_codes(rng.permutation(even.codes), range(groups))
@@ -206,15 +219,15 @@ def measure_reductions(report: Report, clock: Clock, shape: tuple[int, int, int]
         out = xp.empty_like(x)
         taken = {}
         for kind, segments in (("contiguous", even), ("arbitrary", mixed)):
-            _, mean, deviation = _cupy.moments(x, segments, None, None)
+            _, mean, deviation = cuda_engine.moments(x, segments, None, None)
             name = f"{dtype} {shape} in {groups} {kind}"
 
-            found = partial(_cupy.moments, x, segments, None, None)
-            done = partial(_cupy.remove, x, segments, mean, deviation, out=out)
+            found = partial(cuda_engine.moments, x, segments, None, None)
+            done = partial(cuda_engine.remove, x, segments, mean, deviation, out=out)
 
             def both(found: Any = found, x: Any = x, out: Any = out, segments: Segments = segments) -> None:
                 _, mean, deviation = found()
-                _cupy.remove(x, segments, mean, deviation, out=out)
+                cuda_engine.remove(x, segments, mean, deviation, out=out)
 
             clock.row(report, f"moments {name}", found, x.nbytes)
             clock.row(report, f"standardize {name}", done, 2 * x.nbytes)
@@ -232,13 +245,13 @@ def measure_torch(report: Report, clock: Clock, x: Any, groups: int, name: str) 
     except ImportError:
         report.info["torch"] = "not installed"
         return
-    if kernels.engine().name != "cuda" or not torch.cuda.is_available():
+    if current_device().name != "cuda" or not torch.cuda.is_available():
         report.info["torch"] = f"{torch.__version__}, no device"
         return
     report.info["torch"] = torch.__version__
     tensor = torch.from_dlpack(x)
     # The events are recorded on CuPy's stream. ExternalStream(0) would be a new stream, not the default one.
-    pointer = kernels.engine().xp.cuda.get_current_stream().ptr
+    pointer = current_device().xp.cuda.get_current_stream().ptr
     stream = torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
     norm = torch.nn.functional.group_norm
     with torch.cuda.stream(stream), torch.no_grad():
@@ -247,9 +260,9 @@ def measure_torch(report: Report, clock: Clock, x: Any, groups: int, name: str) 
 
 def measure_arrays(report: Report, clock: Clock, batch: int, items: int, groups: int, limma_ms: float | None) -> None:
     """Many arrays of one layout: order statistics and the print-tip loess of limma, data on the device."""
-    from gridnorm.core import _cupy
+    from gridnorm.core.engines import cuda as cuda_engine
 
-    xp = kernels.engine().xp
+    xp = current_device().xp
     rng = np.random.default_rng(5)
     few, repeat = spots(min(batch, 20), items, rng), -(-batch // min(batch, 20))
     m, a = (xp.asarray(np.tile(v, (repeat, 1, 1))[:batch]) for v in few)
@@ -258,19 +271,19 @@ def measure_arrays(report: Report, clock: Clock, batch: int, items: int, groups:
     slow = Clock(min(clock.repeats, 5), clock.flush)
     slow.copy = clock.copy
     for verb in ("moments", "median", "mad"):
-        call = getattr(_cupy, verb)
+        call = getattr(cuda_engine, verb)
         slow.row(report, f"{verb} {name}", lambda call=call: call(m, segments, None, None), m.nbytes)
 
     def loess() -> Any:
-        _, knots = _cupy.lowess_fit(m, a, segments, None, None, **LOWESS)
-        return m - _cupy.interpolate(knots, a, segments)[:, :, None]
+        _, knots = cuda_engine.lowess_fit(m, a, segments, None, None, **LOWESS)
+        return m - cuda_engine.interpolate(knots, a, segments)[:, :, None]
 
     seconds = slow.row(report, f"print-tip loess {name}", loess, 3 * m.nbytes)
     w = xp.asarray(np.where(rng.random((batch, items)) < 0.02, 0.0, 1.0))
     slow.row(
         report,
         f"print-tip loess, weighted path {name}",
-        lambda: _cupy.lowess_fit(m, a, segments, w, None, **LOWESS),
+        lambda: cuda_engine.lowess_fit(m, a, segments, w, None, **LOWESS),
         3 * m.nbytes + w.nbytes,
     )
     report.info["loess_ms_per_array"] = seconds * 1e3 / batch
@@ -291,16 +304,15 @@ def describe(report: Report) -> None:
         "gridnorm": gridnorm.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "engine": kernels.engine().name,
+        "engine": current_device().name,
     }
-    if kernels.engine().name == "cuda":
-        cupy = kernels.engine().xp
-        runtime = cupy.cuda.runtime
-        properties = runtime.getDeviceProperties(cupy.cuda.Device().id)
+    if current_device().name == "cuda":
+        cupy = current_device().xp
+        runtime, card = cupy.cuda.runtime, current_device().card()
         report.info |= {
-            "device": properties["name"].decode(),
-            "memory_GiB": round(properties["totalGlobalMem"] / 2**30, 1),
-            "compute_capability": cupy.cuda.Device().compute_capability,
+            "device": card.name,
+            "memory_GiB": round(card.memory / 2**30, 1),
+            "compute_capability": card.compute_capability,
             "cupy": cupy.__version__,
             "nvrtc": ".".join(map(str, cupy.cuda.nvrtc.getVersion())),
             "driver": runtime.driverGetVersion(),
@@ -312,15 +324,15 @@ def describe(report: Report) -> None:
 def compile_everything(report: Report) -> None:
     """Seconds with an empty cache, and in a new process that finds the cache filled."""
     started = time.perf_counter()
-    for inst, _, trouble in kernels.compile_all():
+    for inst, _, trouble in compile_all():
         report.checks.append({"name": f"compiles: {inst}", "ok": not trouble, "trouble": trouble})
         if trouble:
             report.say("FAIL", inst, trouble)
     report.info["compile_cold_s"] = time.perf_counter() - started
-    if kernels.engine().name == "cuda":
+    if current_device().name == "cuda":
         done = subprocess.run([sys.executable, __file__, "--warm"], capture_output=True, text=True, check=False)
         report.info["compile_warm_s"] = float(done.stdout.split()[-1]) if done.returncode == 0 else done.stderr
-    report.say(f"{len(kernels.INSTANCES)} variants compiled in {report.info['compile_cold_s']:.1f} s;", "again:")
+    report.say(f"{len(loading.INSTANCES)} variants compiled in {report.info['compile_cold_s']:.1f} s;", "again:")
     report.say(report.info.get("compile_warm_s", "not measured"))
 
 
@@ -343,7 +355,7 @@ def run(report: Report, full: bool, limma_ms: float | None) -> None:
 
 
 def measure(report: Report, full: bool, limma_ms: float | None) -> None:
-    clock = Clock(20, kernels.engine().xp.zeros(FLUSH, "uint8")) if full else Clock(1)
+    clock = Clock(20, current_device().xp.zeros(FLUSH, "uint8")) if full else Clock(1)
     measure_copy(report, clock, 2**30 if full else 2**20)
     report.step(measure_reductions, clock, (64, 1024, 2048) if full else (2, 16, 8), 32 if full else 4)
     report.step(measure_standardize, clock, *(() if full else ([((2, 8, 9), 2, "bfloat16", True)],)))
@@ -360,16 +372,16 @@ def main() -> int:
     parser.add_argument("--warm", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.warm:
-        kernels.engine()  # CuPy's import and the first touch of the card are no part of it
+        current_device()  # CuPy's import and the first touch of the card are no part of it
         started = time.perf_counter()
-        troubles = [trouble for *_, trouble in kernels.compile_all() if trouble]
+        troubles = [trouble for *_, trouble in compile_all() if trouble]
         print(time.perf_counter() - started)
         return bool(troubles)
     report = Report()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["CUPY_CACHE_DIR"] = cache  # empty, and left by nobody: the first compilation is a cold one
         if asked.backend == "cuda":
-            usable, reason = kernels.cuda_status()
+            usable, reason = cuda_status()
             if not usable:
                 print(f"no GPU: {reason}")
                 return 1
@@ -377,7 +389,7 @@ def main() -> int:
         else:
             import cudashim
 
-            with kernels.use_engine(cudashim.CpuEngine()):
+            with use_device(cudashim.CpuDevice()):
                 run(report, False, asked.limma_ms)
     report.info["seconds"] = round(time.perf_counter() - report.started, 1)
     asked.out.mkdir(parents=True, exist_ok=True)

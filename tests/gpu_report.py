@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda.device import current_device
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Clock:
     def seconds(self, call: Callable[[], Any]) -> float:
         for _ in range(1 if self.repeats == 1 else 3):
             self.host = self._on_the_clock(call)
-        if kernels.engine().name != "cuda":
+        if current_device().name != "cuda":
             return self._on_the_clock(call)
         writes = 1 + min(20, int(1.5 * self.host / (self.flush.nbytes / FLUSHED_PER_S)))
         return statistics.median(self._between_events(call, writes) for _ in range(self.repeats))
@@ -91,7 +91,7 @@ class Clock:
         return time.perf_counter() - started
 
     def _between_events(self, call: Callable[[], Any], writes: int) -> float:
-        cuda = kernels.engine().xp.cuda
+        cuda = current_device().xp.cuda
         before, after = cuda.Event(), cuda.Event()
         cuda.get_current_stream().synchronize()
         for _ in range(writes):

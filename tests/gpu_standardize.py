@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.core import _numpy, kernels
+from gridnorm.core.engines import numpy as numpy_engine
+from gridnorm.core.engines.cuda.device import current_device
 from gridnorm.core.segments import Segments
 
 # (batch, items, width), segments, dtype, whether items lie inside: convolutions, a decoder, tokens, instances, ragged.
@@ -30,9 +31,9 @@ SHAPES = [
 
 def check_standardize(report: Any, shape: tuple[int, int, int], groups: int, dtypes: tuple[str, ...]) -> None:
     """Result, statistics and gradients against NumPy in float64; one block a segment and many give the same bits."""
-    from gridnorm.core import _cupy
+    from gridnorm.core.engines import cuda as cuda_engine
 
-    to, rng = kernels.engine().xp.asarray, np.random.default_rng(9)
+    to, rng = current_device().xp.asarray, np.random.default_rng(9)
     codes = rng.permutation(np.arange(shape[1]) % groups)
     segments = Segments.from_codes(codes, range(groups))
     for dtype in dtypes:
@@ -41,26 +42,28 @@ def check_standardize(report: Any, shape: tuple[int, int, int], groups: int, dty
         options = {"gain": rng.uniform(0.5, 2, shape[:2]).astype(real), "activation": "silu"}
         placed = {name: to(a) if isinstance(a, np.ndarray) else a for name, a in options.items()}
         wide = {name: a.astype(np.float64) if isinstance(a, np.ndarray) else a for name, a in options.items()}
-        exact = _numpy.standardize(x.astype(np.float64), segments, eps=1e-5, **wide)
+        exact = numpy_engine.standardize(x.astype(np.float64), segments, eps=1e-5, **wide)
         name = f"{dtype} {shape} in {groups}"
-        found = _cupy.standardize(to(x), segments, eps=1e-5, **placed)
+        found = cuda_engine.standardize(to(x), segments, eps=1e-5, **placed)
         loss = {"float64": 1e-11, "float32": 1e-5, "float16": 4e-3}[dtype]
         for what, a, b in zip(("y", "mean", "rstd"), found, exact, strict=True):
             report.check(f"fused standardize: {what} {name}", a, b, loss)
-        back = partial(_cupy.standardize_backward, to(grad), to(x), segments, *found[1:], reduce_batch=True, **placed)
-        wanted = _numpy.standardize_backward(
+        back = partial(
+            cuda_engine.standardize_backward, to(grad), to(x), segments, *found[1:], reduce_batch=True, **placed
+        )
+        wanted = numpy_engine.standardize_backward(
             grad.astype(np.float64), x.astype(np.float64), segments, *exact[1:], reduce_batch=True, **wide
         )
         got = back()
         for what, a, b in zip(("dx", "dgain", "doffset"), got, wanted, strict=True):
             report.check(f"fused standardize: {what} {name}", a, b, loss, float(np.abs(b).max()))
-        check_paths(report, name, partial(_cupy.standardize, to(x), segments, eps=1e-5, **placed), found)
+        check_paths(report, name, partial(cuda_engine.standardize, to(x), segments, eps=1e-5, **placed), found)
         check_paths(report, name + ", gradients", back, got)
 
 
 def check_paths(report: Any, name: str, call: Any, before: Any) -> None:
     """The same bits where many blocks share a segment."""
-    modules = [import_module(f"gridnorm.core._cupy.{file}") for file in ("standardize", "standardize_backward")]
+    modules = [import_module(f"gridnorm.core.engines.cuda.{file}") for file in ("standardize", "standardize_backward")]
     kept = [module.BLOCK_BYTES for module in modules]
     try:
         for module in modules:
@@ -74,9 +77,9 @@ def check_paths(report: Any, name: str, call: Any, before: Any) -> None:
 
 def measure_standardize(report: Any, clock: Any, shapes: Any = SHAPES) -> None:
     """Forward and backward, as shares of the traffic that they need at least: one read and one write of each."""
-    from gridnorm.core import _cupy
+    from gridnorm.core.engines import cuda as cuda_engine
 
-    xp = kernels.engine().xp
+    xp = current_device().xp
     for shape, groups, dtype, inside in shapes:
         held = {"bfloat16": "uint16"}.get(dtype, dtype)
         told = {"dtype": dtype} if held != dtype else {}
@@ -92,11 +95,11 @@ def measure_standardize(report: Any, clock: Any, shapes: Any = SHAPES) -> None:
         name = f"{dtype} {shape} in {segments.n_segments}{' items inside' if inside else ''}"
         for activation in (None, "silu"):
             options = {"gain": gain, "offset": gain, "activation": activation, **told}
-            run = partial(_cupy.standardize, x, segments, eps=1e-5, out=out, **options)
+            run = partial(cuda_engine.standardize, x, segments, eps=1e-5, out=out, **options)
             clock.row(report, f"fused standardize {activation or ''} {name}", run, 2 * x.nbytes)
             _, mean, rstd = run()
             back = partial(
-                _cupy.standardize_backward, x, x, segments, mean, rstd, reduce_batch=True, out=out, **options
+                cuda_engine.standardize_backward, x, x, segments, mean, rstd, reduce_batch=True, out=out, **options
             )
             # Values and gradient are one tensor here, yet both are read.
             clock.row(report, f"its gradients {activation or ''} {name}", back, 3 * x.nbytes)

@@ -24,7 +24,7 @@ from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.arrays.weights import SpotUse, spot_weights, use_of
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts
-from gridnorm.core.backend import on_device
+from gridnorm.core.engines import on_device
 from gridnorm.core.fit import Fit
 from gridnorm.core.methods import Method, apply_method, fit_method
 from gridnorm.core.segments import Segments

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from gridnorm import __version__
+from gridnorm._version import __version__
 from gridnorm.errors import GridnormError, OutputError, speak_command_line
 
 # In the order in which a newcomer meets them.

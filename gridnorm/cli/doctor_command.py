@@ -37,7 +37,7 @@ def command(as_json: bool) -> int:
 
 def examine() -> dict[str, Any]:
     """Versions of gridnorm, Python and packages, what is missing, and the device."""
-    from gridnorm import __version__
+    from gridnorm._version import __version__
 
     needed = {name: _version(name) for name in NEEDED}
     return {
@@ -62,11 +62,12 @@ def _version(name: str) -> str | None:
 
 def _device() -> dict[str, Any]:
     """The GPU, or why there is none; with a GPU, what became of every kernel."""
-    from gridnorm.core import kernels
+    from gridnorm.core.engines.cuda.device import cuda_status
+    from gridnorm.core.engines.cuda.launch import compile_all
 
-    usable, reason = kernels.cuda_status()
+    usable, reason = cuda_status()
     compiled = (
-        [{"kernel": str(inst), "seconds": round(s, 2), "trouble": text} for inst, s, text in kernels.compile_all()]
+        [{"kernel": str(inst), "seconds": round(s, 2), "trouble": text} for inst, s, text in compile_all()]
         if usable
         else []
     )

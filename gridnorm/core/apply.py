@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.fit import Fit, as_covariates, as_view
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
@@ -110,19 +110,19 @@ def _need(fit: Fit, name: str) -> Any:
     return part
 
 
-def _centre(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
+def _centre(backend: Backend, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
     return backend.remove(view, segments, _need(fit, "location"), None)
 
 
-def _scale(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
+def _scale(backend: Backend, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
     return backend.remove(view, segments, None, _need(fit, "scale"))
 
 
-def _standardize(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
+def _standardize(backend: Backend, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
     return backend.remove(view, segments, _need(fit, "location"), _need(fit, "scale"))
 
 
-def _subtract(backend: Any, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
+def _subtract(backend: Backend, view: Any, segments: Segments, fit: Fit, covariate: Any) -> Any:
     return (view - evaluate(fit, covariate, segments)[:, :, None]).astype(view.dtype, copy=False)
 
 

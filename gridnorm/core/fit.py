@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.option import FLAG, NUMBER, WHOLE, Kind, Option, Range, Table, take
 from gridnorm.core.payload import Curves, Locations, Payload, Points, taken
 from gridnorm.core.segments import Segments
@@ -256,7 +256,7 @@ def median_of(values: Any) -> float:
     return float(group_medians(values, Segments.single(len(values)))[0])
 
 
-def as_view(values: Any, segments: Segments, backend: Any) -> Any:
+def as_view(values: Any, segments: Segments, backend: Backend) -> Any:
     """The strided view (batch, item, width) of values given with one, two or three axes.
 
     Floating-point numbers keep their precision, half and single included; all others become float64.
@@ -282,7 +282,7 @@ def as_view(values: Any, segments: Segments, backend: Any) -> Any:
     return view
 
 
-def as_items(given: Any, shape: tuple[int, int], name: str, backend: Any, dtype: Any = None) -> Any:
+def as_items(given: Any, shape: tuple[int, int], name: str, backend: Backend, dtype: Any = None) -> Any:
     """``given`` as (batch, item), or None; (item,) and (1, item) serve every batch entry."""
     if given is None:
         return None
@@ -298,7 +298,7 @@ def as_items(given: Any, shape: tuple[int, int], name: str, backend: Any, dtype:
     return backend.xp.broadcast_to(array, shape)
 
 
-def as_covariates(given: Any, shape: tuple[int, int], k: int, backend: Any) -> Any:
+def as_covariates(given: Any, shape: tuple[int, int], k: int, backend: Backend) -> Any:
     """``given`` as (batch, item, k).
 
     Of one covariate (item,) and (batch, item) will do, of several (item, k); a leading 1 serves every batch entry.
@@ -336,28 +336,28 @@ def _plain_label(label: Any) -> Any:
     raise OptionError("a label of this fit cannot be kept", found=repr(label), expected="text or a number")
 
 
-def _moments(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
+def _moments(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
     n, mean, deviation = backend.moments(view, segments, given["weights"], given["use"], **options)
     return n, Locations(mean, deviation)
 
 
-def _median(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
+def _median(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
     n, centre = backend.median(view, segments, given["weights"], given["use"])
     return n, Locations(centre)
 
 
-def _mad(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
+def _mad(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
     n, centre, spread = backend.mad(view, segments, given["weights"], given["use"])
     return n, Locations(centre, spread)
 
 
-def _quantiles(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
+def _quantiles(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
     probabilities = backend.xp.asarray(options["probabilities"], dtype=backend.xp.float64)
     n, points = backend.quantiles(view, segments, given["use"], probabilities)
     return n, Points(points)
 
 
-def _lowess(backend: Any, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
+def _lowess(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
     view = view.astype(backend.xp.float64, copy=False)
     n, knots = backend.lowess_fit(
         view, given["covariate"], segments, given["weights"], given["use"],

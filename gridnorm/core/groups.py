@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import backend_for
 from gridnorm.core.methods import METHODS, Method, normalize_within
 from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
 from gridnorm.core.segments import Segments

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gridnorm.core.apply import APPLICATIONS, apply, relative_scale
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import backend_for
 from gridnorm.core.fit import STATISTICS, Fit, Statistic, as_covariates, as_items, as_view, fit
 from gridnorm.core.option import Option, Table, no_meaning, take
 from gridnorm.core.segments import Segments

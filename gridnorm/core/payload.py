@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from gridnorm.core._numpy.lowess_windows import Knots
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import backend_for
+from gridnorm.core.engines.knots import Knots
 from gridnorm.core.segments import Segments
 
 

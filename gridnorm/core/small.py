@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gridnorm.core.apply import evaluate
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.fit import MERGED, SHRUNK, WHOLE_FIT, Fit, Statistic, fit, pick
 from gridnorm.core.segments import Segments
 from gridnorm.errors import FitError, OptionError, option_word
@@ -91,7 +91,7 @@ def _refuse(own: Fit, segments: Segments, small: Any, minimum: int) -> None:
     raise FitError(f"{len(named)} groups have fewer than {minimum} usable values", found=shown)
 
 
-def _with_whole(own: Fit, whole: Fit, small: Any, backend: Any) -> Fit:
+def _with_whole(own: Fit, whole: Fit, small: Any, backend: Backend) -> Fit:
     xp = backend.xp
     batch, groups = small.shape
     rows = xp.arange(batch * groups).reshape(batch, groups)
@@ -109,7 +109,7 @@ def _shrink(
     small: Any,
     minimum: int,
     arguments: dict[str, Any],
-    backend: Any,
+    backend: Backend,
 ) -> Fit:
     xp = backend.xp
     share = xp.where(small, own.n / max(minimum, 1), 0.0)
@@ -179,13 +179,13 @@ def _nearest(centre: Any, small: Any, own: Fit, segments: Segments, xp: Any) -> 
     return xp.where(small, large[distance.argmin(axis=1)], xp.arange(segments.n_segments))
 
 
-def _row(own: Fit, b: int, backend: Any) -> Fit:
+def _row(own: Fit, b: int, backend: Backend) -> Fit:
     groups = own.n.shape[1]
     index = backend.xp.arange(b * groups, (b + 1) * groups)[None, :]
     return pick([own], backend.xp.zeros_like(index), index, own.source[b : b + 1])
 
 
-def _stack(rows: list[Fit], backend: Any) -> Fit:
+def _stack(rows: list[Fit], backend: Backend) -> Fit:
     if len(rows) == 1:
         return rows[0]
     xp = backend.xp

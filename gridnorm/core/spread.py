@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.fit import as_items, as_view, fit
 from gridnorm.core.segments import IntArray, Segments
 from gridnorm.errors import OptionError
@@ -310,7 +310,7 @@ def _permuted_p(
     return (reached + 1) / (count + 1)
 
 
-def _flat(values: Any, segments: Segments, backend: Any) -> Any:
+def _flat(values: Any, segments: Segments, backend: Backend) -> Any:
     """Values as (batch, item) in float64."""
     view = as_view(values, segments, backend)
     if view.shape[2] != 1:
@@ -319,7 +319,7 @@ def _flat(values: Any, segments: Segments, backend: Any) -> Any:
     return view[:, :, 0]
 
 
-def _used(view: Any, use: Any, backend: Any) -> Any:
+def _used(view: Any, use: Any, backend: Backend) -> Any:
     finite = backend.xp.isfinite(view)
     return finite if use is None else finite & as_items(use, view.shape, "use", backend, dtype=bool)
 

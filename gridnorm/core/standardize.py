@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import backend_for
 from gridnorm.core.segments import Segments
 
 
@@ -45,7 +45,7 @@ def standardize(
     gain, offset
         (batch or 1, item), float32 (float64 for float64 values); None for 1 and 0.
     activation
-        A name of ``core.activation.ACTIVATIONS``, applied at the end; or None.
+        A name of ``core.engines.activation.ACTIVATIONS``, applied at the end; or None.
     residual, total
         Like the values: what is added to them first, and where that sum goes.
     out
@@ -73,7 +73,7 @@ def standardize(
     >>> out.ravel(), mean, rstd
     (array([-1.,  1., -1.,  1.]), array([[ 2., 20.]]), array([[1. , 0.1]]))
     """
-    results: tuple[Any, Any, Any] = backend_for(values).standardize(
+    return backend_for(values).standardize(
         values,
         segments,
         eps=eps,
@@ -86,7 +86,6 @@ def standardize(
         total=total,
         out=out,
     )
-    return results
 
 
 def standardize_with(
@@ -180,7 +179,7 @@ def standardize_backward(
     >>> standardize_backward(np.ones_like(values), values, segments, mean, rstd)[1]
     array([[-1.,  1.]])
     """
-    results: tuple[Any, Any, Any] = backend_for(values).standardize_backward(
+    return backend_for(values).standardize_backward(
         grad,
         values,
         segments,
@@ -197,7 +196,6 @@ def standardize_backward(
         constant=constant,
         out=out,
     )
-    return results
 
 
 def sums(values: Any, segments: Segments) -> Any:

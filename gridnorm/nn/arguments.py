@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from math import inf
 from numbers import Real
 from operator import index
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from gridnorm.core.activation import ACTIVATIONS
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import Backend, backend_for
+from gridnorm.core.engines.activation import ACTIVATIONS
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.nn.partition import Partition, partition
 from gridnorm.nn.views import Axes, as_view, axes_of, last_axes
@@ -54,7 +53,7 @@ class Arguments:
     """
 
     x: Any
-    backend: ModuleType
+    backend: Backend
     axes: Axes
     partition: Partition
     along: str = "item"
@@ -300,7 +299,7 @@ def told_groups(groups: Any, num_groups: int | None, stats: Any, name: str = "me
     return int(shape[-1])
 
 
-def backend_of(*values: Any) -> ModuleType:
+def backend_of(*values: Any) -> Backend:
     """Backend of arrays; tensors have functions of their own."""
     try:
         return backend_for(*values)
@@ -311,7 +310,7 @@ def backend_of(*values: Any) -> ModuleType:
         raise
 
 
-def floating(x: Any, *others: Any) -> tuple[Any, ModuleType]:
+def floating(x: Any, *others: Any) -> tuple[Any, Backend]:
     """``x`` as an array, if it holds floating-point numbers, and the backend of all that is given."""
     backend = backend_of(x, *(value for value in others if value is not None))
     array = plain("x", x, backend.xp)

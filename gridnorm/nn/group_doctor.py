@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import backend_for
 from gridnorm.core.fit import fit
 from gridnorm.core.segments import IntArray, Segments, distinct
 from gridnorm.core.spread import f_test, permutation_test, share_explained, tightest, whole_number

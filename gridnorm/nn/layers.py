@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from gridnorm.core.backend import backend_for
+from gridnorm.core.engines import backend_for
 from gridnorm.errors import OptionError
 from gridnorm.nn.functional import group_norm
 from gridnorm.nn.gradients import group_norm_backward

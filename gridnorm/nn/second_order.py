@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.core import activation as activations
+from gridnorm.core.engines import activation as activations
 from gridnorm.core.standardize import sums
 from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments, of_channels, told_groups

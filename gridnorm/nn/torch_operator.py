@@ -73,7 +73,7 @@ def _at_home(x: Tensor) -> Iterator[None]:
     if x.device.type == "cpu":
         yield
         return
-    from gridnorm.core._cuda import cuda_status
+    from gridnorm.core.engines.cuda.device import cuda_status
 
     usable, reason = cuda_status()
     if not usable:

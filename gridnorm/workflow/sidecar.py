@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gridnorm import __version__
+from gridnorm._version import __version__
 from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.within import WithinResult, spread_of

@@ -101,9 +101,9 @@ def check_device(settings: Settings) -> None:
         With the reason.
     """
     if settings.device == "gpu":
-        from gridnorm.core.kernels import engine
+        from gridnorm.core.engines.cuda.device import current_device
 
-        engine()
+        current_device()
 
 
 def _check_places(target: Target, request: Request) -> None:

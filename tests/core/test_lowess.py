@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gridnorm.core._numpy import lowess_seeds, lowess_weighted
-from gridnorm.core._numpy import lowess_windows as module
-from gridnorm.core._numpy.lowess import Knots, lowess
+from gridnorm.core.engines.knots import Knots
+from gridnorm.core.engines.numpy import lowess_seeds, lowess_weighted
+from gridnorm.core.engines.numpy import lowess_windows as module
+from gridnorm.core.engines.numpy.lowess import lowess
 from gridnorm.errors import OptionError
 
 _spec = importlib.util.spec_from_file_location("lowess_reference", Path(__file__).with_name("lowess_reference.py"))
@@ -350,7 +351,7 @@ def test_a_million_items_with_heavy_ties_are_fitted():
 
 def test_only_numpy_is_loaded():
     code = (
-        "import sys, numpy as np; from gridnorm.core._numpy.lowess import lowess;"
+        "import sys, numpy as np; from gridnorm.core.engines.numpy.lowess import lowess;"
         "x = np.arange(50.0); lowess(x, x, np.array([0, 50]), x + 1);"
         "print([m for m in ('scipy', 'pandas', 'statsmodels', 'numba') if m in sys.modules])"
     )

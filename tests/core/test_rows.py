@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridnorm.core._numpy import rows
-from gridnorm.core._numpy.moments import around, sums
-from gridnorm.core._numpy.rows import (
+from gridnorm.core.engines.numpy import rows
+from gridnorm.core.engines.numpy.moments import around, sums
+from gridnorm.core.engines.numpy.rows import (
     PIECE,
     dots,
     of_segments,

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtr
 
-from gridnorm.core import _numpy, activation
 from gridnorm.core import standardize as face
-from gridnorm.core._numpy import rows
-from gridnorm.core._numpy.standardize import standardize, standardize_backward, standardize_with
+from gridnorm.core.engines import activation
+from gridnorm.core.engines import numpy as numpy_engine
+from gridnorm.core.engines.numpy import rows
+from gridnorm.core.engines.numpy.standardize import standardize, standardize_backward, standardize_with
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
@@ -169,27 +170,27 @@ def test_activations(name: str, dtype: Any) -> None:
     v = z.astype(np.float64)
     wanted = {"silu": v * expit(v), "relu": np.maximum(v, 0), "gelu": v * ndtr(v)}[name]
     tolerance = 2e-6 if dtype == np.float32 else 1e-14
-    found = activation.activate(name, z.copy(), _numpy)
+    found = activation.activate(name, z.copy(), numpy_engine)
     assert found.dtype == dtype and np.abs(found - wanted).max() <= tolerance
     if dtype == np.float64:
         v = v[v != 0]  # where relu has none
         step = 1e-5
-        up, down = (activation.activate(name, v + s, _numpy) for s in (step, -step))
-        slope = activation.slope(name, v, _numpy)
+        up, down = (activation.activate(name, v + s, numpy_engine) for s in (step, -step))
+        slope = activation.slope(name, v, numpy_engine)
         assert np.abs((up - down) / (2 * step) - slope).max() <= 1e-9
-        up, down = (activation.slope(name, v + s, _numpy) for s in (step, -step))
-        assert np.abs((up - down) / (2 * step) - activation.curvature(name, v, _numpy)).max() <= 1e-9
+        up, down = (activation.slope(name, v + s, numpy_engine) for s in (step, -step))
+        assert np.abs((up - down) / (2 * step) - activation.curvature(name, v, numpy_engine)).max() <= 1e-9
 
 
 def test_activations_at_the_ends() -> None:
     for name in activation.ACTIVATIONS:
         z = np.array([-3e38, -800.0, 800.0, 3e38], np.float32)
         with np.errstate(over="ignore"):
-            slope, curvature = (f(name, z, _numpy) for f in (activation.slope, activation.curvature))
-            found = activation.activate(name, z.copy(), _numpy)
+            slope, curvature = (f(name, z, numpy_engine) for f in (activation.slope, activation.curvature))
+            found = activation.activate(name, z.copy(), numpy_engine)
         assert found.tolist() == [0, 0, 800, float(np.float32(3e38))] and slope.tolist() == [0, 0, 1, 1]
         assert not curvature.any()
-    assert activation.slope("relu", np.array([0.0]), _numpy)[0] == 0
+    assert activation.slope("relu", np.array([0.0]), numpy_engine)[0] == 0
 
 
 def test_the_face_is_the_backend_of_the_arrays() -> None:
@@ -216,7 +217,7 @@ def test_the_face_is_the_backend_of_the_arrays() -> None:
     del given["weights"]
     assert face.standardize_with(values, RAGGED, mean, rstd, **given) is given["out"]
     np.testing.assert_array_equal(given.pop("out"), standardize_with(values, RAGGED, mean, rstd, **given))
-    np.testing.assert_array_equal(face.sums(values, RAGGED), _numpy.sums(values, RAGGED))
+    np.testing.assert_array_equal(face.sums(values, RAGGED), numpy_engine.sums(values, RAGGED))
 
     class Foreign:
         dtype = None

@@ -1,7 +1,7 @@
 """cudashim: the .cu files of gridnorm, compiled with the host's C++ compiler and executed on the CPU. Test-only.
 
-``CpuEngine`` is a ``gridnorm.core.kernels.Engine`` whose arrays are NumPy's: the launch code of the package runs
-unchanged. One fiber per CUDA thread; every barrier, shuffle and vote is checked as it happens. The environment
+``CpuDevice`` is a ``Device`` of ``gridnorm.core.engines.cuda.device`` whose arrays are NumPy's: the launch code of the
+package runs unchanged. One fiber per CUDA thread; every barrier, shuffle and vote is checked as it happens. The environment
 chooses how:
 
 ``GN_SHIM_MODE``   ``fast`` (default), ``asan`` (bounds, alignment, integer overflow), ``tsan`` (races). The last two
@@ -29,9 +29,10 @@ import numpy as np
 
 from cudashim.build import CXX, MODE, BuildError, kernel_library, runtime_library
 from cudashim.sanitize import KernelError, SanitizerError, captured, guarded
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda.device import Card
 
-__all__ = ["MODE", "BuildError", "CpuEngine", "KernelError", "SanitizerError", "why_not"]
+__all__ = ["MODE", "BuildError", "CpuDevice", "KernelError", "SanitizerError", "why_not"]
 
 _ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 _STACK = {"fast": 65536, "asan": 262144, "tsan": 262144}
@@ -45,7 +46,7 @@ def why_not() -> str | None:
     return None if shutil.which(CXX) else f"there is no C++ compiler {CXX}"
 
 
-class CpuEngine:
+class CpuDevice:
     """Executes kernels on the CPU, for arrays of NumPy."""
 
     name = "cpu-kernels"
@@ -60,7 +61,13 @@ class CpuEngine:
     def free_bytes(self) -> int:
         return self.budget
 
-    def function(self, inst: kernels.Instance, name: str) -> Callable[..., None]:
+    def card(self) -> Card:
+        return Card("CPU", "", 0, _DYNAMIC_LIMIT)
+
+    def place(self) -> None:
+        return None
+
+    def function(self, inst: loading.Instance, name: str) -> Callable[..., None]:
         return _kernels(inst)[name]
 
 
@@ -77,7 +84,7 @@ class _Options(ctypes.Structure):
 
 
 @cache
-def _kernels(inst: kernels.Instance) -> dict[str, CpuKernel]:
+def _kernels(inst: loading.Instance) -> dict[str, CpuKernel]:
     runtime_library()
     library = kernel_library(inst)
     library.cudashim_table.restype = ctypes.POINTER(_Row)

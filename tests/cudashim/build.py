@@ -10,7 +10,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda import loading
 from gridnorm.errors import DeviceError
 
 HERE = Path(__file__).resolve().parent
@@ -67,17 +67,17 @@ def runtime_library() -> ctypes.CDLL:
     return ctypes.CDLL(str(_shared_object("runtime", text, flags)), mode=ctypes.RTLD_GLOBAL)
 
 
-def kernel_library(inst: kernels.Instance) -> ctypes.CDLL:
+def kernel_library(inst: loading.Instance) -> ctypes.CDLL:
     """One variant of one kernel file, in the mode of this process."""
     return ctypes.CDLL(str(build(inst)))
 
 
-def build(inst: kernels.Instance) -> Path:
+def build(inst: loading.Instance) -> Path:
     """Compile one variant, unless it lies in the cache."""
-    names = kernels.kernel_names(inst)
+    names = loading.kernel_names(inst)
     rows = ", ".join(f'{{"{n}", cudashim::Entry<&{n}>::signature(), &cudashim::Entry<&{n}>::invoke}}' for n in names)
     plant = f"#define {PLANT} 1\n" if PLANT else ""
-    text = f'#include "cudashim.h"\n{plant}namespace {{\n{kernels.source(inst)}\n' + _TAIL.format(
+    text = f'#include "cudashim.h"\n{plant}namespace {{\n{loading.source(inst)}\n' + _TAIL.format(
         rows=rows, count=len(names)
     )
     return _shared_object(f"{Path(inst.file).stem}-{MODE}", text, [*_BASE, *_BY_MODE[MODE], f"-I{INCLUDE}"])

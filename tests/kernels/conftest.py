@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda.device import Device, cuda_status, current_device, use_device
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for cudashim, which is no part of the package
 import cudashim
@@ -19,35 +19,35 @@ _CPU = pytest.param("cpu-kernels", marks=pytest.mark.shim)
 _CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 
 
-def _engine(which: str, skip_without: Callable[[str, str], None]) -> kernels.Engine:
+def _device(which: str, skip_without: Callable[[str, str], None]) -> Device:
     if which == "cpu-kernels":
         reason = cudashim.why_not()
         if reason:
             skip_without("shim", reason)
-        return cudashim.CpuEngine()
+        return cudashim.CpuDevice()
     if cudashim.MODE != "fast":
         pytest.skip("a run under a sanitizer")
-    usable, reason = kernels.cuda_status()
+    usable, reason = cuda_status()
     if not usable:
         skip_without("gpu", reason)
-    return kernels.engine()
+    return current_device()
 
 
 @pytest.fixture(params=[_CPU, _CUDA])
-def engine(request: pytest.FixtureRequest, skip_without: Callable[[str, str], None]) -> Iterator[kernels.Engine]:
-    """Who runs the kernels; ``kernels.engine()`` answers it during the test."""
-    with kernels.use_engine(_engine(request.param, skip_without)) as used:
+def device(request: pytest.FixtureRequest, skip_without: Callable[[str, str], None]) -> Iterator[Device]:
+    """Who runs the kernels; ``current_device()`` answers it during the test."""
+    with use_device(_device(request.param, skip_without)) as used:
         yield used
 
 
 @pytest.fixture(params=["numpy", _CPU, _CUDA])
 def backend(request: pytest.FixtureRequest, skip_without: Callable[[str, str], None]) -> Iterator[ModuleType]:
-    """A backend module: ``gridnorm.core._numpy``, or ``gridnorm.core._cupy`` on either engine."""
+    """A backend module: ``gridnorm.core.engines.numpy``, or ``gridnorm.core.engines.cuda`` on either device."""
     if request.param == "numpy":
-        yield import_module("gridnorm.core._numpy")
+        yield import_module("gridnorm.core.engines.numpy")
         return
-    with kernels.use_engine(_engine(request.param, skip_without)):
-        yield import_module("gridnorm.core._cupy")
+    with use_device(_device(request.param, skip_without)):
+        yield import_module("gridnorm.core.engines.cuda")
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ import platform
 import numpy as np
 import pytest
 
-from gridnorm.core import _numpy as twin
-from gridnorm.core import kernels
-from gridnorm.core._numpy.lowess_windows import Knots
+from gridnorm.core.engines import numpy as twin
+from gridnorm.core.engines.cuda.device import current_device
+from gridnorm.core.engines.knots import Knots
 from gridnorm.core.segments import Segments
 
 TOLERANCE = 1e-12  # of the largest |y| of the batch entry: sums of more than 1024 items' windows have another order
@@ -61,7 +61,7 @@ def fit(backend, x, y, w, segments, use=None, **options):
 
 
 def moves():
-    xp = kernels.engine().xp
+    xp = current_device().xp
     return xp.asarray, lambda a: a.get() if hasattr(a, "get") else a
 
 

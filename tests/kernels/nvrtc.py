@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gridnorm.core import kernels
-from gridnorm.core._cuda import OPTIONS
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda.device import OPTIONS
 
 # Turing, A100, RTX 30, RTX 40, H100/H200, B200, RTX 50.
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
@@ -80,9 +80,9 @@ def compile_text(text: str, name: str, architecture: str) -> Compiled:
     return Compiled(architecture, not failed, log, _resources(log))
 
 
-def compile_instance(inst: kernels.Instance, architectures: Sequence[str] = ARCHITECTURES) -> list[Compiled]:
+def compile_instance(inst: loading.Instance, architectures: Sequence[str] = ARCHITECTURES) -> list[Compiled]:
     """Compile one variant for all architectures, two at a time (NVRTC runs outside Python's lock)."""
-    text = kernels.source(inst)
+    text = loading.source(inst)
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda arch: compile_text(text, Path(inst.file).name, arch), architectures))
 
@@ -125,7 +125,7 @@ def _resources(log: str) -> dict[str, Resources]:
 
 
 def _table() -> Iterator[str]:
-    for inst in kernels.INSTANCES:
+    for inst in loading.INSTANCES:
         for compiled in compile_instance(inst):
             yield from compiled.complaints
             for name, r in compiled.kernels.items():
@@ -138,4 +138,4 @@ def _table() -> Iterator[str]:
 if __name__ == "__main__":
     for row in _table():
         print(row, flush=True)
-    sys.exit(0 if kernels.INSTANCES else 1)
+    sys.exit(0 if loading.INSTANCES else 1)

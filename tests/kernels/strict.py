@@ -1,6 +1,6 @@
-"""Arrays that refuse what CuPy's refuse, wrapped around NumPy's; and an engine that computes with them on the CPU.
+"""Arrays that refuse what CuPy's refuse, wrapped around NumPy's; and a device that computes with them on the CPU.
 
-Code that runs with this engine mixes no NumPy array with a device array, asks for no implicit copy to the host, and
+Code that runs with this device mixes no NumPy array with a device array, asks for no implicit copy to the host, and
 calls only functions, with only the keywords, that CuPy has. What CuPy 14.2 does was read from its signatures; where it
 would copy to the device in silence (an index that is a NumPy array or a list), this refuses.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import cudashim
 import numpy as np
 
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda import loading
 
 # Functions of CuPy 14.2 that the core uses, and keywords that they take beside their first two arguments.
 FUNCTIONS = {
@@ -213,7 +213,7 @@ xp = Namespace(
 )
 
 
-class StrictEngine(cudashim.CpuEngine):
+class StrictDevice(cudashim.CpuDevice):
     """The kernels on the CPU, for arrays of this file."""
 
     name = "strict"
@@ -222,7 +222,7 @@ class StrictEngine(cudashim.CpuEngine):
     def special(self) -> Any:
         return SimpleNamespace(ndtr=_wrapped(super().special().ndtr))
 
-    def function(self, inst: kernels.Instance, name: str) -> Callable[..., None]:
+    def function(self, inst: loading.Instance, name: str) -> Callable[..., None]:
         inner = super().function(inst, name)
 
         def run(grid: Any, block: Any, args: tuple[Any, ...], shared_mem: int = 0) -> None:

@@ -14,7 +14,7 @@ import cudashim
 import numpy as np
 import pytest
 
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda.device import use_device
 
 TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
@@ -52,7 +52,7 @@ def test_what_is_wrong_is_a_failed_check_and_ends_nothing() -> None:
     assert "ZeroDivisionError" in report.checks[4]["trouble"]
 
 
-def test_a_call_is_timed_between_events_behind_writes_that_hide_python(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_is_timed_between_events_behind_writes_that_hide_python() -> None:
     """With a card made of counters: what is queued, in which order."""
     queued: list[str] = []
 
@@ -65,9 +65,10 @@ def test_a_call_is_timed_between_events_behind_writes_that_hide_python(monkeypat
 
     stream = SimpleNamespace(synchronize=lambda: None)
     cuda = SimpleNamespace(Event=Event, get_current_stream=lambda: stream, get_elapsed_time=lambda a, b: 250.0)
-    monkeypatch.setattr(kernels, "engine", lambda: SimpleNamespace(name="cuda", xp=SimpleNamespace(cuda=cuda)))
+    card: Any = SimpleNamespace(name="cuda", xp=SimpleNamespace(cuda=cuda))
     buffer: Any = SimpleNamespace(nbytes=8_000_000_000_000, fill=lambda value: queued.append("write"))
     clock = gpu_report.Clock(2, buffer)
-    assert clock.seconds(lambda: queued.append("call")) == 0.25
+    with use_device(card):
+        assert clock.seconds(lambda: queued.append("call")) == 0.25
     assert queued == ["call"] * 3 + ["write", "event", "call", "event", "wait"] * 2
     assert clock.host < 1

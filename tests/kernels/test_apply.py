@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gridnorm.core import backend as backends
-from gridnorm.core import kernels
-from gridnorm.core._cupy.apply import remove
-from gridnorm.core._cupy.moments import moments
+from gridnorm.core.engines import in_front
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda.apply import remove
+from gridnorm.core.engines.cuda.device import Device, current_device
+from gridnorm.core.engines.cuda.moments import moments
 from gridnorm.core.fit import fit
 from gridnorm.core.methods import normalize_within
 from gridnorm.core.segments import Segments
@@ -38,7 +39,7 @@ def expected(values: np.ndarray, segments: Segments, location: Any, scale: Any) 
 
 
 def compute(values: np.ndarray, segments: Segments, location: Any, scale: Any, **options: Any) -> np.ndarray:
-    xp = kernels.engine().xp
+    xp = current_device().xp
     given = [None if a is None else xp.asarray(a) for a in (location, scale)]
     return g.host(remove(values if xp is np else xp.asarray(values), segments, *given, **options))
 
@@ -50,9 +51,9 @@ def fitted(batch: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
     return location, scale
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize("width", [1, 3, 8])
-def test_every_layout_in_and_out(engine: kernels.Engine, small: bool, dtype: str, width: int) -> None:
+def test_every_layout_in_and_out(device: Device, small: bool, dtype: str, width: int) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of([1, 0, 31, 40], "arbitrary")
     location, scale = fitted(2, 4)
@@ -74,7 +75,7 @@ def test_every_layout_in_and_out(engine: kernels.Engine, small: bool, dtype: str
             np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted), err_msg=name)
 
 
-def test_float64_is_numpy_bit_for_bit(engine: kernels.Engine) -> None:
+def test_float64_is_numpy_bit_for_bit(device: Device) -> None:
     segments = g.segments_of([30, 1, 500], "arbitrary")
     location, scale = fitted(3, 3)
     values = RNG.normal(size=(3, segments.n_items, 2))
@@ -84,11 +85,11 @@ def test_float64_is_numpy_bit_for_bit(engine: kernels.Engine) -> None:
 
 
 @pytest.mark.parametrize("offset", [1e2, 1e4, 1e6])
-def test_float32_standardizes_without_loss_on_a_large_offset(engine: kernels.Engine, offset: float) -> None:
+def test_float32_standardizes_without_loss_on_a_large_offset(device: Device, offset: float) -> None:
     """One float32 for the mean would cost 4e-4 at 1e4 and 1e-2 at 1e6; as K + d it costs ≤ 4e-6."""
     segments = g.segments_of([300, 2000])
     values = (RNG.normal(size=(2, segments.n_items, 1)) + offset).astype(np.float32)
-    xp = engine.xp
+    xp = device.xp
     _, mean, deviation = moments(xp.asarray(values), segments, None, None)
     got = g.host(remove(xp.asarray(values), segments, mean, deviation))
     wide = values.astype(np.float64)
@@ -98,13 +99,13 @@ def test_float32_standardizes_without_loss_on_a_large_offset(engine: kernels.Eng
         assert np.abs(got[:, start:stop] - exact).max() <= 4e-6
 
 
-def test_a_scale_too_small_to_invert_gives_no_nan(engine: kernels.Engine) -> None:
+def test_a_scale_too_small_to_invert_gives_no_nan(device: Device) -> None:
     values = np.zeros((1, 4, 1), np.float32)
     assert (compute(values, g.segments_of([4]), None, np.array([[1e-45]])) == 0).all()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_values_can_give_float32(engine: kernels.Engine, small: bool, dtype: str) -> None:
+def test_half_values_can_give_float32(device: Device, small: bool, dtype: str) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 70])
     location, scale = fitted(2, 2)
@@ -116,8 +117,8 @@ def test_half_values_can_give_float32(engine: kernels.Engine, small: bool, dtype
     np.testing.assert_allclose(got, expected(plain, segments, location, scale), rtol=1e-6, atol=1e-6)
 
 
-def test_out_may_be_the_values_or_a_view(engine: kernels.Engine) -> None:
-    segments, xp = g.segments_of([10, 11], "arbitrary"), engine.xp
+def test_out_may_be_the_values_or_a_view(device: Device) -> None:
+    segments, xp = g.segments_of([10, 11], "arbitrary"), device.xp
     location, scale = fitted(2, 2)
     values = RNG.normal(size=(2, 21, 4))
     wanted = expected(values, segments, location, scale)
@@ -129,7 +130,7 @@ def test_out_may_be_the_values_or_a_view(engine: kernels.Engine) -> None:
     np.testing.assert_array_equal(g.host(turned), wanted)
 
 
-def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool) -> None:
+def test_results_do_not_depend_on_the_batch(device: Device, small: bool) -> None:
     segments = g.segments_of([3, 2], "arbitrary")
     batch = 8 if small else 1000
     location, scale = fitted(batch, 2)
@@ -139,8 +140,8 @@ def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool)
         np.testing.assert_array_equal(compute(values[:n], segments, location[:n], scale[:n]), whole[:n])
 
 
-def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
-    segments, xp = g.segments_of([4]), engine.xp
+def test_what_does_not_fit_is_named(device: Device) -> None:
+    segments, xp = g.segments_of([4]), device.xp
     values, table = xp.zeros((2, 4, 1)), xp.zeros((2, 1))
     with pytest.raises(OptionError, match=r"location does not fit; found \(1, 1\), expected \(2, 1\)"):
         remove(values, segments, table[:1], None)
@@ -153,25 +154,22 @@ def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
     assert remove(values[:0], segments, table[:0], None).shape == (0, 4, 1)
 
 
-def test_planted_mistakes_would_show_here(engine: kernels.Engine) -> None:
+def test_planted_mistakes_would_show_here(device: Device) -> None:
     values = RNG.normal(size=(1, 7, 3))
     location = np.zeros((1, 1))
     np.testing.assert_array_equal(compute(values, g.segments_of([7]), location, None), values)
 
 
 @contextmanager
-def core_on(engine: kernels.Engine) -> Iterator[Callable[[Any], Any]]:
+def core_on(device: Device) -> Iterator[Callable[[Any], Any]]:
     """Within the block the core computes with the kernels; gives how arrays get there."""
-    token = backends._for_numpy.set("gridnorm.core._cupy")
-    try:
-        yield engine.xp.asarray
-    finally:
-        backends._for_numpy.reset(token)
+    with in_front("cuda"):
+        yield device.xp.asarray
 
 
 @pytest.mark.parametrize("method", ["median", "mean", "mad", "zscore"])
 @pytest.mark.parametrize("rule", ["whole", "shrink", "merge"])
-def test_the_core_needs_no_change_for_the_kernels(engine: kernels.Engine, small: bool, method: str, rule: str) -> None:
+def test_the_core_needs_no_change_for_the_kernels(device: Device, small: bool, method: str, rule: str) -> None:
     if small and (method, rule) != ("mad", "shrink"):
         pytest.skip("no other kernel than in this module's other tests")
     segments = g.segments_of([40, 3, 60], "arbitrary")
@@ -180,7 +178,7 @@ def test_the_core_needs_no_change_for_the_kernels(engine: kernels.Engine, small:
     position = np.stack([segments.codes * 1.0, segments.codes * 2.0], axis=1)
     options = {"minimum": 5, "small_groups": rule, "keep_level": True, "position": position}
     wanted = normalize_within(values, segments, method, use=use, weights=weights, **options)
-    with core_on(engine) as place:
+    with core_on(device) as place:
         options["position"] = place(position)
         got = normalize_within(place(values), segments, method, use=place(use), weights=place(weights), **options)
     # Sums are added in another order than NumPy's.
@@ -189,18 +187,18 @@ def test_the_core_needs_no_change_for_the_kernels(engine: kernels.Engine, small:
     np.testing.assert_array_equal(g.host(got.fit.source), wanted.fit.source)
 
 
-def test_the_core_fits_quantiles_on_the_kernels(engine: kernels.Engine) -> None:
+def test_the_core_fits_quantiles_on_the_kernels(device: Device) -> None:
     segments = g.segments_of([40, 3, 0])
     values = RNG.normal(size=(2, 43))
     wanted = fit(values, segments, "quantiles", probabilities=(0.1, 0.5)).points
-    with core_on(engine) as place:
+    with core_on(device) as place:
         got = fit(place(values), segments, "quantiles", probabilities=(0.1, 0.5)).points
     np.testing.assert_array_equal(g.host(got), wanted)
 
 
-def test_the_result_goes_into_a_field_of_records(engine: kernels.Engine) -> None:
+def test_the_result_goes_into_a_field_of_records(device: Device) -> None:
     """Strides that are no whole number of elements: a kernel could not be told of them."""
-    if engine.xp is not np:
+    if device.xp is not np:
         pytest.skip("CuPy has no records")
     segments = g.segments_of([3, 2])
     values = RNG.normal(size=(1, 5, 1)).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda import loading
 
 sys.path.insert(0, str(Path(__file__).parent))
 import nvrtc
@@ -31,23 +31,23 @@ CARDS = [
 
 
 @pytest.mark.parametrize("cards", CARDS)
-@pytest.mark.parametrize("inst", kernels.INSTANCES, ids=str)
-def test_compiles_for_every_card_without_warnings_and_spills(inst: kernels.Instance, cards: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("inst", loading.INSTANCES, ids=str)
+def test_compiles_for_every_card_without_warnings_and_spills(inst: loading.Instance, cards: tuple[str, ...]) -> None:
     for compiled in nvrtc.compile_instance(inst, cards):
         assert compiled.complaints == []
-        assert set(compiled.kernels) == set(kernels.kernel_names(inst))  # the signature reader sees what NVRTC sees
+        assert set(compiled.kernels) == set(loading.kernel_names(inst))  # the signature reader sees what NVRTC sees
 
 
 def test_every_kernel_file_compiles_alone_with_its_default_macros() -> None:
-    for path in sorted(kernels.kernel_folder().glob("*.cu")):
-        (compiled,) = nvrtc.compile_instance(kernels.instance(path.name), ["sm_75"])
+    for path in sorted(loading.kernel_folder().glob("*.cu")):
+        (compiled,) = nvrtc.compile_instance(loading.instance(path.name), ["sm_75"])
         assert compiled.complaints == []
         assert compiled.kernels
 
 
 def test_every_kernel_file_has_variants_that_are_checked() -> None:
-    files = {path.name for path in kernels.kernel_folder().glob("*.cu")}
-    assert {inst.file for inst in kernels.INSTANCES} == files
+    files = {path.name for path in loading.kernel_folder().glob("*.cu")}
+    assert {inst.file for inst in loading.INSTANCES} == files
 
 
 # 300 values that live at once do not fit into the 64 registers that a block of 1024 threads leaves to each.
@@ -69,7 +69,7 @@ _SPILL = (
 def test_a_warning_an_error_and_a_spill_are_each_caught(body: str, complaint: str | None, tmp_path: Path) -> None:
     file = tmp_path / "planted.cu"
     file.write_text(f'extern "C" __global__ void __launch_bounds__(1024)\nplanted(float* x, int n) {{\n{body}\n}}\n')
-    (compiled,) = nvrtc.compile_instance(kernels.instance(str(file)), ["sm_90"])
+    (compiled,) = nvrtc.compile_instance(loading.instance(str(file)), ["sm_90"])
     if complaint is None:
         assert compiled.complaints == []
         assert compiled.kernels["planted"].registers > 0

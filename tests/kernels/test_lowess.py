@@ -11,11 +11,11 @@ import cudashim
 import numpy as np
 import pytest
 
-from gridnorm.core import _numpy as twin
-from gridnorm.core import kernels
-from gridnorm.core._cupy import curves as device
-from gridnorm.core._cupy import lowess as launches
-from gridnorm.core._numpy.lowess_windows import Knots
+from gridnorm.core.engines import numpy as twin
+from gridnorm.core.engines.cuda import curves as verbs
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda import lowess as launches
+from gridnorm.core.engines.knots import Knots
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
 
@@ -25,19 +25,19 @@ from lowess_cases import OPTIONS, WEIGHTS, assert_same, draw, entry, fit, moves,
 
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize(("span", "iterations"), [(0.1, 4), (0.3, 1), (0.3, 4), (0.7, 4)])
-def test_curves_of_segments_in_shared_memory_are_those_of_the_twin(engine, small, weights, span, iterations):
+def test_curves_of_segments_in_shared_memory_are_those_of_the_twin(device, small, weights, span, iterations):
     rng = np.random.default_rng(WEIGHTS.index(weights))
     sizes = (0, 1, 3, 14, 33) if small else (0, 1, 3, 14, 31, 33, 257, 500, 0)
     segments = segments_of(sizes, rng)
     x, y, w = draw(rng, 1 if small else 3, segments.n_items, weights)
     options = {"span": span, "iterations": iterations, "zero_weights": rng.choice(["clamp", "exclude"])}
-    found, expected = (fit(b, x, y, w, segments, **options) for b in (device, twin))
+    found, expected = (fit(b, x, y, w, segments, **options) for b in (verbs, twin))
     assert_same(found, expected, np.nanmax(np.abs(y)))
 
 
 @x86
 @pytest.mark.parametrize("weights", ["none", "uniform", "zeros", "gamma"])
-def test_curves_of_up_to_1024_items_are_the_twins_to_the_bit(engine, small, weights):
+def test_curves_of_up_to_1024_items_are_the_twins_to_the_bit(device, small, weights):
     rng = np.random.default_rng(20)
     segments = segments_of((14, 20, 60) if small else (14, 17, 40, 128, 257, 420, 1024))
     x, y, w = draw(rng, 1 if small else 4, segments.n_items, weights)
@@ -45,22 +45,22 @@ def test_curves_of_up_to_1024_items_are_the_twins_to_the_bit(engine, small, weig
     y[0] = rng.normal(size=x.shape[1])
     for b in range(len(x)):
         own = [None if v is None else v[b : b + 1] for v in (x, y, w)]
-        found, expected = fit(device, *own, segments), fit(twin, *own, segments)
+        found, expected = fit(verbs, *own, segments), fit(twin, *own, segments)
         assert_same(found, expected, None if b == 0 else np.nanmax(np.abs(y)))
 
 
 @pytest.mark.parametrize("weights", ["none", "zeros"])
-def test_curves_of_segments_in_global_memory_are_those_of_the_twin(engine, small, monkeypatch, weights):
+def test_curves_of_segments_in_global_memory_are_those_of_the_twin(device, small, monkeypatch, weights):
     rng = np.random.default_rng(22)
     monkeypatch.setattr(launches, "LARGE_THREADS", 64 if small else 512)
     segments = segments_of((2300,) if small else (5000, 30, 1025, 3), rng)
     x, y, w = draw(rng, 1 if small else 2, segments.n_items, weights)
-    found, expected = (fit(b, x, y, w, segments) for b in (device, twin))
+    found, expected = (fit(b, x, y, w, segments) for b in (verbs, twin))
     assert_same(found, expected, np.nanmax(np.abs(y)))
 
 
 @pytest.mark.parametrize("weights", ["none", "uniform"])
-def test_a_curve_depends_on_its_observed_items_only(engine, small, monkeypatch, weights):
+def test_a_curve_depends_on_its_observed_items_only(device, small, monkeypatch, weights):
     """Left-out items, the class of size, the number of threads, the tile: the same bits."""
     rng = np.random.default_rng(23)
     n, more = (40, 30) if small else (300, 900)  # with the further items the segment leaves shared memory
@@ -69,7 +69,7 @@ def test_a_curve_depends_on_its_observed_items_only(engine, small, monkeypatch, 
         monkeypatch.setattr(launches, "CLASSES", ((64, 32),))
     monkeypatch.setattr(launches, "LARGE_THREADS", 64)
     x, y, w = draw(rng, 1, n, weights)
-    expected = fit(device, x, y, w, Segments.single(n))
+    expected = fit(verbs, x, y, w, Segments.single(n))
     use = np.zeros((1, n + more), bool)
     use[0, rng.permutation(n + more)[:n]] = True
 
@@ -81,45 +81,45 @@ def test_a_curve_depends_on_its_observed_items_only(engine, small, monkeypatch, 
         return wide
 
     scattered = [among_others(values) for values in (x, y, w)]
-    assert_same(fit(device, *scattered, Segments.single(n + more), use), expected)
+    assert_same(fit(verbs, *scattered, Segments.single(n + more), use), expected)
     monkeypatch.setattr(launches, "CLASSES", ((1024, 96),))
-    assert_same(fit(device, x, y, w, Segments.single(n)), expected)
+    assert_same(fit(verbs, x, y, w, Segments.single(n)), expected)
 
 
 @pytest.mark.parametrize("weights", ["none", "uniform"])
-def test_a_batch_entry_has_the_same_bits_in_any_batch(engine, small, weights):
+def test_a_batch_entry_has_the_same_bits_in_any_batch(device, small, weights):
     rng = np.random.default_rng(24)
     segments = segments_of((20, 31), rng)
     x, y, w = draw(rng, 3 if small else 264, segments.n_items, weights)
-    whole = fit(device, x, y, w, segments)
+    whole = fit(verbs, x, y, w, segments)
     for part in (slice(1, 2), slice(2, 3) if small else slice(100, 107)):
-        found = fit(device, x[part], y[part], None if w is None else w[part], segments)
+        found = fit(verbs, x[part], y[part], None if w is None else w[part], segments)
         for k, b in enumerate(range(part.start, part.stop)):
             assert_same(entry(found, k, 2), entry(whole, b, 2))
     order = rng.permutation(len(x))[:20]
-    found = fit(device, x[order], y[order], None if w is None else w[order], segments)
+    found = fit(verbs, x[order], y[order], None if w is None else w[order], segments)
     for k, b in enumerate(order):
         assert_same(entry(found, k, 2), entry(whole, b, 2))
 
 
-def test_batches_cut_to_the_free_memory_change_no_bit(engine, small, monkeypatch):
+def test_batches_cut_to_the_free_memory_change_no_bit(device, small, monkeypatch):
     rng = np.random.default_rng(25)
     segments = segments_of((20, 15))
     x, y, _ = draw(rng, 4, segments.n_items)
-    expected = fit(device, x, y, None, segments)
+    expected = fit(verbs, x, y, None, segments)
     made = []
-    inner = device.curves
-    monkeypatch.setattr(device, "curves", lambda where, y, *rest: made.append(len(y)) or inner(where, y, *rest))
-    monkeypatch.setattr(type(engine), "free_bytes", lambda self: 3 * 35 * 40)
-    assert_same(fit(device, x, y, None, segments), expected)
+    inner = verbs.curves
+    monkeypatch.setattr(verbs, "curves", lambda where, y, *rest: made.append(len(y)) or inner(where, y, *rest))
+    monkeypatch.setattr(type(device), "free_bytes", lambda self: 3 * 35 * 40)
+    assert_same(fit(verbs, x, y, None, segments), expected)
     assert made == [3, 1]
 
 
 @pytest.mark.parametrize("weights", ["none", "uniform"])
-def test_views_masks_and_rows_shared_by_all_entries(engine, weights):
+def test_views_masks_and_rows_shared_by_all_entries(device, weights):
     rng = np.random.default_rng(26)
     segments = segments_of((25, 20), rng)
-    xp = engine.xp
+    xp = device.xp
     x, y, w = draw(rng, 4, 2 * segments.n_items, weights)
     use = rng.random((4, 2 * segments.n_items)) > 0.2
     views = [(y[::2, ::2], x[:1, ::2]), (y[::-2, 1::2], x[1:2, 1::2])]
@@ -132,17 +132,17 @@ def test_views_masks_and_rows_shared_by_all_entries(engine, weights):
         held = xp.asarray(y)
         held = held[::2, ::2] if k == 0 else held[::-2, 1::2]
         given = held[:, :, None], on_device[0][:, :, None]
-        n, knots = device.lowess_fit(*given, segments, *on_device[1:], **OPTIONS)
+        n, knots = verbs.lowess_fit(*given, segments, *on_device[1:], **OPTIONS)
         back = moves()[1]
         assert_same((back(n), Knots(*(back(v) for v in (knots.x, knots.y, knots.offsets)))), expected, 100.0)
 
 
-def test_nothing_to_fit(engine):
+def test_nothing_to_fit(device):
     for batch, sizes in ((0, (3, 4)), (2, (0, 0)), (2, ()), (1, (5, 0))):
         segments = segments_of(sizes)
         x = np.full((batch, segments.n_items), 1.0)
         y = np.full_like(x, np.nan)
-        n, knots = fit(device, x, y, None, segments)
+        n, knots = fit(verbs, x, y, None, segments)
         assert n.shape == (batch, len(sizes))
         assert not n.any()
         assert knots.x.size == knots.y.size == 0
@@ -162,7 +162,7 @@ def on_device(knots):
     return Knots(to(knots.x), to(knots.y), to(knots.offsets))
 
 
-def test_curves_between_knots_are_the_twins_to_the_bit(engine, small):
+def test_curves_between_knots_are_the_twins_to_the_bit(device, small):
     rng = np.random.default_rng(28)
     segments = segments_of((5, 0, 3, 20, 4) if small else (5, 0, 300, 40, 4), rng)
     knots = some_knots(rng, (3, 2, 0, 150, 2, 9, 1, 0, 2, 7))
@@ -174,49 +174,49 @@ def test_curves_between_knots_are_the_twins_to_the_bit(engine, small):
     x[:, ::11] = np.nan
     expected[:, ::11] = np.nan  # the twin too, but for a curve of one knot
     to, back = moves()
-    np.testing.assert_array_equal(back(device.interpolate(on_device(knots), to(x), segments)), expected)
+    np.testing.assert_array_equal(back(verbs.interpolate(on_device(knots), to(x), segments)), expected)
     one_row = np.broadcast_to(x[:1], x.shape)
-    given = np.broadcast_to(to(x[:1]), x.shape) if engine.xp is np else engine.xp.broadcast_to(to(x[:1]), x.shape)
-    found = back(device.interpolate(on_device(knots), given, segments))
+    given = np.broadcast_to(to(x[:1]), x.shape) if device.xp is np else device.xp.broadcast_to(to(x[:1]), x.shape)
+    found = back(verbs.interpolate(on_device(knots), given, segments))
     known = ~np.isnan(one_row[:, :, 0])
     np.testing.assert_array_equal(found[known], twin.interpolate(knots, one_row, segments)[known])
 
 
-def test_curves_are_chosen_from_several_fits(engine):
+def test_curves_are_chosen_from_several_fits(device):
     rng = np.random.default_rng(29)
     one, two = some_knots(rng, (3, 0, 5)), some_knots(rng, (4, 2))
     first, second = on_device(one), on_device(two)
     wanted = [(0, 2), (1, 0), (0, 1), (0, 0), (1, 0), (1, 1)]
     expected = twin.select_curves([((one, two)[k], i) for k, i in wanted])
-    found = device.select_curves([((first, second)[k], i) for k, i in wanted])
+    found = verbs.select_curves([((first, second)[k], i) for k, i in wanted])
     _, back = moves()
     for name in ("x", "y", "offsets"):
         np.testing.assert_array_equal(back(getattr(found, name)), getattr(expected, name))
-    assert back(device.select_curves([]).offsets).tolist() == [0]
+    assert back(verbs.select_curves([]).offsets).tolist() == [0]
 
 
 # ---------------------------------------------------------------------------------------------- mistakes
 
 
-def test_what_the_kernel_would_believe_is_refused(engine):
+def test_what_the_kernel_would_believe_is_refused(device):
     segments = Segments.single(20)
-    xp = engine.xp
+    xp = device.xp
     good = xp.ones((1, 20, 1))
     for options in ({"span": 0.0}, {"span": np.nan}, {"iterations": 0}):
         with pytest.raises(OptionError, match=next(iter(options))):
-            device.lowess_fit(good, good, segments, None, None, **{**OPTIONS, **options})
+            verbs.lowess_fit(good, good, segments, None, None, **{**OPTIONS, **options})
     with pytest.raises(DeviceError, match=r"argument y: wrong dtype; found float32, expected float64"):
-        device.lowess_fit(good.astype(xp.float32), good, segments, None, None, **OPTIONS)
+        verbs.lowess_fit(good.astype(xp.float32), good, segments, None, None, **OPTIONS)
     with pytest.raises(DeviceError, match=r"argument weights: wrong dtype"):
-        device.lowess_fit(good, good, segments, xp.ones((1, 20), xp.float32), None, **OPTIONS)
+        verbs.lowess_fit(good, good, segments, xp.ones((1, 20), xp.float32), None, **OPTIONS)
     for wrong in ((good[:, :19], good, None), (good, good[:, :19], None), (good, good, good[:, :19, 0])):
         with pytest.raises(OptionError, match="do not fit"):
-            device.lowess_fit(wrong[0], wrong[1], segments, wrong[2], None, **OPTIONS)
+            verbs.lowess_fit(wrong[0], wrong[1], segments, wrong[2], None, **OPTIONS)
     huge = SimpleNamespace(sizes=np.array([2**29 + 1]))
     with pytest.raises(OptionError, match=r"too many items for the kernel; found 536870913, expected 2\^29 at most"):
         launches._make_classes(SimpleNamespace(segments=huge), False)
     with pytest.raises(OptionError, match="do not fit"):
-        device.interpolate(Knots(xp.ones(1), xp.ones(1), xp.asarray([0, 1])), good[:, :19], segments)
+        verbs.interpolate(Knots(xp.ones(1), xp.ones(1), xp.asarray([0, 1])), good[:, :19], segments)
 
 
 PLANTED = [
@@ -226,27 +226,27 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("macro", "mode", "says"), PLANTED)
-@pytest.mark.parametrize("engine", [pytest.param("cpu-kernels", marks=pytest.mark.shim)], indirect=True)
-def test_a_planted_mistake_in_the_curves_is_caught(engine, monkeypatch, macro, mode, says):
+@pytest.mark.parametrize("device", [pytest.param("cpu-kernels", marks=pytest.mark.shim)], indirect=True)
+def test_a_planted_mistake_in_the_curves_is_caught(device, monkeypatch, macro, mode, says):
     if mode != cudashim.MODE:
         pytest.skip(f"for {mode} to catch")
     inner = launches.instance
 
     def planted(*which):
         inst = inner(*which)
-        return kernels.instance(inst.file, **dict(inst.defines), **{macro: "1"})
+        return loading.instance(inst.file, **dict(inst.defines), **{macro: "1"})
 
     monkeypatch.setattr(launches, "instance", planted)
     x, y, _ = draw(np.random.default_rng(30), 1, 40)
     with pytest.raises(cudashim.SanitizerError, match=says):
-        fit(device, x, y, None, Segments.single(40))
+        fit(verbs, x, y, None, Segments.single(40))
 
 
-@pytest.mark.parametrize("engine", [pytest.param("cpu-kernels", marks=pytest.mark.shim)], indirect=True)
-def test_a_planted_mistake_between_knots_is_caught(engine, monkeypatch):
+@pytest.mark.parametrize("device", [pytest.param("cpu-kernels", marks=pytest.mark.shim)], indirect=True)
+def test_a_planted_mistake_between_knots_is_caught(device, monkeypatch):
     if cudashim.MODE != "asan":
         pytest.skip("for asan to catch")
-    monkeypatch.setattr(device, "INSTANCE", replace(device.INSTANCE, defines=(("GN_PLANT_CURVES_BOUNDS", "1"),)))
+    monkeypatch.setattr(verbs, "INSTANCE", replace(verbs.INSTANCE, defines=(("GN_PLANT_CURVES_BOUNDS", "1"),)))
     knots = some_knots(np.random.default_rng(31), (3,))
     with pytest.raises(cudashim.SanitizerError, match="heap-buffer-overflow"):
-        device.interpolate(knots, np.full((1, 4, 1), 1e9), Segments.single(4))
+        verbs.interpolate(knots, np.full((1, 4, 1), 1e9), Segments.single(4))

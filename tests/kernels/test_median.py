@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gridnorm.core import _numpy, kernels
-from gridnorm.core._cupy.median import (
+from gridnorm.core.engines import numpy as numpy_engine
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda.device import Device, current_device
+from gridnorm.core.engines.cuda.launch import launch
+from gridnorm.core.engines.cuda.median import (
     BLOCK,
     SELECT_THREADS,
     SMALLEST,
@@ -36,22 +39,22 @@ def check(
     values: np.ndarray, segments: Segments, weights: Any = None, use: Any = None, dtype: str | None = None
 ) -> None:
     """All three verbs, and their counts, equal NumPy's."""
-    xp = kernels.engine().xp
+    xp = current_device().xp
     placed = values if xp is np else xp.asarray(values)
     w, u = (None if a is None else xp.asarray(a) for a in (weights, use))
     got = [*median(placed, segments, w, u, dtype=dtype), *mad(placed, segments, w, u, dtype=dtype)]
     plain = (g.from_bfloat16(values) if dtype == "bfloat16" else values).astype(np.float64)
-    wanted = [*_numpy.median(plain, segments, weights, use), *_numpy.mad(plain, segments, weights, use)]
+    wanted = [*numpy_engine.median(plain, segments, weights, use), *numpy_engine.mad(plain, segments, weights, use)]
     if weights is None:
         got += quantiles(placed, segments, u, xp.asarray(PROBABILITIES), dtype=dtype)
-        wanted += _numpy.quantiles(plain, segments, use, PROBABILITIES)
+        wanted += numpy_engine.quantiles(plain, segments, use, PROBABILITIES)
     for one, two in zip(got, wanted, strict=True):
         np.testing.assert_array_equal(g.host(one), two)
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize(("sizes", "kind"), g.SHAPES)
-def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str, sizes: str, kind: str) -> None:
+def test_every_shape_of_segments(device: Device, small: bool, dtype: str, sizes: str, kind: str) -> None:
     g.once_a_mode(small, dtype)
     if small and kind == "contiguous":
         pytest.skip("shapes are few under ThreadSanitizer")
@@ -71,7 +74,7 @@ def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_segments_too_large_for_shared_memory(engine: kernels.Engine, small: bool, dtype: str, weighted: bool) -> None:
+def test_segments_too_large_for_shared_memory(device: Device, small: bool, dtype: str, weighted: bool) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of([BLOCK + 1, 3] if small else [3 * BLOCK, 3, 20_001], "arbitrary")
     values = g.spoil(RNG.normal(2.0, 3.0, (1, segments.n_items, 1)).astype(dtype))
@@ -80,7 +83,7 @@ def test_segments_too_large_for_shared_memory(engine: kernels.Engine, small: boo
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_sizes_around_every_border(engine: kernels.Engine, small: bool, weighted: bool) -> None:
+def test_sizes_around_every_border(device: Device, small: bool, weighted: bool) -> None:
     """Of a warp, a block, a chunk and a run of chunks; one chunk in the middle has no value."""
     if small:
         pytest.skip("no other kernel than before")
@@ -95,7 +98,7 @@ def test_sizes_around_every_border(engine: kernels.Engine, small: bool, weighted
 @pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("digits", [1, 15])
-def test_one_segment_of_a_million(engine: kernels.Engine, small: bool, digits: int, weighted: bool) -> None:
+def test_one_segment_of_a_million(device: Device, small: bool, digits: int, weighted: bool) -> None:
     if small:
         pytest.skip("shapes are small under ThreadSanitizer")
     values = RNG.normal(size=(1, 1_000_000, 1)).round(digits)
@@ -111,14 +114,14 @@ def sorted_chunks(values: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("parts", [1, 33, SELECT_THREADS + 9])
-def test_search_by_several_warps(engine: kernels.Engine, parts: int) -> None:
+def test_search_by_several_warps(device: Device, parts: int) -> None:
     """More chunks than a warp has lanes, and more than a block has threads."""
-    xp = engine.xp
+    xp = device.xp
     values, found = RNG.normal(size=(parts, BLOCK)).round(3), RNG.integers(0, BLOCK + 1, parts)
     every = np.sort(values[np.arange(BLOCK) < found[:, None]])
     n, result = xp.zeros((1, 1), xp.int64), xp.zeros((1, 1, PROBABILITIES.size))
-    kernels.launch(
-        kernels.variant("segment_median.cu", "float64"),
+    launch(
+        loading.variant("segment_median.cu", "float64"),
         "segment_median_select",
         (PROBABILITIES.size,),
         (min(SELECT_THREADS, 32 * -(-parts // 32)),),
@@ -130,7 +133,7 @@ def test_search_by_several_warps(engine: kernels.Engine, parts: int) -> None:
         ],
     )
     assert int(n[0, 0]) == every.size
-    _, wanted = _numpy.quantiles(every[None, :, None], g.segments_of([every.size]), None, PROBABILITIES)
+    _, wanted = numpy_engine.quantiles(every[None, :, None], g.segments_of([every.size]), None, PROBABILITIES)
     np.testing.assert_array_equal(g.host(result), wanted)
 
 
@@ -147,14 +150,14 @@ HARD = {
 
 @pytest.mark.parametrize("size", [WARP - 1, BLOCK, 2 * BLOCK + 1, 2 * BLOCK + 2])
 @pytest.mark.parametrize("kind", HARD)
-def test_values_that_are_hard_to_select_from(engine: kernels.Engine, small: bool, kind: str, size: int) -> None:
+def test_values_that_are_hard_to_select_from(device: Device, small: bool, kind: str, size: int) -> None:
     if small and (size != 2 * BLOCK + 2 or kind != "half equal"):
         pytest.skip("shapes are small under ThreadSanitizer")
     values = HARD[kind](size)[RNG.permutation(size)]
     check(values[None, :, None], g.segments_of([size]))
 
 
-def test_large_segments_whose_middle_lies_between_two_heaps(engine: kernels.Engine, small: bool) -> None:
+def test_large_segments_whose_middle_lies_between_two_heaps(device: Device, small: bool) -> None:
     """The two middle values, far apart, are the largest of one heap and the smallest of another."""
     size = BLOCK + 2 if small else 3 * BLOCK
     values = np.where(np.arange(size) < size // 2, RNG.normal(-1e6, 1, size), RNG.normal(1e6, 1, size))
@@ -162,7 +165,7 @@ def test_large_segments_whose_middle_lies_between_two_heaps(engine: kernels.Engi
 
 
 @pytest.mark.parametrize("size", [5, 8, 10, 100, 129, 300, 1000, 5000])
-def test_equal_weights_take_the_branch_that_numpy_takes(engine: kernels.Engine, small: bool, size: int) -> None:
+def test_equal_weights_take_the_branch_that_numpy_takes(device: Device, small: bool, size: int) -> None:
     """A tenth is no binary fraction: whether half the weight is reached hangs on how it is added."""
     if small and size > 300:
         pytest.skip("shapes are small under ThreadSanitizer")
@@ -175,7 +178,7 @@ def test_equal_weights_take_the_branch_that_numpy_takes(engine: kernels.Engine, 
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
-def test_every_layout_of_the_view(engine: kernels.Engine, small: bool, dtype: str) -> None:
+def test_every_layout_of_the_view(device: Device, small: bool, dtype: str) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of([40, 7, 90], "arbitrary")
     values = g.spoil(RNG.normal(1.0, 2.0, (2, segments.n_items, 3)).astype(dtype))
@@ -186,11 +189,11 @@ def test_every_layout_of_the_view(engine: kernels.Engine, small: bool, dtype: st
 
 
 @pytest.mark.parametrize("sizes", [[3, 9, 1], [BLOCK + 1]], ids=str)
-def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool, sizes: list[int]) -> None:
+def test_results_do_not_depend_on_the_batch(device: Device, small: bool, sizes: list[int]) -> None:
     if small and sizes[0] > BLOCK:
         pytest.skip("shapes are small under ThreadSanitizer")
     segments = g.segments_of(sizes, "arbitrary")
-    values = engine.xp.asarray(RNG.normal(size=(8 if small else 1000, segments.n_items, 1)).astype(np.float32))
+    values = device.xp.asarray(RNG.normal(size=(8 if small else 1000, segments.n_items, 1)).astype(np.float32))
     verb = median if sizes[0] > BLOCK else mad
     whole = [g.host(a) for a in verb(values, segments, None, None)]
     for n in (1,) if small else (1, 7, 264):
@@ -199,9 +202,9 @@ def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool,
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 1), (2, 4, 0), (2, 0, 3)])
-def test_nothing_has_no_median(engine: kernels.Engine, shape: tuple[int, int, int]) -> None:
+def test_nothing_has_no_median(device: Device, shape: tuple[int, int, int]) -> None:
     segments = Segments.from_codes(np.zeros(shape[1], np.int64), ["a", "b"])
-    values = engine.xp.zeros(shape)
+    values = device.xp.zeros(shape)
     n, centre, spread = (g.host(a) for a in mad(values, segments, None, None))
     assert n.shape == (shape[0], 2)
     assert not n.any()
@@ -209,7 +212,7 @@ def test_nothing_has_no_median(engine: kernels.Engine, shape: tuple[int, int, in
     assert np.isnan(spread).all()
 
 
-def test_all_left_out_has_no_median(engine: kernels.Engine, small: bool) -> None:
+def test_all_left_out_has_no_median(device: Device, small: bool) -> None:
     values = np.full((1, 8, 1), np.nan)
     values[0, 7] = 2.0
     check(values, g.segments_of([3, 4, 1]))
@@ -221,30 +224,30 @@ def test_all_left_out_has_no_median(engine: kernels.Engine, small: bool) -> None
     check(large, g.segments_of([2 * BLOCK]), np.ones((1, 2 * BLOCK)))
 
 
-def test_batches_are_cut_to_the_memory(engine: kernels.Engine, monkeypatch: pytest.MonkeyPatch, small: bool) -> None:
+def test_batches_are_cut_to_the_memory(device: Device, monkeypatch: pytest.MonkeyPatch, small: bool) -> None:
     if small:
         pytest.skip("no other kernel than before")
     values = RNG.normal(size=(2, BLOCK + 1, 1))
-    monkeypatch.setattr(type(engine), "free_bytes", lambda _: 1)
+    monkeypatch.setattr(type(device), "free_bytes", lambda _: 1)
     check(values, g.segments_of([BLOCK + 1]))
     check(values, g.segments_of([BLOCK + 1]), np.ones(values.shape[:2]))
 
 
 def test_constants_are_those_of_the_kernels() -> None:
-    text = kernels.source(kernels.variant("segment_median.cu", "float64"))
+    text = loading.source(loading.variant("segment_median.cu", "float64"))
     told = dict(re.findall(r"^#define (\w+) (\d+)", text, flags=re.M))
     ours = {"THREADS": THREADS, "CHUNK": BLOCK, "SELECT_THREADS": SELECT_THREADS, "WEIGHTED_THREADS": WEIGHTED_THREADS}
     assert {name: int(told[name]) for name in ours} == ours
 
 
 def test_no_kernel_counts_by_atomics() -> None:
-    for path in sorted(kernels.kernel_folder().glob("*.cu*")):
+    for path in sorted(loading.kernel_folder().glob("*.cu*")):
         code = re.sub(r"//[^\n]*", "", path.read_text("utf-8"))
         assert not re.search(r"\batomic\w*|\b__nv_atomic", code), path.name
 
 
-def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
-    segments, xp = g.segments_of([4]), engine.xp
+def test_what_does_not_fit_is_named(device: Device) -> None:
+    segments, xp = g.segments_of([4]), device.xp
     values = xp.zeros((2, 4, 1))
     with pytest.raises(OptionError, match="do not take values of this type; found int64"):
         median(values.astype(xp.int64), segments, None, None)
@@ -254,7 +257,7 @@ def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
         median(values, segments, None, xp.ones((2, 4)))
 
 
-def test_planted_mistakes_would_show_here(engine: kernels.Engine) -> None:
+def test_planted_mistakes_would_show_here(device: Device) -> None:
     """One block that sorts and one warp whose segment is the last of an index: races and reads past the end."""
     segments = g.segments_of([WARP + 1, 7], "arbitrary")
     check(RNG.normal(size=(1, segments.n_items, 1)), segments)

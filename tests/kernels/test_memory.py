@@ -12,8 +12,9 @@ import cudashim
 import numpy as np
 import pytest
 
-from gridnorm.core import _cupy, kernels
-from gridnorm.core._cupy.plan import placed
+from gridnorm.core.engines import cuda as cuda_engine
+from gridnorm.core.engines.cuda.device import CudaDevice, Device, use_device
+from gridnorm.core.engines.cuda.plan import placed
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError
 
@@ -21,7 +22,7 @@ ITEMS = 5000  # more than any class of size that is served in shared memory
 LOWESS = {"span": 0.3, "iterations": 1, "zero_weights": "clamp"}
 
 
-class Limited(cudashim.CpuEngine):
+class Limited(cudashim.CpuDevice):
     """Says that it has ``budget`` bytes, and fails to reserve more than ``limit`` at once, as CuPy's pool would."""
 
     def __init__(self, budget: int, limit: int) -> None:
@@ -39,7 +40,7 @@ class Limited(cudashim.CpuEngine):
 def lowess(weighted: bool) -> Callable[[Any, Any, Segments], list[Any]]:
     def run(values: Any, weights: Any, segments: Segments) -> list[Any]:
         covariate = np.round(weights * 10, 3)[:, :, None]
-        n, knots = _cupy.lowess_fit(values, covariate, segments, weights if weighted else None, None, **LOWESS)
+        n, knots = cuda_engine.lowess_fit(values, covariate, segments, weights if weighted else None, None, **LOWESS)
         return [n, knots.x, knots.y, knots.offsets]
 
     return run
@@ -49,11 +50,11 @@ def lowess(weighted: bool) -> Callable[[Any, Any, Segments], list[Any]]:
 VERBS: dict[str, tuple[Callable[[Any, Any, Segments], list[Any]], int, int]] = {
     "lowess": (lowess(False), 100 * ITEMS, 50 * ITEMS),
     "lowess, weighted": (lowess(True), 120 * ITEMS, 50 * ITEMS),
-    "moments": (lambda v, w, s: list(_cupy.moments(v, s, None, None)), 3 * 32, 3 * 32),
-    "weighted median": (lambda v, w, s: list(_cupy.median(v, s, w, None)), 20 * 2 * 8192, 8 * 8192),
+    "moments": (lambda v, w, s: list(cuda_engine.moments(v, s, None, None)), 3 * 32, 3 * 32),
+    "weighted median": (lambda v, w, s: list(cuda_engine.median(v, s, w, None)), 20 * 2 * 8192, 8 * 8192),
 }
 engine_on_cpu = pytest.mark.parametrize(
-    "engine", [pytest.param("cpu-kernels", marks=pytest.mark.shim)], indirect=True
+    "device", [pytest.param("cpu-kernels", marks=pytest.mark.shim)], indirect=True
 )  # also says why there is none
 
 
@@ -69,13 +70,13 @@ def drawn() -> tuple[Any, Any, Segments]:
 @engine_on_cpu
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("told", [True, False])
-def test_little_memory_changes_no_bit(engine: kernels.Engine, verb: str, told: bool) -> None:
-    """Whether the engine says so beforehand or fails at a batch of more than two entries."""
+def test_little_memory_changes_no_bit(device: Device, verb: str, told: bool) -> None:
+    """Whether the device says so beforehand or fails at a batch of more than two entries."""
     run, each, at_once = VERBS[verb]
     values, weights, segments = drawn()
     expected = run(values, weights, segments)
     budget, limit = (2 * each, 1 << 30) if told else (1 << 30, int(2.5 * at_once))
-    with kernels.use_engine(Limited(budget, limit)) as little:
+    with use_device(Limited(budget, limit)) as little:
         found = run(values, weights, segments)
     assert bool(little.refused) is not told
     for one, other in zip(found, expected, strict=True):
@@ -84,11 +85,11 @@ def test_little_memory_changes_no_bit(engine: kernels.Engine, verb: str, told: b
 
 @engine_on_cpu
 @pytest.mark.parametrize("verb", VERBS)
-def test_an_entry_that_does_not_fit_is_an_error_that_says_how_much_is_needed(engine: kernels.Engine, verb: str) -> None:
+def test_an_entry_that_does_not_fit_is_an_error_that_says_how_much_is_needed(device: Device, verb: str) -> None:
     run, *_ = VERBS[verb]
     values, weights, segments = drawn()
     with (
-        kernels.use_engine(Limited(1 << 30, 60)),
+        use_device(Limited(1 << 30, 60)),
         pytest.raises(DeviceError, match=r"too little memory for a single batch entry; found .*about .* MiB.*--device"),
     ):
         run(values, weights, segments)
@@ -100,9 +101,10 @@ def test_every_device_and_stream_has_its_own_copy_of_the_segments() -> None:
         runtime=SimpleNamespace(getDevice=lambda: at["device"]),
         get_current_stream=lambda: SimpleNamespace(ptr=at["stream"]),
     )
-    fake: Any = SimpleNamespace(name="cuda", xp=SimpleNamespace(cuda=cuda))
+    fake = object.__new__(CudaDevice)  # without CuPy
+    fake.xp = SimpleNamespace(cuda=cuda)
     segments = Segments.single(4)
-    with kernels.use_engine(fake):
+    with use_device(fake):
         first = placed(segments)
         assert placed(segments) is first
         for name in at:
@@ -113,12 +115,12 @@ def test_every_device_and_stream_has_its_own_copy_of_the_segments() -> None:
 
 
 @engine_on_cpu
-def test_what_lies_on_the_device_for_segments_goes_with_them(engine: kernels.Engine) -> None:
+def test_what_lies_on_the_device_for_segments_goes_with_them(device: Device) -> None:
     segments = Segments.from_codes(np.array([1, 0, 1, 0]), "ab")
     held = placed(segments)
     assert placed(segments) is held
     order = weakref.ref(held.order)
-    _cupy.moments(np.ones((1, 4, 1)), segments, None, None)
+    cuda_engine.moments(np.ones((1, 4, 1)), segments, None, None)
     del held
     assert order() is not None
     del segments

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gridnorm.core import _numpy, kernels
-from gridnorm.core._cupy.median import median
-from gridnorm.core._cupy.moments import moments
+from gridnorm.core.engines import numpy as numpy_engine
+from gridnorm.core.engines.cuda.device import Device
+from gridnorm.core.engines.cuda.median import median
+from gridnorm.core.engines.cuda.moments import moments
 from gridnorm.core.segments import Segments
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -29,18 +30,18 @@ def segments(request: pytest.FixtureRequest) -> Segments:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_moments(engine: kernels.Engine, segments: Segments, dtype: str) -> None:
+def test_moments(device: Device, segments: Segments, dtype: str) -> None:
     values = np.random.default_rng(1).normal(1e6, 2.0, (1, segments.n_items, 1)).astype(dtype)
-    got = [g.host(a) for a in moments(engine.xp.asarray(values), segments, None, None)]
-    n, mean, deviation = _numpy.moments(values.astype(np.float64), segments, None, None)
+    got = [g.host(a) for a in moments(device.xp.asarray(values), segments, None, None)]
+    n, mean, deviation = numpy_engine.moments(values.astype(np.float64), segments, None, None)
     np.testing.assert_array_equal(got[0], n)
     # In deviations; the issue asks for 4e-6 of float32 up to an offset of 1e6.
     np.testing.assert_allclose(got[1], mean, rtol=0, atol=4e-6 * 2)
     np.testing.assert_allclose(got[2], deviation, rtol=4e-6, atol=4e-6)
 
 
-def test_median(engine: kernels.Engine, segments: Segments) -> None:
+def test_median(device: Device, segments: Segments) -> None:
     values = np.random.default_rng(2).normal(size=(1, segments.n_items, 1))
-    got = [g.host(a) for a in median(engine.xp.asarray(values), segments, None, None)]
-    for ours, theirs in zip(got, _numpy.median(values, segments, None, None), strict=True):
+    got = [g.host(a) for a in median(device.xp.asarray(values), segments, None, None)]
+    for ours, theirs in zip(got, numpy_engine.median(values, segments, None, None), strict=True):
         np.testing.assert_array_equal(ours, theirs)

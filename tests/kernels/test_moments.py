@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gridnorm.core import _numpy, kernels
-from gridnorm.core._cupy.moments import THREADS, chunk_length, moments, sums
+from gridnorm.core.engines import numpy as numpy_engine
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda.device import Device, current_device
+from gridnorm.core.engines.cuda.moments import THREADS, chunk_length, moments, sums
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
 
@@ -26,7 +28,7 @@ def compute(
     values: np.ndarray, segments: Segments, weights: Any = None, use: Any = None, **options: Any
 ) -> list[np.ndarray]:
     """The kernels' answer as NumPy arrays."""
-    xp = kernels.engine().xp
+    xp = current_device().xp
     given = [None if a is None else xp.asarray(a) for a in (weights, use)]
     placed = values if xp is np else xp.asarray(values)
     return [g.host(a) for a in moments(placed, segments, *given, **options)]
@@ -42,16 +44,16 @@ def check(values: np.ndarray, segments: Segments, weights: Any, use: Any, ddof: 
         got = compute(plain, segments, weights, use, ddof=ddof)
     if weights is not None and dtype != "float64":
         weights = weights.astype(np.float32).astype(np.float64)
-    n, mean, deviation = _numpy.moments(plain.astype(np.float64), segments, weights, use, ddof)
+    n, mean, deviation = numpy_engine.moments(plain.astype(np.float64), segments, weights, use, ddof)
     np.testing.assert_array_equal(got[0], n)
     scale = np.nanmax(deviation, initial=1.0)
     np.testing.assert_allclose(got[1], mean, rtol=0, atol=TOLERANCE[dtype] * scale)
     np.testing.assert_allclose(got[2], deviation, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale)
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize(("sizes", "kind"), g.SHAPES)
-def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str, sizes: str, kind: str) -> None:
+def test_every_shape_of_segments(device: Device, small: bool, dtype: str, sizes: str, kind: str) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of(g.SIZES[sizes], kind)
     shape = (2, segments.n_items)
@@ -62,8 +64,8 @@ def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str
         check(values, segments, weights, use, 1, dtype)
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
-def test_a_segment_of_many_chunks(engine: kernels.Engine, small: bool, dtype: str) -> None:
+@pytest.mark.parametrize("dtype", loading.TYPES)
+def test_a_segment_of_many_chunks(device: Device, small: bool, dtype: str) -> None:
     g.once_a_mode(small, dtype)
     chunk = chunk_length(dtype)
     sizes = [chunk + 1, 1] if small else [chunk, 34 * chunk + 5, 1, chunk + 1]  # 35 chunks: more than a warp's lanes
@@ -75,18 +77,18 @@ def test_a_segment_of_many_chunks(engine: kernels.Engine, small: bool, dtype: st
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e2, 1e4, 1e6])
-def test_float32_keeps_its_digits_on_a_large_offset(engine: kernels.Engine, offset: float) -> None:
+def test_float32_keeps_its_digits_on_a_large_offset(device: Device, offset: float) -> None:
     """Error of mean and deviation ≤ 4e-6 deviations up to mean/deviation = 1e6."""
     segments = g.segments_of([20, 400, 6000], "arbitrary")
     values = (RNG.normal(size=(2, segments.n_items, 1)) + offset).astype(np.float32)
     got = compute(values, segments)
-    _, mean, deviation = _numpy.moments(values.astype(np.float64), segments, None, None)
+    _, mean, deviation = numpy_engine.moments(values.astype(np.float64), segments, None, None)
     assert np.abs(got[1] - mean).max() <= 4e-6
     assert np.abs(got[2] / deviation - 1).max() <= 4e-6
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-def test_equal_values_have_exactly_no_deviation(engine: kernels.Engine, small: bool, dtype: str) -> None:
+def test_equal_values_have_exactly_no_deviation(device: Device, small: bool, dtype: str) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 100, 5000])
     values = np.full((1, segments.n_items, 1), 0.1).astype(dtype)
@@ -95,18 +97,18 @@ def test_equal_values_have_exactly_no_deviation(engine: kernels.Engine, small: b
     np.testing.assert_array_equal(deviation, 0.0)
 
 
-def test_an_outlier_in_front_costs_no_digits(engine: kernels.Engine) -> None:
+def test_an_outlier_in_front_costs_no_digits(device: Device) -> None:
     values = RNG.normal(size=(1, 3000, 1)).astype(np.float32)
     values[0, 0] = 1e6
     segments = g.segments_of([3000])
     got = compute(values, segments, None, np.arange(3000)[None] > 0)
-    _, mean, deviation = _numpy.moments(values[:, 1:].astype(np.float64), g.segments_of([2999]), None, None)
+    _, mean, deviation = numpy_engine.moments(values[:, 1:].astype(np.float64), g.segments_of([2999]), None, None)
     np.testing.assert_allclose(got[1], mean, rtol=0, atol=1e-7)
     np.testing.assert_allclose(got[2], deviation, rtol=2e-7)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
-def test_every_layout_of_the_view(engine: kernels.Engine, small: bool, dtype: str) -> None:
+def test_every_layout_of_the_view(device: Device, small: bool, dtype: str) -> None:
     """Nearly the same numbers everywhere, and the same bits wherever elements are counted in the same order."""
     g.once_a_mode(small, dtype)
     segments = g.segments_of([40, 7, 300], "arbitrary")
@@ -121,7 +123,7 @@ def test_every_layout_of_the_view(engine: kernels.Engine, small: bool, dtype: st
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-def test_side_by_side_or_listed_gives_the_same_bits(engine: kernels.Engine, small: bool, dtype: str) -> None:
+def test_side_by_side_or_listed_gives_the_same_bits(device: Device, small: bool, dtype: str) -> None:
     """Contiguous segments take whole 16 bytes at a time; the same items found through an index must sum alike."""
     g.once_a_mode(small, dtype)
     together = g.segments_of([5, 130, 600, 900 if small else 9000])
@@ -136,7 +138,7 @@ def test_side_by_side_or_listed_gives_the_same_bits(engine: kernels.Engine, smal
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
-def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool, dtype: str) -> None:
+def test_results_do_not_depend_on_the_batch(device: Device, small: bool, dtype: str) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 9, 1], "arbitrary")
     values = RNG.normal(5.0, 1.0, (4 if small else 1000, segments.n_items, 2)).astype(dtype)
@@ -153,7 +155,7 @@ def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool,
         np.testing.assert_array_equal(one[1:2], three)
 
 
-def test_one_group_one_item_groups_and_their_uniform_twin_agree(engine: kernels.Engine) -> None:
+def test_one_group_one_item_groups_and_their_uniform_twin_agree(device: Device) -> None:
     values = RNG.normal(size=(2, 6, 8)).astype(np.float32)
     for one, two in [
         (Segments.single(6), Segments.from_labels(["x"] * 6)),
@@ -164,7 +166,7 @@ def test_one_group_one_item_groups_and_their_uniform_twin_agree(engine: kernels.
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 1), (2, 4, 0), (2, 0, 3)])
-def test_nothing_gives_no_mean(engine: kernels.Engine, shape: tuple[int, int, int]) -> None:
+def test_nothing_gives_no_mean(device: Device, shape: tuple[int, int, int]) -> None:
     segments = Segments.from_codes(np.zeros(shape[1], np.int64), ["a", "b"])
     n, mean, deviation = compute(np.zeros(shape), segments)
     assert n.shape == mean.shape == deviation.shape == (shape[0], 2)
@@ -173,7 +175,7 @@ def test_nothing_gives_no_mean(engine: kernels.Engine, shape: tuple[int, int, in
     assert np.isnan(deviation).all()
 
 
-def test_all_left_out_gives_no_mean_and_one_value_no_deviation(engine: kernels.Engine) -> None:
+def test_all_left_out_gives_no_mean_and_one_value_no_deviation(device: Device) -> None:
     segments = g.segments_of([2, 2, 2])
     values = np.array([[np.nan, np.inf, 4.0, np.nan, 1.0, 3.0]])[:, :, None]
     n, mean, deviation = compute(values, segments, None, None, ddof=1)
@@ -182,19 +184,19 @@ def test_all_left_out_gives_no_mean_and_one_value_no_deviation(engine: kernels.E
     np.testing.assert_allclose(deviation, [[np.nan, np.nan, np.sqrt(2)]], rtol=1e-15)
 
 
-def test_batches_are_cut_to_the_memory(engine: kernels.Engine, monkeypatch: pytest.MonkeyPatch, small: bool) -> None:
+def test_batches_are_cut_to_the_memory(device: Device, monkeypatch: pytest.MonkeyPatch, small: bool) -> None:
     values = RNG.normal(size=(3, 2 * chunk_length("float64") + 1, 1))
     segments = g.segments_of([values.shape[1]])
     if small:
         values = values[:2]
     whole = compute(values, segments)
-    monkeypatch.setattr(type(engine), "free_bytes", lambda _: 1)
+    monkeypatch.setattr(type(device), "free_bytes", lambda _: 1)
     for one, two in zip(whole, compute(values, segments), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
-def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
-    segments, xp = g.segments_of([4]), engine.xp
+def test_what_does_not_fit_is_named(device: Device) -> None:
+    segments, xp = g.segments_of([4]), device.xp
     values = xp.zeros((2, 4, 1))
     with pytest.raises(OptionError, match="do not take values of this type; found int32, expected float64"):
         moments(values.astype(xp.int32), segments, None, None)
@@ -206,15 +208,15 @@ def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
         moments(values, segments, None, xp.ones((2, 4), xp.int64))
 
 
-def test_planted_mistakes_would_show_here(engine: kernels.Engine) -> None:
+def test_planted_mistakes_would_show_here(device: Device) -> None:
     """One block of a chunk, its elements up to the last of an index: races and reads past the end."""
     segments = g.segments_of([5, 3 * THREADS], "arbitrary")
     check(RNG.normal(size=(1, segments.n_items, 2)), segments, None, None, 0, "float64")
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize("kind", ["contiguous", "arbitrary"])
-def test_sums_are_plain(engine: kernels.Engine, small: bool, dtype: str, kind: str) -> None:
+def test_sums_are_plain(device: Device, small: bool, dtype: str, kind: str) -> None:
     """In float64, over more parts than one; NaN and infinity stay in their own segment; nothing sums to 0."""
     g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 0, 600 if small else 9000, 2], kind)
@@ -224,12 +226,12 @@ def test_sums_are_plain(engine: kernels.Engine, small: bool, dtype: str, kind: s
     wanted = np.stack([wide[:, segments.codes == i].sum(axis=(1, 2)) for i in range(4)], axis=1)
     told = {"dtype": dtype} if dtype == "bfloat16" else {}
     for _, view in g.layouts(given, small):
-        got = g.host(sums(engine.xp.asarray(view) if engine.xp is not np else view, segments, **told))
+        got = g.host(sums(device.xp.asarray(view) if device.xp is not np else view, segments, **told))
         np.testing.assert_allclose(got, wanted, rtol=1e-13)
     if dtype == "float32":
         values[0, segments.codes == 0], values[1, segments.codes == 3] = np.nan, np.inf
-        got = g.host(sums(engine.xp.asarray(values), segments))
+        got = g.host(sums(device.xp.asarray(values), segments))
         assert np.isnan(got[0, 0])
         assert got[1, 3] == np.inf
         assert np.isfinite(got).sum() == 6
-    assert sums(engine.xp.zeros((0, segments.n_items, 1)), segments).shape == (0, 4)
+    assert sums(device.xp.zeros((0, segments.n_items, 1)), segments).shape == (0, 4)

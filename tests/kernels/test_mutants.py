@@ -16,7 +16,8 @@ import cudashim
 import numpy as np
 import pytest
 
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda.device import Device
 
 HERE = Path(__file__).resolve().parent
 MUTANTS = str(HERE / "mutants.cu")
@@ -80,13 +81,13 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name + case.macro)
-@pytest.mark.parametrize("engine", [pytest.param("cpu-kernels", marks=pytest.mark.shim)], indirect=True)
-def test_a_planted_mistake_is_caught_and_its_repaired_twin_is_not(case: Case, engine: kernels.Engine) -> None:
+@pytest.mark.parametrize("device", [pytest.param("cpu-kernels", marks=pytest.mark.shim)], indirect=True)
+def test_a_planted_mistake_is_caught_and_its_repaired_twin_is_not(case: Case, device: Device) -> None:
     how = case.caught.get(cudashim.MODE)
     if how is None and case.caught:
         pytest.skip(f"not for {cudashim.MODE} to catch")
     args = case.args()
-    outcome = _run(engine, case, args)
+    outcome = _run(device, case, args)
     if how is None:
         assert outcome is None
     elif how == "nan":
@@ -96,10 +97,10 @@ def test_a_planted_mistake_is_caught_and_its_repaired_twin_is_not(case: Case, en
         assert any(text in str(outcome) for text in how.split("|")), outcome
 
 
-def _run(engine: kernels.Engine, case: Case, args: list[Any]) -> cudashim.KernelError | None:
-    inst = kernels.instance(MUTANTS, **({case.macro: "1"} if case.macro else {}))
+def _run(device: Device, case: Case, args: list[Any]) -> cudashim.KernelError | None:
+    inst = loading.instance(MUTANTS, **({case.macro: "1"} if case.macro else {}))
     try:
-        engine.function(inst, case.name)((case.grid,), (case.block,), tuple(args), shared_mem=case.shared)
+        device.function(inst, case.name)((case.grid,), (case.block,), tuple(args), shared_mem=case.shared)
     except cudashim.KernelError as error:
         return error
     return None
@@ -117,7 +118,7 @@ def planted() -> list[tuple[str, str, str, str]]:
     Without that comment the tests of the kernel plant the mistake themselves, in the sanitizer's own run.
     """
     found = []
-    for path in sorted(kernels.kernel_folder().glob("*.cu*")):
+    for path in sorted(loading.kernel_folder().glob("*.cu*")):
         for line in path.read_text().splitlines():
             if "GN_PLANT_" in line and line.lstrip().startswith("#"):
                 told = re.search(r"(GN_PLANT_\w+)\s*(?://\s*(tsan|asan):\s*(.+))?", line)
@@ -143,7 +144,7 @@ def test_a_mistake_planted_in_a_kernel_fails_its_test(
 def test_every_kernel_file_has_a_planted_mistake() -> None:
     """In the file, or in a header of its own that it includes."""
     with_plants = {row[0] for row in planted()}
-    for path in kernels.kernel_folder().glob("*.cu"):
+    for path in loading.kernel_folder().glob("*.cu"):
         includes = re.findall(r'#\s*include\s+"([^"]+)"', path.read_text())
         assert with_plants & {path.name, *includes}, path.name
     tests = "".join(path.read_text() for path in HERE.glob("test_*.py"))

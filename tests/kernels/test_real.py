@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda.device import Device
+from gridnorm.core.engines.cuda.launch import launch
 
 DIVIDE = """#include "real.cuh"
 extern "C" __global__ void divided(const long long* a, const long long* b, long long* quotient, long long* rest) {
@@ -15,13 +17,13 @@ extern "C" __global__ void divided(const long long* a, const long long* b, long 
 """
 
 
-def test_division_of_positions_beyond_32_bits(engine: kernels.Engine, tmp_path: Path) -> None:
+def test_division_of_positions_beyond_32_bits(device: Device, tmp_path: Path) -> None:
     (tmp_path / "divided.cu").write_text(DIVIDE)
     edges = [1, 3, 7, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1, 2**32, 2**40 + 7, 2**62]
     a, b = (np.ravel(v) for v in np.meshgrid([0, *edges], edges, indexing="ij"))
-    xp = engine.xp
+    xp = device.xp
     out = [xp.zeros(a.size, xp.int64) for _ in range(2)]
-    inst = kernels.instance(str(tmp_path / "divided.cu"))
-    kernels.launch(inst, "divided", (1,), (a.size,), [xp.asarray(a), xp.asarray(b), *out])
+    inst = loading.instance(str(tmp_path / "divided.cu"))
+    launch(inst, "divided", (1,), (a.size,), [xp.asarray(a), xp.asarray(b), *out])
     assert out[0].tolist() == (a // b).tolist()
     assert out[1].tolist() == (a % b).tolist()

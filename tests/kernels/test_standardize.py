@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gridnorm.core import kernels
-from gridnorm.core._cupy import call
-from gridnorm.core._cupy.moments import chunk_length
-from gridnorm.core._cupy.standardize import standardize, standardize_with
+from gridnorm.core.engines.cuda import call, loading
+from gridnorm.core.engines.cuda.device import Device, current_device
+from gridnorm.core.engines.cuda.moments import chunk_length
+from gridnorm.core.engines.cuda.standardize import standardize, standardize_with
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import groupings as g
 import reference
 
-launcher = import_module("gridnorm.core._cupy.standardize")
+launcher = import_module("gridnorm.core.engines.cuda.standardize")
 RNG = np.random.default_rng(12)
 # Largest error of results of about 1 to 10 in size: half a unit in the last place of their type, and float32's sums.
 TOLERANCE = {"float64": 1e-12, "float32": 4e-6, "float16": 2**-11 + 4e-6, "bfloat16": 2**-8 + 4e-6}
@@ -33,7 +33,7 @@ ARRAYS = ("weights", "gain", "offset", "residual", "total", "out")
 
 def compute(values: np.ndarray, segments: Segments, **options: Any) -> list[np.ndarray]:
     """The kernels' answer as NumPy arrays."""
-    xp = kernels.engine().xp
+    xp = current_device().xp
     given = {name: xp.asarray(a) if name in ARRAYS and a is not None else a for name, a in options.items()}
     placed = values if xp is np else xp.asarray(values)
     return [g.host(a) for a in standardize(placed, segments, **given)]
@@ -61,7 +61,7 @@ def check(values: np.ndarray, segments: Segments, dtype: str, **options: Any) ->
         second, also, _ = typed(options.pop("residual"), dtype)
         total = np.zeros_like(given)
         got = compute(given, segments, **(told | {"residual": second, "total": total}))
-        if kernels.engine().xp is np:
+        if current_device().xp is np:
             exact = typed((wide + also).astype(np.float64 if dtype == "float64" else np.float32), dtype)[1]
             np.testing.assert_array_equal(plain(total, dtype), exact)
         wide = typed(wide + also, dtype)[1]
@@ -84,9 +84,9 @@ def affine(values: np.ndarray) -> dict[str, np.ndarray]:
     return {"gain": RNG.uniform(0.5, 2, values.shape[:2]), "offset": RNG.normal(size=values.shape[:2])}
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize(("sizes", "kind"), g.SHAPES)
-def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str, sizes: str, kind: str) -> None:
+def test_every_shape_of_segments(device: Device, small: bool, dtype: str, sizes: str, kind: str) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of(g.SIZES[sizes], kind)
     for width in (1,) if small else (1, 3):
@@ -96,9 +96,9 @@ def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str
         check(values, segments, dtype, **affine(values), weights=weights, activation="silu")
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
-def test_around_whole_chunks(engine: kernels.Engine, small: bool, dtype: str, beyond: int) -> None:
+def test_around_whole_chunks(device: Device, small: bool, dtype: str, beyond: int) -> None:
     """One block a segment, and many: the same bits, since both add in the same order."""
     g.once_a_mode(small, dtype)
     chunk = chunk_length(dtype)
@@ -110,10 +110,10 @@ def test_around_whole_chunks(engine: kernels.Engine, small: bool, dtype: str, be
             check(values, segments, dtype, weights=RNG.uniform(0, 2, values.shape), residual=values[::-1] + 1)
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_one_block_or_many_give_the_same_bits(
-    engine: kernels.Engine, small: bool, dtype: str, weighted: bool, monkeypatch: pytest.MonkeyPatch
+    device: Device, small: bool, dtype: str, weighted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     g.once_a_mode(small, dtype)
     width = chunk_length(dtype) // 8
@@ -133,7 +133,7 @@ def test_one_block_or_many_give_the_same_bits(
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_activations_and_residuals(
-    engine: kernels.Engine, small: bool, activation: str | None, center: bool, dtype: str
+    device: Device, small: bool, activation: str | None, center: bool, dtype: str
 ) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 40], "arbitrary")
@@ -145,7 +145,7 @@ def test_activations_and_residuals(
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize("width", [5, 8])
-def test_every_layout_in_and_out(engine: kernels.Engine, small: bool, dtype: str, width: int) -> None:
+def test_every_layout_in_and_out(device: Device, small: bool, dtype: str, width: int) -> None:
     """Nearly the same numbers everywhere; the same bits where elements are counted in the same order."""
     g.once_a_mode(small, dtype)
     segments = g.segments_of([40, 7, 16] if small else [40, 8, 304], "arbitrary" if width == 5 else "contiguous")
@@ -160,15 +160,15 @@ def test_every_layout_in_and_out(engine: kernels.Engine, small: bool, dtype: str
             assert not same or np.array_equal(got, first), name
 
 
-def test_a_new_result_lies_as_the_values_do(engine: kernels.Engine) -> None:
-    values = engine.xp.asarray(RNG.normal(size=(2, 9, 4))).transpose(0, 2, 1)
+def test_a_new_result_lies_as_the_values_do(device: Device) -> None:
+    values = device.xp.asarray(RNG.normal(size=(2, 9, 4))).transpose(0, 2, 1)
     out, _, _ = standardize(values, Segments.uniform(4, 2), eps=1e-5)
     assert out.strides == values.strides
 
 
-def test_broadcast_gain_offset_and_weights(engine: kernels.Engine, small: bool) -> None:
+def test_broadcast_gain_offset_and_weights(device: Device, small: bool) -> None:
     g.once_a_mode(small, "float32")
-    segments, xp = g.segments_of([3, 5], "arbitrary"), engine.xp
+    segments, xp = g.segments_of([3, 5], "arbitrary"), device.xp
     values = RNG.normal(size=(3, 8, 4)).astype(np.float32)
     row, weight = RNG.uniform(0.5, 2, (1, 8)).astype(np.float32), RNG.uniform(0, 1, (3, 1, 4)).astype(np.float32)
     wide = [np.broadcast_to(row, (3, 8)), np.broadcast_to(row[:, :1], (3, 8)), np.broadcast_to(weight, values.shape)]
@@ -185,7 +185,7 @@ def test_broadcast_gain_offset_and_weights(engine: kernels.Engine, small: bool) 
 
 
 @pytest.mark.parametrize("offset", [1.0, 1e2, 1e4, 1e6])
-def test_float32_keeps_its_digits_on_a_large_offset(engine: kernels.Engine, small: bool, offset: float) -> None:
+def test_float32_keeps_its_digits_on_a_large_offset(device: Device, small: bool, offset: float) -> None:
     g.once_a_mode(small, "float32")
     segments = g.segments_of([20, 400, 6000], "arbitrary")
     values = (RNG.normal(size=(2, segments.n_items, 1)) + offset).astype(np.float32)
@@ -196,9 +196,7 @@ def test_float32_keeps_its_digits_on_a_large_offset(engine: kernels.Engine, smal
 
 @pytest.mark.parametrize("size", [3, 100, 9000])
 @pytest.mark.parametrize("eps", [0.0, 1e-5])
-def test_a_constant_segment_gives_the_offset_exactly(
-    engine: kernels.Engine, small: bool, size: int, eps: float
-) -> None:
+def test_a_constant_segment_gives_the_offset_exactly(device: Device, small: bool, size: int, eps: float) -> None:
     g.once_a_mode(small, "float32")
     values = np.full((1, size, 1), 333333.3, np.float32)
     offset = RNG.normal(size=(1, size)).astype(np.float32)
@@ -210,7 +208,7 @@ def test_a_constant_segment_gives_the_offset_exactly(
 
 @pytest.mark.parametrize("scale", [1e30, 1e19, 1e-15, 1e-18])
 @pytest.mark.parametrize("size", [50, 3000, 9000])
-def test_float32_far_from_one(engine: kernels.Engine, small: bool, scale: float, size: int) -> None:
+def test_float32_far_from_one(device: Device, small: bool, scale: float, size: int) -> None:
     """Squares leave float32's range; the results do not."""
     g.once_a_mode(small, "float32")
     values = (RNG.normal(size=(1, size, 1)) * scale).astype(np.float32)
@@ -221,7 +219,7 @@ def test_float32_far_from_one(engine: kernels.Engine, small: bool, scale: float,
         np.testing.assert_allclose(rstd, wanted[2], rtol=1e-6)
 
 
-def test_nan_stays_in_its_own_segment_and_weight_nothing_keeps_it_out(engine: kernels.Engine, small: bool) -> None:
+def test_nan_stays_in_its_own_segment_and_weight_nothing_keeps_it_out(device: Device, small: bool) -> None:
     g.once_a_mode(small, "float32")
     segments = g.segments_of([5, 5, 2000], "contiguous")
     values = RNG.normal(size=(2, 2010, 1)).astype(np.float32)
@@ -244,7 +242,7 @@ def test_nan_stays_in_its_own_segment_and_weight_nothing_keeps_it_out(engine: ke
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
-def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool, dtype: str) -> None:
+def test_results_do_not_depend_on_the_batch(device: Device, small: bool, dtype: str) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 9, 1], "arbitrary")
     values = RNG.normal(5.0, 1.0, (4 if small else 1000, segments.n_items, 2)).astype(dtype)
@@ -263,7 +261,7 @@ def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool,
         np.testing.assert_array_equal(one[1:2], three)
 
 
-def test_labels_and_their_names_change_no_bit(engine: kernels.Engine, small: bool) -> None:
+def test_labels_and_their_names_change_no_bit(device: Device, small: bool) -> None:
     g.once_a_mode(small, "float32")
     values = RNG.normal(size=(2, 12, 50)).astype(np.float32)
     labels = RNG.integers(0, 3, 12)
@@ -276,10 +274,10 @@ def test_labels_and_their_names_change_no_bit(engine: kernels.Engine, small: boo
             np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
-def test_given_statistics_give_the_same_bits(engine: kernels.Engine, small: bool, dtype: str) -> None:
+@pytest.mark.parametrize("dtype", loading.TYPES)
+def test_given_statistics_give_the_same_bits(device: Device, small: bool, dtype: str) -> None:
     g.once_a_mode(small, dtype)
-    segments, xp = g.segments_of([40, 0, 7], "arbitrary"), engine.xp
+    segments, xp = g.segments_of([40, 0, 7], "arbitrary"), device.xp
     given, _, told = typed(RNG.normal(3, 2, (2, 47, 6)), dtype)
     options = {k: xp.asarray(v) for k, v in affine(given).items()} | told | {"activation": "silu"}
     options |= {"residual": xp.asarray(given[::-1].copy())}
@@ -291,33 +289,31 @@ def test_given_statistics_give_the_same_bits(engine: kernels.Engine, small: bool
     )
 
 
-def test_in_place_and_batches_cut_to_the_memory(
-    engine: kernels.Engine, monkeypatch: pytest.MonkeyPatch, small: bool
-) -> None:
+def test_in_place_and_batches_cut_to_the_memory(device: Device, monkeypatch: pytest.MonkeyPatch, small: bool) -> None:
     segments = g.segments_of([900, 30])
     values = RNG.normal(size=(2, 930, 2 if small else 5))
     wanted = compute(values, segments, eps=1e-5)
-    placed = engine.xp.asarray(values.copy())
+    placed = device.xp.asarray(values.copy())
     assert standardize(placed, segments, eps=1e-5, out=placed)[0] is placed
     np.testing.assert_array_equal(g.host(placed), wanted[0])
     monkeypatch.setattr(launcher, "BLOCK_BYTES", 0)
-    monkeypatch.setattr(type(engine), "free_bytes", lambda _: 1)
+    monkeypatch.setattr(type(device), "free_bytes", lambda _: 1)
     for one, two in zip(wanted, compute(values, segments, eps=1e-5, gain=np.ones((2, 930))), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 1), (2, 4, 0), (2, 0, 3)])
-def test_nothing_gives_nothing(engine: kernels.Engine, shape: tuple[int, int, int]) -> None:
+def test_nothing_gives_nothing(device: Device, shape: tuple[int, int, int]) -> None:
     segments = Segments.from_codes(np.zeros(shape[1], np.int64), ["a", "b"])
     y, mean, rstd = compute(np.zeros(shape), segments, eps=1e-5)
     assert y.shape == shape
     assert mean.shape == rstd.shape == (shape[0], 2)
     assert np.isnan(mean).all()
-    assert standardize_with(engine.xp.zeros(shape), segments, *map(engine.xp.asarray, (mean, rstd))).shape == shape
+    assert standardize_with(device.xp.zeros(shape), segments, *map(device.xp.asarray, (mean, rstd))).shape == shape
 
 
-def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
-    segments, xp = g.segments_of([4]), engine.xp
+def test_what_does_not_fit_is_named(device: Device) -> None:
+    segments, xp = g.segments_of([4]), device.xp
     values = xp.zeros((2, 4, 1))
     wrong = {
         "eps must not be negative; found -1": {"eps": -1.0},
@@ -339,7 +335,7 @@ def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
 
 
 def test_the_numbers_of_a_call_are_those_of_the_kernels_struct() -> None:
-    text = (kernels.kernel_folder() / "standardize.cuh").read_text()
+    text = (loading.kernel_folder() / "standardize.cuh").read_text()
     body = re.search(r"struct Call \{(.*?)\};", text, flags=re.S)
     assert body
     fields = [
@@ -351,6 +347,6 @@ def test_the_numbers_of_a_call_are_those_of_the_kernels_struct() -> None:
     assert fields == wanted
 
 
-def test_planted_mistakes_would_show_here(engine: kernels.Engine) -> None:
+def test_planted_mistakes_would_show_here(device: Device) -> None:
     """More than one chunk of a segment in one block, and an end that is no whole pack."""
     check(RNG.normal(size=(1, 2051, 1)), g.segments_of([2051]), "float64")

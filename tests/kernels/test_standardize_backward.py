@@ -11,10 +11,11 @@ import cudashim
 import numpy as np
 import pytest
 
-from gridnorm.core import kernels
-from gridnorm.core._cupy.moments import chunk_length
-from gridnorm.core._cupy.standardize import standardize
-from gridnorm.core._cupy.standardize_backward import standardize_backward
+from gridnorm.core.engines.cuda import loading
+from gridnorm.core.engines.cuda.device import Device, current_device
+from gridnorm.core.engines.cuda.moments import chunk_length
+from gridnorm.core.engines.cuda.standardize import standardize
+from gridnorm.core.engines.cuda.standardize_backward import standardize_backward
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import groupings as g
 import reference
 
-launcher = import_module("gridnorm.core._cupy.standardize_backward")
+launcher = import_module("gridnorm.core.engines.cuda.standardize_backward")
 RNG = np.random.default_rng(13)
 # Largest error of dx, of in units of its largest part: half a unit in the last place of its
 # type, and float32's arithmetic.
@@ -48,7 +49,7 @@ def compute(
     grad: np.ndarray, values: np.ndarray, segments: Segments, mean: Any, rstd: Any, **options: Any
 ) -> list[np.ndarray]:
     """The kernels' answer as NumPy arrays."""
-    xp = kernels.engine().xp
+    xp = current_device().xp
     given = {name: xp.asarray(a) if name in ARRAYS and a is not None else a for name, a in options.items()}
     placed = [a if xp is np else xp.asarray(a) for a in (grad, values, mean, rstd)]
     return [g.host(a) for a in standardize_backward(*placed[:2], segments, *placed[2:], **given)]
@@ -100,9 +101,9 @@ def check(
     return got
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize(("sizes", "kind"), g.SHAPES)
-def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str, sizes: str, kind: str) -> None:
+def test_every_shape_of_segments(device: Device, small: bool, dtype: str, sizes: str, kind: str) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of(g.SIZES[sizes], kind)
     for width in (1, 3):
@@ -112,9 +113,9 @@ def test_every_shape_of_segments(engine: kernels.Engine, small: bool, dtype: str
         check(shape, segments, dtype, reduce_batch=True, **case(shape, segments, full=True))
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize("width", [7, 49, 256, "piece", "two pieces"])
-def test_every_width(engine: kernels.Engine, small: bool, dtype: str, width: Any) -> None:
+def test_every_width(device: Device, small: bool, dtype: str, width: Any) -> None:
     g.once_a_mode(small, dtype)
     piece = chunk_length(dtype) // 4
     wide = {"piece": piece, "two pieces": piece + 1}.get(width, width)
@@ -124,10 +125,10 @@ def test_every_width(engine: kernels.Engine, small: bool, dtype: str, width: Any
     check(shape, segments, dtype, center=False, **case(shape, segments, full=True))
 
 
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", loading.TYPES)
 @pytest.mark.parametrize("width", [1, 2, 49, "two pieces"])
 def test_one_block_or_many_give_the_same_bits(
-    engine: kernels.Engine, small: bool, dtype: str, width: Any, monkeypatch: pytest.MonkeyPatch
+    device: Device, small: bool, dtype: str, width: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     g.once_a_mode(small, dtype)
     wide = chunk_length(dtype) // 4 + 8 if width == "two pieces" else width
@@ -144,14 +145,14 @@ def test_one_block_or_many_give_the_same_bits(
         monkeypatch.setattr(launcher, "BLOCK_BYTES", 0)
         for a, b in zip(one, compute(grad, values, segments, mean, rstd, **options), strict=True):
             np.testing.assert_array_equal(a, b)
-    monkeypatch.setattr(type(engine), "free_bytes", lambda _: 1)
+    monkeypatch.setattr(type(device), "free_bytes", lambda _: 1)
     for a, b in zip(one, compute(grad, values, segments, mean, rstd, **options), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("activation", [None, "silu", "relu", "gelu"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_activations(engine: kernels.Engine, small: bool, activation: str | None, dtype: str) -> None:
+def test_activations(device: Device, small: bool, activation: str | None, dtype: str) -> None:
     g.once_a_mode(small, dtype)
     segments = g.segments_of([3, 40], "arbitrary")
     for width in (1, 4):
@@ -163,7 +164,7 @@ def test_activations(engine: kernels.Engine, small: bool, activation: str | None
 @pytest.mark.parametrize("width", [1, 5, 8])
 @pytest.mark.parametrize("room", [0, 1 << 30])
 def test_no_layout_changes_a_bit(
-    engine: kernels.Engine, small: bool, dtype: str, width: int, room: int, monkeypatch: pytest.MonkeyPatch
+    device: Device, small: bool, dtype: str, width: int, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     g.once_a_mode(small, dtype)
     monkeypatch.setattr(launcher, "BLOCK_BYTES", room)
@@ -178,14 +179,14 @@ def test_no_layout_changes_a_bit(
             for a, b in zip(first, compute(right, left, segments, mean, rstd, **options), strict=True):
                 np.testing.assert_array_equal(a, b, err_msg=name)
         out = np.zeros(shape[::-1], dtype).T
-        xp = engine.xp
+        xp = device.xp
         placed = xp.asarray(out) if xp is not np else out
         compute(other, one, segments, mean, rstd, **options, out=placed)
         np.testing.assert_array_equal(g.host(placed), first[0], err_msg=name)
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool, width: int) -> None:
+def test_results_do_not_depend_on_the_batch(device: Device, small: bool, width: int) -> None:
     dtype = "float64" if small else "float32"
     segments = g.segments_of([3, 9, 1], "arbitrary")
     shape = (4 if small else 300 if cudashim.MODE == "asan" else 1100, segments.n_items, width)
@@ -209,10 +210,10 @@ def test_results_do_not_depend_on_the_batch(engine: kernels.Engine, small: bool,
 
 @pytest.mark.parametrize("width", [1, 3])
 @pytest.mark.parametrize("center", [True, False])
-def test_against_finite_differences(engine: kernels.Engine, small: bool, width: int, center: bool) -> None:
+def test_against_finite_differences(device: Device, small: bool, width: int, center: bool) -> None:
     """Of the forward kernel itself, through the statistics; one segment has but two elements."""
     segments = g.segments_of([2, 5] if small else [2, 7, 12], "arbitrary")
-    xp, shape = engine.xp, (1, segments.n_items, width)
+    xp, shape = device.xp, (1, segments.n_items, width)
     values, grad = RNG.normal(0.3, 1.5, shape), RNG.normal(size=shape)
     options: dict[str, Any] = {
         "gain": RNG.uniform(0.5, 2, shape[:2]),
@@ -244,10 +245,10 @@ def test_against_finite_differences(engine: kernels.Engine, small: bool, width: 
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_gradients_come_from_float32_statistics(engine: kernels.Engine, small: bool, dtype: str) -> None:
+def test_half_gradients_come_from_float32_statistics(device: Device, small: bool, dtype: str) -> None:
     """dgain of a large offset: rounded statistics would cost 1e-2 of it."""
     g.once_a_mode(small, dtype)
-    segments, xp, told = g.segments_of([4, 4]), engine.xp, {"dtype": dtype} if dtype == "bfloat16" else {}
+    segments, xp, told = g.segments_of([4, 4]), device.xp, {"dtype": dtype} if dtype == "bfloat16" else {}
     values, wide = typed(RNG.normal(30.0, 1.0, (2, 8, 200)), dtype)
     grad, wide_grad = typed(RNG.normal(size=(2, 8, 200)), dtype)
     _, mean, rstd = standardize(xp.asarray(values), segments, eps=1e-5, **told)
@@ -257,7 +258,7 @@ def test_half_gradients_come_from_float32_statistics(engine: kernels.Engine, sma
     assert np.abs(plain(got[0], dtype) - wanted[0]).max() <= TOLERANCE[dtype] * np.abs(wanted[0]).max()
 
 
-def test_gradients_add_up_to_nothing_and_a_constant_segment_has_none(engine: kernels.Engine) -> None:
+def test_gradients_add_up_to_nothing_and_a_constant_segment_has_none(device: Device) -> None:
     segments = g.segments_of([6, 10])
     values, grad = RNG.normal(size=(1, 16, 9)), RNG.normal(size=(1, 16, 9))
     values[:, 6:] = 0.1
@@ -275,7 +276,7 @@ def test_gradients_add_up_to_nothing_and_a_constant_segment_has_none(engine: ker
 
 
 @pytest.mark.parametrize("width", [1, 6])
-def test_nothing_flows_through_what_has_no_weight_and_is_not_finite(engine: kernels.Engine, width: int) -> None:
+def test_nothing_flows_through_what_has_no_weight_and_is_not_finite(device: Device, width: int) -> None:
     segments = g.segments_of([5, 300], "arbitrary")
     shape = (1, 305, width)
     values, grad = RNG.normal(size=shape), RNG.normal(size=shape)
@@ -293,7 +294,7 @@ def test_nothing_flows_through_what_has_no_weight_and_is_not_finite(engine: kern
 
 
 @pytest.mark.parametrize("width", [1, 6])
-def test_given_statistics_do_not_depend_on_the_values(engine: kernels.Engine, width: int) -> None:
+def test_given_statistics_do_not_depend_on_the_values(device: Device, width: int) -> None:
     segments = g.segments_of([5, 300], "arbitrary")
     shape = (2, 305, width)
     values, grad = RNG.normal(size=shape), RNG.normal(size=shape)
@@ -307,8 +308,8 @@ def test_given_statistics_do_not_depend_on_the_values(engine: kernels.Engine, wi
 
 
 @pytest.mark.parametrize("width", [1, 6])
-def test_dx_may_take_the_place_of_either(engine: kernels.Engine, width: int) -> None:
-    segments, xp = g.segments_of([20, 300], "arbitrary"), engine.xp
+def test_dx_may_take_the_place_of_either(device: Device, width: int) -> None:
+    segments, xp = g.segments_of([20, 300], "arbitrary"), device.xp
     shape = (2, 320, width)
     values, grad = RNG.normal(size=shape), RNG.normal(size=shape)
     mean, rstd = reference.statistics(values, segments, 1e-5)
@@ -321,7 +322,7 @@ def test_dx_may_take_the_place_of_either(engine: kernels.Engine, width: int) -> 
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 1), (2, 4, 0), (2, 0, 3)])
-def test_nothing_gives_nothing(engine: kernels.Engine, shape: tuple[int, int, int]) -> None:
+def test_nothing_gives_nothing(device: Device, shape: tuple[int, int, int]) -> None:
     segments = Segments.from_codes(np.zeros(shape[1], np.int64), ["a", "b"])
     none, zero = np.zeros((shape[0], 2)), np.zeros(shape)
     for reduce_batch in (False, True):
@@ -331,8 +332,8 @@ def test_nothing_gives_nothing(engine: kernels.Engine, shape: tuple[int, int, in
         assert not dgain.any()
 
 
-def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
-    segments, xp = g.segments_of([4]), engine.xp
+def test_what_does_not_fit_is_named(device: Device) -> None:
+    segments, xp = g.segments_of([4]), device.xp
     values, table = xp.zeros((2, 4, 1)), xp.zeros((2, 1))
     with pytest.raises(OptionError, match="grad does not fit the values"):
         standardize_backward(values[:1], values, segments, table, table)
@@ -342,6 +343,6 @@ def test_what_does_not_fit_is_named(engine: kernels.Engine) -> None:
         standardize_backward(values, values, segments, table, table, add_rstd=table[:1])
 
 
-def test_planted_mistakes_would_show_here(engine: kernels.Engine) -> None:
+def test_planted_mistakes_would_show_here(device: Device) -> None:
     """Several warps' items in one fold, and an end that is no whole pack."""
     check((1, 5, 33), g.segments_of([5]), "float64")

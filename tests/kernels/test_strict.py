@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gridnorm.core import apply as applied
-from gridnorm.core import kernels
+from gridnorm.core.engines.cuda.device import use_device
 from gridnorm.core.fit import STATISTICS, fit
 from gridnorm.core.groups import normalize_groups
 from gridnorm.core.methods import METHODS
@@ -36,7 +36,7 @@ def refusing(skip_without: Callable[[str, str], None]) -> Iterator[None]:
         pytest.skip("about arrays, not about memory or races")
     if reason := cudashim.why_not():
         skip_without("shim", reason)
-    with kernels.use_engine(strict.StrictEngine()):
+    with use_device(strict.StrictDevice()):
         yield
 
 

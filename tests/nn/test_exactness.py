@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from formula import formula, split
 
-from gridnorm.core._numpy import rows
+from gridnorm.core.engines.numpy import rows
 from gridnorm.nn import (
     group_norm,
     group_norm_backward,

@@ -311,7 +311,7 @@ def test_no_keyword_is_swallowed_in_any_layer(cli: Cli, call: Any, says: str) ->
         call()
 
 
-def test_from_paths_to_the_written_table_there_are_six_packages(cli: Cli) -> None:
+def test_from_paths_to_the_written_table_there_are_seven_packages(cli: Cli) -> None:
     code = (
         "import sys, gridnorm as gn; gn.write(gn.normalize('a.gpr'), 'x.tsv');"
         "print(*sorted(n for n, m in sys.modules.items() if n.startswith('gridnorm.') and hasattr(m, '__path__')))"
@@ -319,4 +319,5 @@ def test_from_paths_to_the_written_table_there_are_six_packages(cli: Cli) -> Non
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     packages = done.stdout.split()
-    assert packages == [f"gridnorm.{n}" for n in ("arrays", "core", "core._numpy", "io", "io.formats", "workflow")]
+    names = ("arrays", "core", "core.engines", "core.engines.numpy", "io", "io.formats", "workflow")
+    assert packages == [f"gridnorm.{name}" for name in names]
