@@ -13,8 +13,6 @@ OPTIONAL = {
     "pyarrow": "parquet",
     "matplotlib": "report",
     "jinja2": "report",
-    "anndata": "anndata",
-    "xarray": "xarray",
     "torch": "torch",
     "onnx": "onnx",
 }

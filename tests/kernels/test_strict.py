@@ -148,7 +148,7 @@ def test_small_groups_are_refused_by_name() -> None:
 
 @pytest.mark.shim
 @on_refusing_arrays
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name, row in METHODS.items() if row.statistic])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_normalize_groups(method: str, axis: int) -> None:
     d = data()
