@@ -117,5 +117,9 @@ class OutputError(GridnormError):
     exit_code = 6
 
 
+class LostError(GridnormError):
+    """A worker process ended before it gave a result: the failure of the array that it had."""
+
+
 class GridnormWarning(UserWarning):
     """A repair or a doubt about the data, worth a look; the text names file and line."""

@@ -9,12 +9,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.errors import OutputError
+from gridnorm.errors import LostError, OutputError
 from gridnorm.io.atomic import Output, check_target
 from gridnorm.io.write import Precision
 from gridnorm.provenance import History, InputDigest
 from gridnorm.workflow.collect import collect
-from gridnorm.workflow.execute import LostError
 from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.record import put_set

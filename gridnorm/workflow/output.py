@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet, Origin
-from gridnorm.errors import DeviceError, FitError, FormatError, OptionError
+from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision
 from gridnorm.provenance import History, InputDigest, common
 from gridnorm.workflow.collect import collect
-from gridnorm.workflow.execute import LostError, run
+from gridnorm.workflow.execute import run
 from gridnorm.workflow.folder import Errand, Folder, Written, folder_work, lost_errand
 from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan, make_plan

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 import gridnorm as gn
-from gridnorm.workflow import execute
-from gridnorm.workflow.execute import LostError, run
+from gridnorm.errors import LostError
+from gridnorm.workflow import workers
+from gridnorm.workflow.execute import run
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
@@ -92,13 +93,13 @@ def test_a_run_that_is_left_early_ends_its_workers() -> None:
 def test_few_results_wait_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task may be given only a few places ahead of the result that is waited for: memory is bounded."""
     given: list[int] = []
-    known = execute._Worker.give
+    known = workers._Worker.give
     monkeypatch.setattr(
-        execute._Worker, "give", lambda self, number, task: (given.append(number), known(self, number, task))[1]
+        workers._Worker, "give", lambda self, number, task: (given.append(number), known(self, number, task))[1]
     )
     with closing(run(Square(), [0.4, *[0.0] * 50], lost=told, jobs=2)) as done:
         next(done)
-        assert max(given) <= execute.AHEAD * 2
+        assert max(given) <= workers.AHEAD * 2
         assert len(list(done)) == 50
 
 
