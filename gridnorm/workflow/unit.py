@@ -16,7 +16,7 @@ from gridnorm.arrays.raw import Column, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import record_of
 from gridnorm.arrays.within import WithinResult
-from gridnorm.errors import GridnormError
+from gridnorm.errors import GridnormError, LostError
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, reading_history
 from gridnorm.workflow.settings import Settings
@@ -37,6 +37,11 @@ class Failure(NamedTuple):
 
     file: str
     error: GridnormError
+
+    @classmethod
+    def lost(cls, task: ArrayTask, error: LostError) -> Failure:
+        """The failure of an array whose worker died."""
+        return cls(task.file, error.completed(file=task.file))
 
 
 class Work(NamedTuple):
