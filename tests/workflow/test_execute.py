@@ -412,15 +412,16 @@ def test_a_device_that_is_absent_is_said_once(cli: Cli) -> None:
 # ---- progress ------------------------------------------------------------------------------------------------------
 
 
-def terminal(*words: str) -> str:
-    """What a terminal shows on stderr."""
+def terminal(*words: str, stdout: bool = False) -> str:
+    """What a terminal shows on stderr, and on stdout if that goes there too."""
     import pty
 
     mine, theirs = pty.openpty()
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1]), "TERM": "xterm"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gridnorm", *words], stderr=theirs, env=environment, close_fds=True
-    )
+        [sys.executable, "-m", "gridnorm", *words],
+        stdout=theirs if stdout else None, stderr=theirs, env=environment, close_fds=True,
+    )  # fmt: skip
     os.close(theirs)
     shown = b""
     while True:
@@ -439,6 +440,8 @@ def terminal(*words: str) -> str:
 def test_progress_is_shown_on_a_terminal_and_nowhere_else(cli: Cli) -> None:
     shown = terminal("normalize", "a.gpr", "b.gpr", "c.gpr", "-o", "x.tsv")
     assert "100%" in shown and "arrays" in shown and "wrote x.tsv" in shown
+    both = terminal("normalize", "a.gpr", "b.gpr", "-o", "-", "-j", "2", stdout=True)
+    assert both[: both.index("Block\t")].endswith("\n")  # the table begins on a line of its own
     assert "100%" not in terminal("normalize", "a.gpr", "b.gpr", "-o", "y.tsv", "-q")
     assert "100%" not in terminal("normalize", "a.gpr", "-o", "z.tsv")
     assert "%" not in cli("normalize", "a.gpr", "b.gpr", "-o", "w.tsv").err
