@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+import damage
 import numpy as np
 import pytest
+from damage import Cli, sheet, sidecar, table
 
 import gridnorm as gn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-import damage
-from damage import Cli, sheet, sidecar, table
 
 SPOTS = 224
 

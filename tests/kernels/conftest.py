@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 
+import cudashim
 import pytest
 
 from gridnorm.core.engines.cuda.device import Device, cuda_status, current_device, use_device
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for cudashim, which is no part of the package
-import cudashim
 
 _CPU = pytest.param("cpu-kernels", marks=pytest.mark.shim)
 _CUDA = pytest.param("cuda", marks=pytest.mark.gpu)

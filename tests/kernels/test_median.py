@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 from typing import Any
 
+import groupings as g
 import numpy as np
 import pytest
 
@@ -27,9 +26,6 @@ from gridnorm.core.engines.cuda.median import (
 )
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import groupings as g
 
 RNG = np.random.default_rng(10)
 PROBABILITIES = np.array([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.999, 1.0])

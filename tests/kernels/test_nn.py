@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import cudashim
 import numpy as np
 import pytest
+import strict
 
 from gridnorm import nn
 from gridnorm.core.engines.cuda.device import current_device, use_device
 from gridnorm.errors import OptionError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import strict
 
 RNG = np.random.default_rng(6)
 X, DY = (RNG.normal(2, 3, (3, 8, 5, 4)).astype(np.float32) for _ in range(2))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import cudashim
 import numpy as np
 import pytest
+import strict
 
 from gridnorm.core import apply as applied
 from gridnorm.core.engines.cuda.device import use_device
@@ -22,9 +21,6 @@ from gridnorm.core.segments import Segments
 from gridnorm.core.small import replace_small
 from gridnorm.core.spread import share_explained
 from gridnorm.errors import FitError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import strict
 
 TOLERANCE = 1e-12  # absolute, of values of about 1
 ITEMS = 150

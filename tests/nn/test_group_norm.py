@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from formula import LAYOUTS, far, formula, normal, split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
-
-sys.path.insert(0, str(Path(__file__).parent))
-from formula import LAYOUTS, far, formula, normal, split
 
 from gridnorm.errors import GridnormWarning
 from gridnorm.nn import group_norm, instance_norm, layer_norm
