@@ -1,10 +1,8 @@
-"""Who computes in the kernel tests: NumPy, the kernels executed on the CPU, or a CUDA device."""
+"""Who runs the kernels in their own tests: the CPU, or a CUDA device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib import import_module
-from types import ModuleType
 
 import cudashim
 import pytest
@@ -34,16 +32,6 @@ def device(request: pytest.FixtureRequest, skip_without: Callable[[str, str], No
     """Who runs the kernels; ``current_device()`` answers it during the test."""
     with use_device(_device(request.param, skip_without)) as used:
         yield used
-
-
-@pytest.fixture(params=["numpy", _CPU, _CUDA])
-def backend(request: pytest.FixtureRequest, skip_without: Callable[[str, str], None]) -> Iterator[ModuleType]:
-    """A backend module: ``gridnorm.core.engines.numpy``, or ``gridnorm.core.engines.cuda`` on either device."""
-    if request.param == "numpy":
-        yield import_module("gridnorm.core.engines.numpy")
-        return
-    with use_device(_device(request.param, skip_without)):
-        yield import_module("gridnorm.core.engines.cuda")
 
 
 @pytest.fixture(scope="session")
