@@ -173,6 +173,20 @@ def test_equal_weights_take_the_branch_that_numpy_takes(device: Device, small: b
     check(values, segments, RNG.choice([0.1, 0.2, 0.7], shape))
 
 
+def test_weighted_ties_across_chunks_take_the_branch_that_numpy_takes(device: Device, small: bool) -> None:
+    """Half zeros and half ones, whose weights are as nearly equal as a sum of floats is."""
+    n = 2 * (64 if small else BLOCK)
+    for seed in range(2 if small else 12):
+        rng = np.random.default_rng(seed)
+        values = rng.permutation(np.repeat([0.0, 1.0], n // 2))[None, :, None]
+        weights = rng.permutation(np.repeat(rng.uniform(0.1, 1, n // 2), 2))
+        zero, one = np.flatnonzero(values[0, :, 0] == 0), np.flatnonzero(values[0, :, 0] == 1)
+        weights[one] = rng.permutation(weights[zero])
+        check(values, Segments.single(n), weights[None, :])
+        check(values, Segments.single(n), np.full((1, n), 0.1))
+        check(values, Segments.single(n), rng.uniform(0.1, 1, (1, n)))
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 def test_every_layout_of_the_view(device: Device, small: bool, dtype: str) -> None:
     g.once_a_mode(small, dtype)
