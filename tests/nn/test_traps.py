@@ -227,10 +227,11 @@ def test_small_variances_beside_large_ones() -> None:
 
 
 @pytest.mark.parametrize("bad", [1e200, -1e300, np.inf, np.nan])
-def test_equal_values_are_exactly_the_bias_whatever_is_masked(bad: float) -> None:
+@pytest.mark.parametrize("place", [(0, 0), (1, 2)])
+def test_equal_values_are_exactly_the_bias_whatever_is_masked(bad: float, place: tuple[int, int]) -> None:
     x = np.full((2, 4, 6), 0.1)
     mask = np.ones(x.shape, bool)
-    mask[:, 1, 2] = False
-    x[:, 1, 2] = bad
+    mask[:, *place] = False
+    x[:, *place] = bad
     y = group_norm(x, 2, bias=np.arange(4.0), eps=1e-5, mask=mask)
     assert np.array_equal(y[mask], np.broadcast_to(np.arange(4.0)[:, None], x.shape)[mask])
