@@ -16,6 +16,11 @@ def speak_command_line(wanted: bool = True) -> None:
     _spoken["command line"] = wanted
 
 
+def speaks_command_line() -> bool:
+    """Whether messages name options as the command line has them; worker processes take it over."""
+    return _spoken["command line"]
+
+
 def option_word(name: str) -> str:
     """An option as whoever reads the message has written it: ``--min-group`` or ``min_group``."""
     return "--" + name.replace("_", "-") if _spoken["command line"] else name
@@ -115,6 +120,10 @@ class OutputError(GridnormError):
     """The result could not be written."""
 
     exit_code = 6
+
+
+class LostError(GridnormError):
+    """A worker process ended before it gave a result: the failure of the array that it had."""
 
 
 class GridnormWarning(UserWarning):

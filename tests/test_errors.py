@@ -13,6 +13,7 @@ from gridnorm.errors import (
     FormatError,
     GridnormError,
     LayoutError,
+    LostError,
     OptionError,
     OutputError,
     option_value,
@@ -20,7 +21,16 @@ from gridnorm.errors import (
     speak_command_line,
 )
 
-CODES = {OptionError: 2, FormatError: 3, LayoutError: 3, FitError: 4, DeviceError: 5, OutputError: 6, GridnormError: 1}
+CODES = {
+    OptionError: 2,
+    FormatError: 3,
+    LayoutError: 3,
+    LostError: 1,
+    FitError: 4,
+    DeviceError: 5,
+    OutputError: 6,
+    GridnormError: 1,
+}
 
 
 def test_every_error_has_its_exit_code() -> None:

@@ -370,11 +370,12 @@ def test_of_a_folder_16_arrays_are_kept_for_the_figure(cli: Cli, arrays: int, dr
         small.write(Path(f"in/a{k:02}.gpr"))
     seen: list[int] = []
 
-    def draw(sets: Any) -> bytes:
+    def draw(sets: Any, total: int) -> bytes:
+        assert total == arrays
         seen.append(sum(len(one) for one in sets))
         return b"picture"
 
-    request = Request("out/", figure="x.png", draw=draw)
+    request = Request("out/", figure="x.png", draw=draw, most_drawn=16)
     done = normalize_to(["in"], make_settings({"method": "median", "background": "none"}), request)
     assert len(done.arrays) == arrays and seen == [drawn]
 
@@ -417,8 +418,8 @@ ELSEWHERE = {
     "arrays/simulate.py:BAD": CODES,
     "provenance.py:SCHEMA_VERSION": CODES,
     "workflow/inspect.py:INSPECT_SCHEMA": CODES,
-    "workflow/execute.py:AHEAD": "test_execute.py: bounds memory, results do not depend on it",
-    "workflow/execute.py:PATIENCE": "seconds until a worker is killed that does not leave",
+    "workflow/workers.py:AHEAD": "test_execute.py: bounds memory, results do not depend on it",
+    "workflow/workers.py:PATIENCE": "seconds until a worker is killed that does not leave",
     "io/gpr_write.py:_TOO_LARGE": "what GenePix writes, no threshold",
     "io/gpr_write.py:_LOG_TOO_LARGE": "what GenePix writes, no threshold",
     "io/gpr_write.py:_ROWS": SIZES,
@@ -469,7 +470,6 @@ HERE = {
     "report/figures.py:MOST_CURVES",
     "report/figures.py:MOST_ARRAYS",
     "report/figures.py:FEWEST_SPOTS",
-    "workflow/output.py:MOST_DRAWN",
     "workflow/inspect.py:QUALITY_LIMITS",
 }
 CODES_OF = (

@@ -53,7 +53,9 @@ def _default(option: Any) -> str:
     value = option.plain(option.default)
     if value in (None, [], {}):
         return ""
-    return f" { ({True: 'yes', False: 'no'}[value] if isinstance(value, bool) else value) }"
+    if isinstance(value, bool):
+        return " yes" if value else " no"
+    return f" {value:g}" if isinstance(value, float) else f" {value}"
 
 
 def schema(_: str) -> str:
@@ -61,7 +63,12 @@ def schema(_: str) -> str:
     found = json.loads((ROOT / "gridnorm" / "schemas" / "sidecar-2.schema.json").read_text(encoding="utf-8"))
     parts = ["**Entries**", "", _entries(found, found)]
     for name in ("array", "parameters", "layout", "input"):
-        parts += ["", f"**{name}**", "", _entries(found["$defs"][name], found)]
+        entries = found["$defs"][name]
+        if name == "parameters":
+            # Each may also be null or, where arrays differ, a list; the text above the table says so.
+            only = {key: {**one, "anyOf": one["anyOf"][:1]} for key, one in entries["properties"].items()}
+            entries = {**entries, "properties": only}
+        parts += ["", f"**{name}**", "", _escaped(entries.get("description", "")), "", _entries(entries, found)]
     return "\n".join(parts)
 
 
@@ -106,6 +113,9 @@ def _kind(value: dict[str, Any], whole: dict[str, Any]) -> str:
 
 
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    # A column that says nothing in any line is left out.
+    told = [at for at in range(len(titles)) if at == 0 or any(row[at] not in ("", "–") for row in rows)]
+    titles, rows = tuple(titles[at] for at in told), [tuple(row[at] for at in told) for row in rows]
     lines = [titles, tuple("---" for _ in titles), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

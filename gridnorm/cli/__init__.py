@@ -147,6 +147,9 @@ def _internal(error: Exception) -> int:
 
 
 def _place(error: BaseException) -> str:
+    told = getattr(error.__cause__, "place", None)  # by a worker process
+    if isinstance(told, str):
+        return told
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

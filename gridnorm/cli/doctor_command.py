@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-NEEDED = ("numpy", "click", "pandas", "scipy", "statsmodels", "scikit-learn")
+NEEDED = ("numpy", "click", "pandas", "scipy", "statsmodels", "scikit-learn", "threadpoolctl")
 OPTIONAL = {
     "pyarrow": "parquet",
     "matplotlib": "report",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -77,7 +77,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         sidecar=own["sidecar"],
         force=own["force"],
         figure=own["figure"],
-        draw=_draw(own["figure"]) if own["figure"] is not None else None,
+        **(_drawing(own["figure"]) if own["figure"] is not None else {}),
         log_file=own["log_file"],
         jobs=own["jobs"],
     )
@@ -96,12 +96,16 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
     return outcome.exit_code
 
 
-def _draw(path: str) -> Callable[[Sequence[Any]], bytes]:
+def _drawing(path: str) -> dict[str, Any]:
     """What draws the figure; fails now, before any computing, where it could not be drawn later."""
     from gridnorm.report import check_figure, figure_bytes, ma_by_group
+    from gridnorm.report.figures import MOST_ARRAYS
 
     form = check_figure(path)
-    return lambda sets: figure_bytes(ma_by_group(sets), form)
+    return {
+        "draw": lambda sets, total: figure_bytes(ma_by_group(sets, total=total), form),
+        "most_drawn": MOST_ARRAYS,
+    }
 
 
 def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:

@@ -97,11 +97,13 @@ def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
             bar = click.progressbar(length=total, label="arrays", file=sys.stderr)
             bar.__enter__()
         bar.update(1)
+        if done == total:  # before a table goes to the same terminal
+            bar.__exit__(None, None, None)
 
     try:
         yield told
     finally:
-        if bar is not None:
+        if bar is not None and not bar.finished:
             bar.__exit__(None, None, None)
 
 

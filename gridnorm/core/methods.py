@@ -92,11 +92,14 @@ METHODS: Table[Method] = Table(
     "method",
     [
         Method("none", None, "centre", 0, "nothing is removed"),
-        Method("median", "median", "centre", 5, "subtract the group's median", keeps_level=True),
+        Method(
+            "median", "median", "centre", 5, "subtract the group's median", keeps_level=True,
+            source="limma's normalizeWithinArrays",
+        ),
         Method("mean", "moments", "centre", 5, "subtract the group's mean", keeps_level=True, fixed={"ddof": 0}),
         Method(
             "mad", "mad", "standardize", 5, "subtract the median, divide by the MAD over the groups' geometric mean",
-            relative=True, keeps_level=True,
+            relative=True, keeps_level=True, source="Yang et al., Nucleic Acids Res 30 (2002); marray's maNormScale",
         ),
         Method(
             "zscore", "moments", "standardize", 5,
@@ -104,7 +107,7 @@ METHODS: Table[Method] = Table(
         ),
         Method(
             "loess", "lowess", "subtract", 30, "subtract a robust lowess curve over the covariate",
-            covariates=("level",), source="limma's normalizeWithinArrays",
+            covariates=("level",), source="Yang et al., Nucleic Acids Res 30 (2002); limma's normalizeWithinArrays",
         ),
     ],
     functions=("remove",),

@@ -37,7 +37,7 @@ class _Pending(NamedTuple):
 class _Moved(NamedTuple):
     file: _Pending
     existed: bool
-    backup: str | None
+    backup: str
 
 
 class Output:
@@ -71,6 +71,7 @@ class Output:
     def __init__(self, force: bool = False) -> None:
         self._force = force
         self._pending: list[_Pending] = []
+        self._temporary: list[str] = []
         self._direct: list[tuple[str, BinaryIO]] = []
 
     def __enter__(self) -> Output:
@@ -87,6 +88,8 @@ class Output:
             self._direct.append((name, handle))
             return handle
         temporary = _beside(target)
+        # Known before it is there: an interrupt in between must not leave it behind.
+        self._temporary.append(temporary)
         handle = guard(name, _open_new, temporary)
         self._pending.append(_Pending(name, target, temporary, handle))
         return handle
@@ -117,16 +120,17 @@ class Output:
         done: list[_Moved] = []
         try:
             for file in self._pending:
-                done.append(_Moved(file, os.path.exists(file.target), _keep_old(file.target)))
+                done.append(_Moved(file, os.path.exists(file.target), _beside(file.target)))
+                _keep_old(done[-1])
                 guard(file.name, os.replace, file.temporary, file.target)
         except BaseException:
             for moved in reversed(done):
                 _restore(moved)
             raise
-        for moved in done:
-            if moved.backup is not None:
-                with suppress(OSError):
-                    os.unlink(moved.backup)
+        self._temporary = [moved.backup for moved in done]
+        for backup in self._temporary:
+            with suppress(OSError):
+                os.unlink(backup)
         for folder in {os.path.dirname(file.target) for file in self._pending}:
             _sync_folder(folder)
 
@@ -137,8 +141,9 @@ class Output:
         for file in self._pending:
             with suppress(OSError):
                 file.handle.close()
+        for temporary in self._temporary:
             with suppress(OSError):
-                os.unlink(file.temporary)
+                os.unlink(temporary)
 
 
 def check_target(path: str | os.PathLike[str], force: bool) -> None:
@@ -252,19 +257,15 @@ def _finish(file: _Pending) -> None:
         os.chmod(file.temporary, stat.S_IMODE(os.stat(file.target).st_mode))
 
 
-def _keep_old(target: str) -> str | None:
+def _keep_old(moved: _Moved) -> None:
     """A second name for what the target holds now, so that it can be put back."""
-    backup = _beside(target)
-    try:
-        os.link(target, backup)
-    except OSError:  # nothing there, or a file system without links
-        return None
-    return backup
+    with suppress(OSError):  # nothing there, or a file system without links
+        os.link(moved.file.target, moved.backup)
 
 
 def _restore(moved: _Moved) -> None:
     with suppress(OSError):
-        if moved.backup is not None:
+        if os.path.lexists(moved.backup):
             os.replace(moved.backup, moved.file.target)
             # Renaming one of two names of the same file does nothing, and both names stay.
             with suppress(FileNotFoundError):

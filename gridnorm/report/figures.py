@@ -86,7 +86,7 @@ def figure_bytes(figure: Figure, form: str) -> bytes:
     return handle.getvalue()
 
 
-def ma_by_group(results: ArraySet | Sequence[ArraySet], *, by: str | None = None) -> Figure:
+def ma_by_group(results: ArraySet | Sequence[ArraySet], *, by: str | None = None, total: int | None = None) -> Figure:
     """MA plot by group, before and after normalization.
 
     Two channels: the first array as M over A, a curve (lowess, span 0.3) through each group and each group's median at
@@ -98,6 +98,8 @@ def ma_by_group(results: ArraySet | Sequence[ArraySet], *, by: str | None = None
         A normalized set, or several that share no spots.
     by
         What the groups are called in titles; None: as the history tells.
+    total
+        Number of arrays of which ``results`` are the first, where they are not all.
 
     Returns
     -------
@@ -125,7 +127,8 @@ def ma_by_group(results: ArraySet | Sequence[ArraySet], *, by: str | None = None
 
     panels = panels_of(results, by)
     first = panels[0]
-    strip = first.covariate is None or len(panels) > 1
+    total = len(panels) if total is None else total
+    strip = first.covariate is None or total > 1
     with _style():
         ma = first.covariate is not None
         engine = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
@@ -135,7 +138,7 @@ def ma_by_group(results: ArraySet | Sequence[ArraySet], *, by: str | None = None
         if first.covariate is not None:
             _ma(parts[0], first, first.covariate)
         if strip:
-            _strip(parts[-1], panels[:MOST_ARRAYS], len(panels))
+            _strip(parts[-1], panels[:MOST_ARRAYS], total)
     return figure
 
 

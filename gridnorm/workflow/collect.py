@@ -100,7 +100,10 @@ def _moved(one: ArraySet, at: Rows, weighted: bool) -> ArraySet:
     if at is None:
         return one
     absent = at < 0
-    fits = tuple(replace(fit, values=_placed(fit.values, at), start=_placed(fit.start, at)) for fit in one.fits)
+    fits = tuple(
+        replace(fit, values=_placed(fit.values, at) if fit.values.size else fit.values, start=_placed(fit.start, at))
+        for fit in one.fits
+    )
     flags, weights = one.flag_codes, one.spot_weights
     return replace(
         one,

@@ -9,12 +9,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.errors import OutputError
-from gridnorm.io.atomic import Output, check_target
+from gridnorm.errors import LostError, OutputError
+from gridnorm.io.atomic import Output, check_target, sweep
 from gridnorm.io.write import Precision
 from gridnorm.provenance import History, InputDigest
 from gridnorm.workflow.collect import collect
-from gridnorm.workflow.execute import LostError
 from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.record import put_set
@@ -57,8 +56,8 @@ class FolderWork(NamedTuple):
 
         Raises
         ------
-        OutputError
-            The file cannot be written: that concerns the whole run.
+        OptionError, OutputError
+            The file is there already, or cannot be written: that concerns the whole run.
         """
         done = self.work(errand.task)
         if isinstance(done, Failure):
@@ -85,16 +84,12 @@ def folder_work(
     )
 
 
-def lost_errand(errand: Errand, error: LostError) -> Failure:
-    """The failure of an array whose worker died."""
-    return Failure(errand.task.file, error.completed(file=errand.task.file))
-
-
 class Folder:
     """The folder of a run: made where it is not there, and removed again where nothing was written."""
 
     def __init__(self, path: str, names: Iterable[str], force: bool) -> None:
         self.path, self._names, self._force = path, names, force
+        self._before: dict[str, tuple[int, int]] = {}
 
     def __enter__(self) -> Folder:
         self._made = not os.path.isdir(self.path)
@@ -104,12 +99,39 @@ class Folder:
             for name in self._names:
                 for file in (name, name + SUFFIX):
                     check_target(os.path.join(self.path, file), self._force)
+                    self._note(file)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._made:
             with suppress(OSError):  # not empty: something was written
                 os.rmdir(self.path)
+
+    def lost(self, errand: Errand, error: LostError) -> Failure:
+        """The failure of an array whose worker died, perhaps while it wrote: half of a pair of files is taken away."""
+        sweep(self.path)
+        table, record = errand.file, errand.file + SUFFIX
+        if self._changed(table) and not self._changed(record):
+            with suppress(OSError):
+                os.unlink(os.path.join(self.path, table))
+        return Failure.lost(errand.task, error)
+
+    def _note(self, file: str) -> None:
+        found = self._state(file)
+        if found is not None:
+            self._before[file] = found
+
+    def _changed(self, file: str) -> bool:
+        """Whether the run has put a file there."""
+        found = self._state(file)
+        return found is not None and found != self._before.get(file)
+
+    def _state(self, file: str) -> tuple[int, int] | None:
+        try:
+            found = os.stat(os.path.join(self.path, file))
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
 
 def _make(folder: str) -> None:

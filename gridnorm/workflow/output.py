@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet, Origin
-from gridnorm.errors import DeviceError, FitError, FormatError, OptionError
+from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision
 from gridnorm.provenance import History, InputDigest, common
 from gridnorm.workflow.collect import collect
-from gridnorm.workflow.execute import LostError, run
-from gridnorm.workflow.folder import Errand, Folder, Written, folder_work, lost_errand
-from gridnorm.workflow.opening import ArrayTask
+from gridnorm.workflow.execute import run
+from gridnorm.workflow.folder import Errand, Folder, Written, folder_work
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.record import extra_inputs, put_set, put_sidecar
 from gridnorm.workflow.settings import Settings
@@ -27,7 +26,6 @@ from gridnorm.workflow.target import FOLDER_SIDECAR, Request, Target, check_requ
 from gridnorm.workflow.unit import Failure, Work
 
 SOME_FAILED, WRONG_OPTION, NONE_READ, NONE_FITTED = 1, 2, 3, 4
-MOST_DRAWN = 16  # arrays of a folder that are kept for a figure
 
 
 @dataclass
@@ -44,8 +42,13 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 all good, 1 some arrays failed, 2 an option fits none, 3 none could be read, 4 none could be fitted."""
+        """0 all good, 1 some arrays failed, 2 an option fits none, 3 none could be read, 4 none could be fitted.
+
+        Where a worker process died, it is 1: that says nothing of the files.
+        """
         if not self.arrays:
+            if any(isinstance(f.error, LostError) for f in self.failures):
+                return SOME_FAILED
             if any(isinstance(f.error, OptionError) for f in self.failures):
                 return WRONG_OPTION
             return NONE_FITTED if any(isinstance(f.error, FitError) for f in self.failures) else NONE_READ
@@ -64,13 +67,15 @@ def normalize_to(
     settings, request
         What to compute, and where it goes.
     map
-        Runs the arrays: the built-in ``map``, or a pool's.
+        Runs the arrays: the built-in ``map``, or a pool's, where ``request.jobs`` is 1.
 
     Raises
     ------
     GridnormError
         For what concerns the whole run; errors about one array are in ``Outcome.failures``.
     """
+    if request.jobs > 1 and map is not builtins.map:
+        raise OptionError("map and jobs both say who runs the arrays", expected="one of them")
     started = time.perf_counter()
     target, precision = check_request(inputs, settings, request)
     if target.path != "-":
@@ -114,11 +119,12 @@ def run_plan(
     """The arrays of a plan, in order; normalized or as they were read."""
     work = Work(plan.settings, plan.settings.recipe.resolved(), plan.reference, normalize)
     rest = plan.tasks
-    if plan.first is not None:
+    # With workers every array is theirs: one that ends its process costs itself only.
+    if plan.first is not None and jobs == 1:
         raw, digest = plan.first
         yield work.on(raw, plan.tasks[0], digest)
         rest = plan.tasks[1:]
-    with closing(_run(work, rest, _lost, plan.settings, jobs, map)) as done:
+    with closing(_run(work, rest, Failure.lost, plan.settings, jobs, map)) as done:
         yield from done
 
 
@@ -126,10 +132,6 @@ def _run(
     unit: Any, tasks: Sequence[Any], lost: Any, settings: Settings, jobs: int, map: Callable[..., Any]
 ) -> Generator[Any, None, None]:
     return run(unit, tasks, lost=lost, jobs=jobs, map=map, spawn=settings.device == "gpu")
-
-
-def _lost(task: ArrayTask, error: LostError) -> Failure:
-    return Failure(task.file, error.completed(file=task.file))
 
 
 def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
@@ -148,7 +150,7 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
         outcome.sidecar, outcome.arrays = put_set(
             arrays, target.path, files, precision=job.precision, form=target.form, beside=beside
         )
-        _draw(files, request, outcome, [arrays])
+        _draw(files, request, outcome, [arrays], len(arrays))
     outcome.timings["write"] = time.perf_counter() - started
     if target.path != "-":
         count = len(arrays)
@@ -175,10 +177,10 @@ def _named(failures: Sequence[Failure]) -> list[tuple[str, str]]:
     return [(failure.file, str(failure.error)) for failure in failures]
 
 
-def _draw(files: Output, request: Request, outcome: Outcome, sets: Sequence[ArraySet]) -> None:
+def _draw(files: Output, request: Request, outcome: Outcome, sets: Sequence[ArraySet], total: int) -> None:
     if request.figure is None or request.draw is None:
         return
-    files.write(request.figure, request.draw(sets))
+    files.write(request.figure, request.draw(sets, total))
     outcome.written.append(f"drew {request.figure}")
 
 
@@ -186,12 +188,12 @@ def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     started = time.perf_counter()
     path, request, outcome = job.target.path, job.request, job.outcome
     names = file_names(job.plan, job.target.form)
-    drawn = MOST_DRAWN if request.draw is not None else 0
+    drawn = request.most_drawn if request.draw is not None else 0
     errands = [Errand(task, name, k < drawn) for k, (task, name) in enumerate(zip(job.plan.tasks, names, strict=True))]
     unit = folder_work(job.plan, path, job.target.form, job.precision, request.force, job.extra)
     with (
-        Folder(path, names, request.force),
-        closing(_run(unit, errands, lost_errand, job.plan.settings, request.jobs, map)) as items,
+        Folder(path, names, request.force) as folder,
+        closing(_run(unit, errands, folder.lost, job.plan.settings, request.jobs, map)) as items,
     ):
         texts, histories, digests, sets = _kept(_watched(job, items), outcome)
     outcome.timings["arrays"] = time.perf_counter() - started
@@ -201,7 +203,7 @@ def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     outcome.sidecar = sidecar(common(histories), digests, None, texts, origin, outcome.warnings, None)
     beside = request.sidecar or os.path.join(path, FOLDER_SIDECAR)
     with Output(request.force) as files:
-        _draw(files, request, outcome, sets)
+        _draw(files, request, outcome, sets, len(texts))
         put_sidecar(outcome.sidecar, beside, files)
     count = len(texts)
     outcome.written.append(f"wrote {count} array{'s' if count != 1 else ''} to {path}; record of the run in {beside}")

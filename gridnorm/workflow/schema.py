@@ -38,7 +38,10 @@ def _option(option: Option) -> dict[str, Any]:
     if words:
         one = {"enum": list(words)}
     several = {"type": "array", "items": {"anyOf": [one, {"type": "null"}]}}
-    return {"description": option.help.replace("{rows}", "a row"), "anyOf": [one, {"type": "null"}, several]}
+    return {
+        "description": option.help.replace("{rows}", "the name of a row"),
+        "anyOf": [one, {"type": "null"}, several],
+    }
 
 
 def write() -> None:

@@ -22,9 +22,10 @@ _NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 class Request(NamedTuple):
     """Where the result goes, and how it is written.
 
-    ``draw`` makes the bytes of ``figure`` from the arrays; whoever asks for a figure brings it: pictures stand above
-    the workflow. ``log_file`` is checked here with the others and written by whoever asks for it. ``jobs`` are worker
-    processes; ``progress`` is told after each array how many of how many are done.
+    ``draw`` makes the bytes of ``figure`` from the first ``most_drawn`` arrays and the number of all; whoever asks for
+    a figure brings it: pictures stand above the workflow. ``log_file`` is checked here with the others and written by
+    whoever asks for it. ``jobs`` are worker processes; ``progress`` is told after each array how many of how many are
+    done.
     """
 
     output: str | None = None
@@ -33,7 +34,8 @@ class Request(NamedTuple):
     sidecar: str | None = None
     force: bool = False
     figure: str | None = None
-    draw: Callable[[Sequence[ArraySet]], bytes] | None = None
+    draw: Callable[[Sequence[ArraySet], int], bytes] | None = None
+    most_drawn: int = 0
     log_file: str | None = None
     jobs: int = 1
     progress: Callable[[int, int], None] | None = None

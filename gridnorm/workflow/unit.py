@@ -15,7 +15,8 @@ from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import record_of
-from gridnorm.errors import GridnormError
+from gridnorm.arrays.within import WithinResult
+from gridnorm.errors import GridnormError, LostError
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, reading_history
 from gridnorm.workflow.settings import Settings
@@ -36,6 +37,11 @@ class Failure(NamedTuple):
 
     file: str
     error: GridnormError
+
+    @classmethod
+    def lost(cls, task: ArrayTask, error: LostError) -> Failure:
+        """The failure of an array whose worker died."""
+        return cls(task.file, error.completed(file=task.file))
 
 
 class Work(NamedTuple):
@@ -68,7 +74,13 @@ class Work(NamedTuple):
                 done = of_raw(raw, task.name, layout, record=record)
         except GridnormError as error:
             return Failure(task.file, error.completed(file=raw.name))
+        done = replace(done, fits=tuple(map(_light, done.fits)))
         return replace(done, columns={}) if shared else done
+
+
+def _light(fit: WithinResult) -> WithinResult:
+    """The fit without values that the set has as well; where sets are put together it sees them again."""
+    return replace(fit, values=fit.values[:, :0]) if fit.values.shape[0] == 1 else fit
 
 
 def _aligned(
@@ -116,4 +128,4 @@ class SetWork(NamedTuple):
             )  # fmt: skip
         except GridnormError as error:
             raise error.completed(file=raw.name) from None
-        return replace(done, columns={})
+        return replace(done, columns={}, fits=tuple(map(_light, done.fits)))

@@ -8,6 +8,13 @@ import time
 from typing import NamedTuple
 
 
+class OddError(Exception):
+    """Cannot be unpickled."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
 class Square(NamedTuple):
     """Squares its task; some tasks kill, stop or fail."""
 
@@ -22,13 +29,17 @@ class Square(NamedTuple):
             raise ZeroDivisionError("a unit failed")
         if task == "odd":
             return lambda: None  # cannot travel
+        if task == "odd error":
+            raise OddError("two", "words")
         if task == "sleep":
             time.sleep(60)
         if isinstance(task, float):
             time.sleep(task)
             return task
         if task == "threads":
-            return os.environ.get("OPENBLAS_NUM_THREADS")
+            from threadpoolctl import threadpool_info
+
+            return max(pool["num_threads"] for pool in threadpool_info())
         if task == "pid":
             return os.getpid()
         return int(task) ** 2 + self.offset  # type: ignore[call-overload]

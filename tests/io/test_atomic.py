@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -40,6 +41,33 @@ def test_after_any_exception_nothing_remains_and_the_old_result_stays(
         raise error
     assert names(tmp_path) == ["a.tsv"]
     assert (tmp_path / "a.tsv").read_bytes() == b"old"
+
+
+# The handle that an interrupted fdopen made is closed by the collector, which says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("call", ["open", "fdopen", "fsync", "link", "replace", "unlink", "chmod"])
+def test_an_interrupt_after_any_system_call_leaves_the_old_pair_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, at: int
+) -> None:
+    """Ctrl-C can come when a file is there and nobody knows of it yet."""
+    (tmp_path / "a.tsv").write_bytes(b"old")
+    known, count = getattr(os, call), [0]
+
+    def interrupted(*arguments: object, **more: object) -> object:
+        result = known(*arguments, **more)
+        count[0] += 1
+        if count[0] == at + 1:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(os, call, interrupted)
+    with contextlib.suppress(KeyboardInterrupt), Output(force=True) as output:
+        output.write(tmp_path / "a.tsv", b"new")
+        output.write(tmp_path / "b.json", b"new")
+    monkeypatch.undo()
+    pair = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    assert pair in ({"a.tsv": b"old"}, {"a.tsv": b"new", "b.json": b"new"})
 
 
 def test_an_existing_output_needs_force(tmp_path: Path) -> None:

@@ -16,11 +16,14 @@ import damage
 import pytest
 import units
 from damage import Cli, sheet, sidecar
+from threadpoolctl import threadpool_limits
 from units import Square
 
 import gridnorm as gn
-from gridnorm.workflow import execute
-from gridnorm.workflow.execute import LostError, run
+from gridnorm.cli import _place
+from gridnorm.errors import LostError
+from gridnorm.workflow import output, workers
+from gridnorm.workflow.execute import run
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -43,9 +46,11 @@ def test_results_come_in_the_order_of_the_tasks(jobs: int) -> None:
 
 
 def test_workers_are_other_processes_and_have_one_thread_each() -> None:
-    found = results(["pid", "pid", "threads", "threads"])
+    with threadpool_limits(2):
+        assert Square()("threads") == 2
+        found = results(["pid", "pid", "threads", "threads"])
     assert os.getpid() not in found[:2]
-    assert found[2:] == ["1", "1"]
+    assert found[2:] == [1, 1]
     assert results(["pid"]) == [os.getpid()]  # one task is not worth a worker
 
 
@@ -75,9 +80,35 @@ def test_a_worker_that_dies_costs_its_task_and_no_more() -> None:
 def test_an_error_of_a_unit_is_raised_where_the_run_was_started() -> None:
     with pytest.raises(ZeroDivisionError, match="a unit failed"):
         results([1, 2, "raise", 3])
-    with pytest.raises(RuntimeError, match="pickle"):
+    with pytest.raises(Exception, match="pickle"):
         results([1, "odd", 3])
+    with pytest.raises(RuntimeError, match="OddError: two words"):
+        results([1, "odd error", 3])
     assert multiprocessing.active_children() == []
+
+
+def test_an_error_of_a_unit_waits_for_its_turn_and_tells_its_place() -> None:
+    with closing(run(Square(), [0.3, "raise", 3], lost=told, jobs=2)) as done:
+        assert next(done) == 0.3
+        with pytest.raises(ZeroDivisionError) as found:
+            next(done)
+    assert "in __call__" in str(found.value.__cause__)
+    assert _place(found.value).startswith("units.py:")
+
+
+def test_a_worker_that_dies_while_it_has_nothing_to_do_costs_no_task() -> None:
+    one = workers.Workers(Square(), 1, spawn=False)
+    try:
+        for number in range(3):
+            assert one.give(number, number) and not one.give(9, 9)
+            assert one.finished() == [(number, number**2)]
+            process = one._all[0].process
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            if number == 1:
+                process.is_alive = lambda: True  # it dies in between: the pipe tells
+    finally:
+        one.end()
 
 
 def test_a_run_that_is_left_early_ends_its_workers() -> None:
@@ -90,13 +121,13 @@ def test_a_run_that_is_left_early_ends_its_workers() -> None:
 def test_few_results_wait_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task may be given only a few places ahead of the result that is waited for: memory is bounded."""
     given: list[int] = []
-    known = execute._Worker.give
+    known = workers._Worker.give
     monkeypatch.setattr(
-        execute._Worker, "give", lambda self, number, task: (given.append(number), known(self, number, task))[1]
+        workers._Worker, "give", lambda self, number, task: (given.append(number), known(self, number, task))[1]
     )
     with closing(run(Square(), [0.4, *[0.0] * 50], lost=told, jobs=2)) as done:
         next(done)
-        assert max(given) <= execute.AHEAD * 2
+        assert max(given) <= workers.AHEAD * 2
         assert len(list(done)) == 50
 
 
@@ -114,6 +145,8 @@ def test_workers_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert results(list(range(6)), 4) == [k * k + 1 for k in range(6)]  # one that could be started is enough
     with pytest.raises(gn.GridnormError, match="no worker process could be started; found Resource temporarily"):
         results(list(range(6)), 4)
+    left[0] = 2
+    assert results([1, "die"], 2)[0] == 2  # nothing is left to do: nobody takes its place
     left[0] = 1
     with pytest.raises(gn.GridnormError, match="no worker process is left"):
         results([1, "die", 2, 3], 2)
@@ -191,6 +224,82 @@ def test_a_worker_that_is_killed_is_a_failure_of_its_array(cli: Cli) -> None:
     assert not Path("each/b.tsv").exists()
 
 
+KILLS_WRITING = """
+import os, signal, sys
+import gridnorm.io.atomic as atomic, gridnorm.workflow.record as record
+known, replaced = record.write_table, os.replace
+when = sys.argv.pop(1)
+
+def write(path, *args, **more):
+    known(path, *args, **more)
+    if when == "before" and str(path).endswith("b.tsv"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def replace(old, new):
+    replaced(old, new)
+    if when == "between" and str(new).endswith("b.tsv"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+record.write_table, os.replace = write, replace
+from gridnorm.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_a_worker_that_is_killed_while_it_writes_leaves_no_half(cli: Cli, when: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
+
+    def ran(*more: str) -> subprocess.CompletedProcess[str]:
+        words = ["normalize", "a.gpr", "b.gpr", "c.gpr", "-o", "each/", "-j", "2", *more]
+        return subprocess.run(
+            [sys.executable, "-c", KILLS_WRITING, when, *words],
+            capture_output=True, text=True, env=environment, check=False,
+        )  # fmt: skip
+
+    done = ran()
+    assert done.returncode == 1 and "failed: b.gpr: the process that worked" in done.stderr
+    kept = ["a.tsv", "a.tsv.gridnorm.json", "c.tsv", "c.tsv.gridnorm.json", "gridnorm.json"]
+    assert sorted(path.name for path in Path("each").iterdir()) == kept
+    assert cli("normalize", "b.gpr", "-o", "each/", "--sidecar", "b.json").code == 0  # nothing is in the way
+    before = Path("each/b.tsv").read_bytes()
+    assert ran("--force", "--by", "array").returncode == 1
+    # The old pair where nothing was replaced, else no table that its record does not describe.
+    assert (Path("each/b.tsv").read_bytes() == before) if when == "before" else not Path("each/b.tsv").exists()
+    assert not [path for path in Path("each").iterdir() if path.name.startswith(".")]
+
+
+def test_the_first_array_of_a_table_costs_itself_only_and_lost_ones_say_nothing_of_the_files(cli: Cli) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
+    kills = KILLS.replace('task.name == "b"', "sys.argv[1] in task.file").replace("argv[1:]", "argv[2:]")
+
+    def ran(which: str) -> subprocess.CompletedProcess[str]:
+        words = ["normalize", "a.gpr", "b.gpr", "c.gpr", "-o", "x.tsv", "-j", "2"]
+        return subprocess.run(
+            [sys.executable, "-c", kills, which, *words], capture_output=True, text=True, env=environment, check=False
+        )
+
+    done = ran("a.gpr")
+    assert done.returncode == 1 and "wrote x.tsv" in done.stderr and "failed: a.gpr" in done.stderr
+    assert [entry["name"] for entry in sidecar(Path("x.tsv"))["arrays"]] == ["b", "c"]
+    Path("x.tsv").unlink()
+    Path("x.tsv.gridnorm.json").unlink()
+    done = ran(".gpr")
+    assert done.returncode == 1 and done.stderr.count("failed: ") == 3 and not Path("x.tsv").exists()
+
+
+def test_spawned_workers_speak_as_their_parent_does(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("normalize", "a.gpr", "b.gpr", "--min-group", "1000", "--small-groups", "error")
+    forked = cli(*words, "-o", "each/", "-j", "2")
+    monkeypatch.setattr(output, "run", _spawning)
+    spawned = cli(*words, "-o", "each/", "-j", "2")
+    assert "--min-group" in forked.err and spawned.err == forked.err and spawned.code == forked.code == 4
+
+
+def _spawning(*given: Any, **more: Any) -> Any:
+    return run(*given, **more | {"spawn": True})
+
+
 WAITS = """
 import sys, time
 import gridnorm.workflow.record as record
@@ -238,6 +347,44 @@ def test_stopping_ends_every_process_and_leaves_nothing_half_written(
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     assert damage.leftovers(Path()) == []
     assert "b.tsv" not in {path.name for path in Path("each").glob("*")}
+
+
+DEAF = """
+import signal, sys, time
+import gridnorm.workflow.record as record
+known = record.write_table
+
+def write(path, *args, **more):
+    known(path, *args, **more)
+    if str(path).endswith("b.tsv"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # as a long call into C
+        print("waiting", file=sys.stderr, flush=True)
+        time.sleep(2)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+record.write_table = write
+from gridnorm.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_leaves_no_worker_behind(cli: Cli) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
+    command = [sys.executable, "-c", DEAF, "normalize", *INPUTS, "-o", "each/", "-j", "2"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        assert process.stderr is not None and process.stderr.readline() == b"waiting\n"
+        workers = children(process.pid)
+        for _ in range(3):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.3)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and b"Traceback" not in said
+    assert len(workers) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert damage.leftovers(Path()) == [] and not Path("each/b.tsv").exists()
 
 
 def test_workers_end_when_their_parent_is_killed(cli: Cli) -> None:

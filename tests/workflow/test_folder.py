@@ -9,9 +9,8 @@ import pytest
 from damage import sheet, sidecar, table
 
 import gridnorm as gn
-from gridnorm.errors import LayoutError, OptionError, OutputError
-from gridnorm.workflow.execute import LostError
-from gridnorm.workflow.folder import Errand, Folder, Written, folder_work, lost_errand
+from gridnorm.errors import LayoutError, LostError, OptionError, OutputError
+from gridnorm.workflow.folder import Errand, Folder, Written, folder_work
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.settings import make_settings
 from gridnorm.workflow.unit import Failure
@@ -41,8 +40,19 @@ def test_an_array_that_cannot_be_read_is_a_failure_and_no_file() -> None:
     Path("out").mkdir()
     done = folder_work(plan, "out", "tsv", 6, False, ())(Errand(plan.tasks[0], "a.tsv"))
     assert isinstance(done, Failure) and done.file == "a.gpr" and list(Path("out").iterdir()) == []
-    lost = lost_errand(Errand(plan.tasks[0], "a.tsv"), LostError("the worker died"))
-    assert (lost.file, str(lost.error)) == ("a.gpr", "a.gpr: the worker died")
+
+
+def test_of_an_array_whose_worker_died_no_half_of_a_pair_stays() -> None:
+    plan = make_plan(["a.gpr"], make_settings({}), compare=False)
+    errands = [Errand(plan.tasks[0], name) for name in ("half.tsv", "whole.tsv", "old.tsv")]
+    Path("out").mkdir()
+    Path("out/old.tsv").write_text("of an earlier run")
+    with Folder("out", [errand.file for errand in errands], True) as folder:
+        for file in ("half.tsv", "whole.tsv", "whole.tsv.gridnorm.json"):
+            Path("out", file).write_text("x")
+        lost = [folder.lost(errand, LostError("the worker died")) for errand in errands]
+    assert sorted(p.name for p in Path("out").iterdir()) == ["old.tsv", "whole.tsv", "whole.tsv.gridnorm.json"]
+    assert (lost[0].file, str(lost[0].error)) == ("a.gpr", "a.gpr: the worker died")
 
 
 def test_a_folder_that_was_made_goes_again_if_nothing_was_written() -> None:
