@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+import backends
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -57,3 +58,17 @@ def shared(pytestconfig: pytest.Config) -> Path:
 def golden() -> Path:
     """Folder of limma's results that are part of the project."""
     return Path(__file__).resolve().parent / "golden"
+
+
+@pytest.fixture(params=backends.EVERY)
+def backend(request: pytest.FixtureRequest, skip_without: Callable[[str, str], NoReturn]) -> Iterator[backends.Backend]:
+    """Whose arrays and who computes: see ``tests/helpers/backends.py``. The last two are run by ``.ci/kernels``."""
+    if request.param in backends.ON_KERNELS:
+        import cudashim
+
+        if cudashim.MODE != "fast":
+            pytest.skip("about arrays, not about memory or races")
+        if reason := cudashim.why_not():
+            skip_without("shim", reason)
+    with backends.backend_named(request.param) as used:
+        yield used

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # for cudashim and gpu_report
+# Run by hand, where the package need not be installed; what lies beside this file Python finds itself.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gpu_report import FLUSH, Clock, Report, markdown, on_host
 from gpu_standardize import check_standardize, measure_standardize

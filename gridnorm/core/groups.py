@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -139,7 +140,8 @@ def _warn_tiny(n: Any, segments: Segments, span: float) -> None:
     ]
     if tiny:
         shown = ", ".join(tiny[:5]) + (f" and {len(tiny) - 5} more" if len(tiny) > 5 else "")
-        least = int(4 / span) + 1
+        least = math.ceil(4 / span)
+        least += least * span < 4  # the quotient may have been rounded down to a whole number
         text = f"loess with span {span} reproduces groups of fewer than {least} values: {shown}; consider min_group=30"
         warnings.warn(text, GridnormWarning, stacklevel=3)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -195,8 +194,13 @@ def distinct(values: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
     if values.dtype.kind in "iu" and values.size:
         low, high = int(values.min()), int(values.max())
         if high - low <= 4 * values.size + 1024:
-            seen = np.bincount(values - low, minlength=high - low + 1) > 0
-            return np.flatnonzero(seen) + low, (np.cumsum(seen) - 1)[values - low]
+            # 64 bits hold any distance from the lowest: small types would run over, and of 2**63 on so would int64.
+            wide = values if values.dtype == np.uint64 else values.astype(np.int64, copy=False)
+            place = (wide - wide.dtype.type(low)).astype(np.int64, copy=False)
+            seen = np.bincount(place, minlength=high - low + 1) > 0
+            return np.flatnonzero(seen).astype(wide.dtype, copy=False) + wide.dtype.type(low), (np.cumsum(seen) - 1)[
+                place
+            ]
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     first = np.ones(values.size, bool)
@@ -212,7 +216,10 @@ def _encode_objects(array: NDArray[Any], missing: NDArray[np.bool_]) -> tuple[In
     ]
     present = {value for value, absent in zip(plain, missing.tolist(), strict=True) if not absent}
     # Numbers sort before text, each by value, so that mixed columns have one defined order.
-    names = sorted(present, key=lambda v: (isinstance(v, str), v if not isinstance(v, str) else 0, str(v)))
+    try:
+        names = sorted(present, key=lambda v: (isinstance(v, str), v if not isinstance(v, str) else 0, str(v)))
+    except TypeError:  # days beside numbers
+        names = sorted(present, key=lambda v: (isinstance(v, str), type(v).__name__, str(v)))
     position = {name: code for code, name in enumerate(names)}
     codes = np.array(
         [len(names) if absent else position[value] for value, absent in zip(plain, missing.tolist(), strict=True)],
@@ -229,18 +236,19 @@ def _as_array(values: Iterable[Any]) -> NDArray[Any]:
         return np.asarray(to_numpy())
     listed = list(values)
     kinds = {type(v) for v in listed}
-    if len(kinds) > 1 or kinds & {type(None)}:
+    array = None if len(kinds) > 1 or kinds & {type(None)} else np.asarray(listed)
+    # Whole numbers on both sides of 2**63 would become floats, which cannot tell them apart.
+    if array is None or (kinds == {int} and array.dtype.kind == "f"):
         array = np.empty(len(listed), object)
         array[:] = listed
-        return array
-    return np.asarray(listed)
+    return array
 
 
 def _missing(array: NDArray[Any]) -> NDArray[np.bool_]:
     kind = array.dtype.kind
     if kind == "f":
         return np.asarray(np.isnan(array))
-    if kind == "M":
+    if kind in "mM":
         return np.asarray(np.isnat(array))
     if kind == "S":
         return np.asarray(array == b"")
@@ -255,11 +263,16 @@ def _is_missing(value: Any) -> bool:
     """None, an empty text, NaN, or one of pandas' own marks, which refuse to be compared."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return not value if isinstance(value, str | bytes) else isinstance(value, float) and math.isnan(value)
+    if isinstance(value, str | bytes):
+        return not value
+    # NaN and NaT are the only ones of these that differ from themselves.
+    return isinstance(value, float | np.floating | np.datetime64 | np.timedelta64) and bool(value != value)
 
 
 def _plain(value: Any) -> Any:
-    """A label as JSON can hold it: text for bytes, whole numbers without ``.0``."""
+    """A label as JSON can hold it: text for bytes, Python's own numbers, whole ones without ``.0``."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:

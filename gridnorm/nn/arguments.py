@@ -315,7 +315,7 @@ def told_groups(groups: Any, num_groups: int | None, stats: Any, name: str = "me
     """``num_groups`` of a backward call, where None stands for as many as the statistics have."""
     if groups is not None or num_groups is not None:
         return num_groups
-    shape = np.shape(stats)
+    shape = stats.shape if hasattr(stats, "shape") else np.shape(stats)
     if not shape:
         raise OptionError(f"{name} is not what return_stats gave", found=repr(stats), expected="(batch…, groups)")
     return int(shape[-1])

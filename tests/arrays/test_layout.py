@@ -203,6 +203,8 @@ def test_a_gal_knows_rows_that_the_file_lacks() -> None:
     records = [Record(k + 1, 2000.0 * (k % 2), 2000.0 * (k // 2), 4, 200, 5, 200) for k in range(4)]
     layout = infer_layout(b[kept], r[kept], c[kept], gal_blocks=records)
     assert layout.spot_rows == 5 and layout.missing == 16 and not layout.complete
+    assert layout.evidence[0] == "block records of the GAL: 2 x 2 blocks"
+    assert not any("guess" in text for text in layout.evidence)
 
 
 def test_exchanged_rows_and_columns_are_noticed() -> None:

@@ -14,15 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 from make_gpr import make
 from pairs import HERE, Used, gridnorm_command, ran_on, ratio, run, shown
 

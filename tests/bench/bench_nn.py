@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,6 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 from pairs import ran_on, ratio, shown
 
 SHAPES = (((32, 64, 56, 56), 32), ((2, 256, 28, 28), 32), ((1, 320, 64, 64), 32), ((8, 32, 16, 16), 8))

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 
+import bench_main_job as bench
 import numpy as np
 import pytest
 
 import gridnorm as gn
 
-HERE = Path(__file__).resolve().parent
-
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    sys.path.insert(0, str(HERE))
-    try:
-        return importlib.import_module("bench_main_job")
-    finally:
-        sys.path.remove(str(HERE))
-
-
-@pytest.fixture(scope="module")
-def files(bench: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return bench.make(tmp_path_factory.mktemp("bench"), 2, spot_rows=7, spot_columns=8)
 
 
@@ -42,11 +29,11 @@ def test_files_have_56_columns_and_the_quirks_of_real_ones(files: list[Path]) ->
     assert 5 < np.less_equal(arrays.R, arrays.Rb).sum() < 200
 
 
-def test_file_k_does_not_depend_on_how_many_are_made(bench: ModuleType, files: list[Path], tmp_path: Path) -> None:
+def test_file_k_does_not_depend_on_how_many_are_made(files: list[Path], tmp_path: Path) -> None:
     assert bench.make(tmp_path, 1, spot_rows=7, spot_columns=8)[0].read_bytes() == files[0].read_bytes()
 
 
-def test_our_command_runs_and_is_measured(bench: ModuleType, files: list[Path], tmp_path: Path) -> None:
+def test_our_command_runs_and_is_measured(files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "ours.tsv"
     used = bench.run(bench.our_command(out, "subtract", files))
     assert 0.02 < used.cpu < 60 and used.wall > 0.02 and 10 < used.peak < 1000
@@ -56,12 +43,12 @@ def test_our_command_runs_and_is_measured(bench: ModuleType, files: list[Path], 
     assert 0 < np.isnan(values).sum() < values.size / 5
 
 
-def test_a_failing_command_stops_the_benchmark_and_says_why(bench: ModuleType, tmp_path: Path) -> None:
+def test_a_failing_command_stops_the_benchmark_and_says_why(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"(?i)no such file"):
         bench.run(bench.our_command(tmp_path / "ours.tsv", "subtract", [tmp_path / "none.gpr"]))
 
 
-def test_tables_that_differ_are_seen(bench: ModuleType, tmp_path: Path) -> None:
+def test_tables_that_differ_are_seen(tmp_path: Path) -> None:
     head = "Block\tRow\tColumn\tID\tName\t"
     limma, ours = tmp_path / "limma.tsv", tmp_path / "ours.tsv"
     limma.write_text(head + "dir/x\tdir/x\n1\t1\t1\ta\tb\t0.5\t9\n1\t1\t2\ta\tb\tNA\tNA\n")
@@ -71,7 +58,7 @@ def test_tables_that_differ_are_seen(bench: ModuleType, tmp_path: Path) -> None:
     assert bench.largest_difference(limma, ours) == np.inf
 
 
-def test_both_programs_agree_and_the_report_is_complete(bench: ModuleType, files: list[Path], tmp_path: Path) -> None:
+def test_both_programs_agree_and_the_report_is_complete(files: list[Path], tmp_path: Path) -> None:
     if shutil.which("Rscript") is None:
         pytest.skip("no Rscript on the path")
     question = 'quit(status = !requireNamespace("limma", quietly = TRUE))'

@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from damage import Cli
 
 import gridnorm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-from damage import Cli
 
 
 @pytest.fixture

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+import damage
 import pytest
+from damage import Cli, sheet
 
 import gridnorm as gn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-import damage
-from damage import Cli, sheet
 
 KEYS = {
     "file",

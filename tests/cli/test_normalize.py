@@ -6,17 +6,14 @@ import csv
 import gzip
 import io
 import json
-import sys
 from pathlib import Path
 
+import damage
 import numpy as np
 import pytest
+from damage import Cli, sheet, table
 
 import gridnorm as gn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-import damage
-from damage import Cli, sheet, table
 
 SPOTS = 224
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Any
 
+import damage
 import numpy as np
 import pytest
+from damage import Cli, sheet, sidecar, table
 
 import gridnorm as gn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-import damage
-from damage import Cli, sheet, sidecar, table
 
 SPOTS = 224
 
@@ -81,6 +79,33 @@ def test_a_missing_label_is_a_group_of_its_own(cli: Cli) -> None:
     given.write(Path("lots.gpr"))
     groups = record(cli, "lots.gpr", "--by", "Lot")["arrays"][0]["groups"]
     assert {str(g["group"]): g["spots"] for g in groups} == {"(none)": 60, "L1": SPOTS - 60}
+
+
+def test_a_gal_goes_with_columns_of_its_own_and_with_those_of_the_file(cli: Cli) -> None:
+    base = sheet()
+    lots = [f"L{k % 3}" for k in range(SPOTS)]
+    genes = [f"g{k % 5}" for k in range(SPOTS)]
+    own = damage.Sheet(base.records, [*base.titles, "Lot"], [[*r, x] for r, x in zip(base.rows, lots, strict=True)])
+    own.write(Path("lots.gpr"))
+    damage.gal_of(base, Path("print.gal"))
+    head, *rows = Path("print.gal").read_text().split("ATF\t1.0\n1\t4\n")[1].split("Block")[1].splitlines()
+    lines = ["ATF\t1.0", "1\t5", '"Type=GenePix ArrayList V1.0"', f"Block{head}\tGene"]
+    Path("genes.gal").write_text("\n".join([*lines, *(f"{r}\t{g}" for r, g in zip(rows, genes, strict=True))]) + "\n")
+
+    def sizes(*args: str) -> dict[Any, int]:
+        groups = record(cli, "lots.gpr", *args, "--min-group", "0", "--method", "median")["arrays"][0]["groups"]
+        return {g["group"] if isinstance(g["group"], str) else tuple(g["group"]): g["spots"] for g in groups}
+
+    of_lots = {name: lots.count(name) for name in ("L0", "L1", "L2")}
+    of_genes = {name: genes.count(name) for name in ("g0", "g1", "g2", "g3", "g4")}
+    assert sizes("--by", "Lot") == of_lots
+    assert sizes("--by", "Lot", "--gal", "print.gal") == of_lots
+    assert sizes("--by", "lot", "--gal", "genes.gal") == of_lots
+    assert sizes("--by", "Gene", "--gal", "genes.gal") == of_genes
+    both = sizes("--by", "Gene,Lot", "--gal", "genes.gal")
+    assert len(both) == 15 and sum(both.values()) == SPOTS
+    ran = cli("normalize", "lots.gpr", "--by", "Gene", "--gal", "print.gal", "--force", "-o", "x.tsv")
+    assert ran.code == 2 and "--by names no column; found 'Gene'" in ran.err
 
 
 @pytest.mark.parametrize("method", ["median", "mean", "mad", "zscore", "loess"])

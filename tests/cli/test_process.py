@@ -12,10 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 import damage
+import pytest
 from damage import Cli, sheet, table
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import Cli, table
 
 import gridnorm as gn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-from damage import Cli, table
 
 SMALL = ("--blocks", "2x2", "--spots", "8x7")
 

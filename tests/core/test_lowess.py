@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import itertools
 import platform
 import subprocess
@@ -12,6 +11,7 @@ import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
+import lowess_reference as reference
 import numpy as np
 import pytest
 
@@ -20,10 +20,6 @@ from gridnorm.core.engines.numpy import lowess_seeds, lowess_weighted
 from gridnorm.core.engines.numpy import lowess_windows as module
 from gridnorm.core.engines.numpy.lowess import lowess
 from gridnorm.errors import OptionError
-
-_spec = importlib.util.spec_from_file_location("lowess_reference", Path(__file__).with_name("lowess_reference.py"))
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 # Sums in another order than the oracle's; curves of order 1 to 1000.
 TOLERANCE = 1e-10

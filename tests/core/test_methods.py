@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from backends import Backend
 
 from gridnorm.core.fit import fit
 from gridnorm.core.groups import normalize_groups
@@ -28,116 +29,120 @@ def over(method: str, covariate: np.ndarray = A) -> dict[str, np.ndarray]:
     return {"covariate": covariate} if METHODS[method].covariates else {}
 
 
-def run(method: str = "loess", **options):
-    return normalize_within(M, SEGMENTS, method, **over(method), **options)
+def done_by(backend: Backend, method: str = "loess", **options):
+    return backend.run(normalize_within, M, SEGMENTS, method, **over(method), **options)
 
 
 @pytest.mark.parametrize("method", FITTED)
-def test_one_group_is_the_global_method(method: str) -> None:
-    whole = normalize_within(M, Segments.single(M.size), method, **over(method))
-    same = normalize_within(M, Segments.from_labels(np.full(M.size, "x")), method, **over(method))
+def test_one_group_is_the_global_method(backend: Backend, method: str) -> None:
+    whole = backend.run(normalize_within, M, Segments.single(M.size), method, **over(method))
+    same = backend.run(normalize_within, M, Segments.from_labels(np.full(M.size, "x")), method, **over(method))
     np.testing.assert_array_equal(whole.values, same.values)
 
 
 @pytest.mark.parametrize("method", FITTED)
-def test_permuting_items_permutes_the_result(method: str) -> None:
+def test_permuting_items_permutes_the_result(backend: Backend, method: str) -> None:
     order = RNG.permutation(M.size)
-    one = normalize_within(M, SEGMENTS, method, **over(method), minimum=0).values[0, order]
+    one = backend.run(normalize_within, M, SEGMENTS, method, **over(method), minimum=0).values[0, order]
     shuffled = Segments.from_labels(LABELS[order])
-    two = normalize_within(M[order], shuffled, method, **over(method, A[order]), minimum=0).values[0]
+    two = backend.run(normalize_within, M[order], shuffled, method, **over(method, A[order]), minimum=0).values[0]
     np.testing.assert_allclose(two, one, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("method", FITTED)
-def test_a_constant_per_group_is_removed(method: str) -> None:
+def test_a_constant_per_group_is_removed(backend: Backend, method: str) -> None:
     moved = M + np.repeat([3.0, -7.0, 11.0], [200, 150, 6])
-    one = normalize_within(M, SEGMENTS, method, **over(method), minimum=0).values
-    two = normalize_within(moved, SEGMENTS, method, **over(method), minimum=0).values
+    one = backend.run(normalize_within, M, SEGMENTS, method, **over(method), minimum=0).values
+    two = backend.run(normalize_within, moved, SEGMENTS, method, **over(method), minimum=0).values
     np.testing.assert_allclose(two, one, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("method", ["median", "mean", "loess"])
-def test_scaling_values_scales_the_result(method: str) -> None:
-    one = normalize_within(M, SEGMENTS, method, **over(method), minimum=0).values
-    two = normalize_within(8 * M, SEGMENTS, method, **over(method), minimum=0).values
+def test_scaling_values_scales_the_result(backend: Backend, method: str) -> None:
+    one = backend.run(normalize_within, M, SEGMENTS, method, **over(method), minimum=0).values
+    two = backend.run(normalize_within, 8 * M, SEGMENTS, method, **over(method), minimum=0).values
     np.testing.assert_allclose(two, 8 * one, rtol=0, atol=1e-12)
 
 
-def test_zscore_is_unchanged_by_scale_and_has_unit_deviation() -> None:
-    done = run("zscore", minimum=0).values
+def test_zscore_is_unchanged_by_scale_and_has_unit_deviation(backend: Backend) -> None:
+    done = done_by(backend, "zscore", minimum=0).values
     np.testing.assert_allclose(
-        run("zscore", minimum=0).values, normalize_within(5 * M + 2, SEGMENTS, "zscore", minimum=0).values, atol=1e-12
+        done_by(backend, "zscore", minimum=0).values,
+        backend.run(normalize_within, 5 * M + 2, SEGMENTS, "zscore", minimum=0).values,
+        atol=1e-12,
     )
-    np.testing.assert_allclose(fit(done, SEGMENTS, "moments", ddof=1).scale, 1, rtol=1e-12)
+    np.testing.assert_allclose(backend.run(fit, done, SEGMENTS, "moments", ddof=1).scale, 1, rtol=1e-12)
 
 
-def test_mad_makes_spreads_equal_and_keeps_their_geometric_mean() -> None:
+def test_mad_makes_spreads_equal_and_keeps_their_geometric_mean(backend: Backend) -> None:
     x = np.concatenate([RNG.normal(0, s, 400) for s in (0.5, 1, 2)])
     segments = Segments.from_labels(np.repeat([0, 1, 2], 400))
     before, after = (
-        fit(x, segments, "mad").scale,
-        fit(normalize_within(x, segments, "mad").values, segments, "mad").scale,
+        backend.run(fit, x, segments, "mad").scale,
+        backend.run(fit, backend.run(normalize_within, x, segments, "mad").values, segments, "mad").scale,
     )
     np.testing.assert_allclose(after, np.exp(np.log(before).mean()), rtol=1e-12)
 
 
-def test_keep_level_adds_the_location_of_all_items() -> None:
-    done = normalize_within(M, SEGMENTS, "median", minimum=0, keep_level=True).values
-    np.testing.assert_allclose(fit(done, SEGMENTS, "median").location, np.median(M), rtol=1e-14)
+def test_keep_level_adds_the_location_of_all_items(backend: Backend) -> None:
+    done = backend.run(normalize_within, M, SEGMENTS, "median", minimum=0, keep_level=True).values
+    np.testing.assert_allclose(backend.run(fit, done, SEGMENTS, "median").location, np.median(M), rtol=1e-14)
 
 
-def test_small_group_takes_the_curve_of_the_whole() -> None:
-    done = run()
-    whole = normalize_within(M, Segments.single(M.size), "loess", covariate=A).values[0]
+def test_small_group_takes_the_curve_of_the_whole(backend: Backend) -> None:
+    done = done_by(backend)
+    whole = backend.run(normalize_within, M, Segments.single(M.size), "loess", covariate=A).values[0]
     assert done.fit.source.tolist() == [[0, 0, 1]]
     assert done.fit.n.tolist() == [[200, 150, 6]]
     np.testing.assert_allclose(done.values[0, 350:], whole[350:], atol=1e-12)
-    np.testing.assert_array_equal(done.values[0, :350], run(minimum=0).values[0, :350])
+    np.testing.assert_array_equal(done.values[0, :350], done_by(backend, minimum=0).values[0, :350])
 
 
-def test_small_group_shrinks_by_its_share_of_the_minimum() -> None:
-    whole, half = run().values[0, 350:], run(small_groups="shrink").values[0, 350:]
+def test_small_group_shrinks_by_its_share_of_the_minimum(backend: Backend) -> None:
+    whole, half = done_by(backend).values[0, 350:], done_by(backend, small_groups="shrink").values[0, 350:]
     own_shift = np.median(whole)
     np.testing.assert_allclose(half, whole - 6 / 30 * own_shift, atol=1e-12)
-    centred = normalize_within(M, SEGMENTS, "median", minimum=10, small_groups="shrink").fit.location[0, 2]
+    centred = backend.run(normalize_within, M, SEGMENTS, "median", minimum=10, small_groups="shrink").fit.location[0, 2]
     expected = np.median(M) + 0.6 * (np.median(M[350:]) - np.median(M))
     assert centred == pytest.approx(expected, rel=1e-12)
 
 
-def test_small_group_merges_with_the_nearest_large_one() -> None:
+def test_small_group_merges_with_the_nearest_large_one(backend: Backend) -> None:
     position = np.stack([np.repeat([0.0, 10.0, 9.0], [200, 150, 6]), np.zeros(M.size)], axis=1)
-    done = run(small_groups="merge", position=position)
-    pooled = normalize_within(M, Segments.from_labels(np.minimum(LABELS, 2)), "loess", covariate=A)
+    done = done_by(backend, small_groups="merge", position=position)
+    pooled = backend.run(normalize_within, M, Segments.from_labels(np.minimum(LABELS, 2)), "loess", covariate=A)
     np.testing.assert_array_equal(done.values, pooled.values)
     assert done.fit.source.tolist() == [[0, 2, 2]]
     assert done.fit.n.tolist() == [[200, 150, 6]]
 
 
-def test_small_groups_can_be_refused_by_name() -> None:
+def test_small_groups_can_be_refused_by_name(backend: Backend) -> None:
     with pytest.raises(FitError, match=r"fewer than 30 usable values; found 3 \(6\)"):
-        run(small_groups="error")
+        done_by(backend, small_groups="error")
 
 
-def test_too_few_values_in_all_is_an_error_not_a_guess() -> None:
+def test_too_few_values_in_all_is_an_error_not_a_guess(backend: Backend) -> None:
     with pytest.raises(FitError, match="found 6 in all groups together, expected at least 30"):
-        normalize_within(M[350:], Segments.single(6), "loess", covariate=A[350:])
+        backend.run(normalize_within, M[350:], Segments.single(6), "loess", covariate=A[350:])
     with pytest.raises(FitError, match="no usable value"):
-        normalize_within(np.full(5, np.nan), Segments.single(5), "median")
+        backend.run(normalize_within, np.full(5, np.nan), Segments.single(5), "median")
 
 
-def test_rules_work_entry_by_entry() -> None:
+def test_rules_work_entry_by_entry(backend: Backend) -> None:
     two = np.stack([M, np.where(LABELS == 1, np.nan, M)])
-    done = normalize_within(two, SEGMENTS, "loess", covariate=np.stack([A, A]))
+    done = backend.run(normalize_within, two, SEGMENTS, "loess", covariate=np.stack([A, A]))
     assert done.fit.source.tolist() == [[0, 0, 1], [1, 0, 1]]
-    np.testing.assert_array_equal(done.values[0], run().values[0])
+    np.testing.assert_array_equal(done.values[0], done_by(backend).values[0])
 
 
-def test_excluded_items_get_the_curve_of_the_others() -> None:
+def test_excluded_items_get_the_curve_of_the_others(backend: Backend) -> None:
     use = np.ones(M.size, bool)
     use[:20] = False
     spoiled = np.where(use, M, 100.0)
-    done = normalize_within(spoiled, SEGMENTS, "loess", covariate=A, use=use, minimum=0).values[0]
-    clean = normalize_within(M[20:], Segments.from_labels(LABELS[20:]), "loess", covariate=A[20:], minimum=0).values[0]
+    done = backend.run(normalize_within, spoiled, SEGMENTS, "loess", covariate=A, use=use, minimum=0).values[0]
+    clean = backend.run(
+        normalize_within, M[20:], Segments.from_labels(LABELS[20:]), "loess", covariate=A[20:], minimum=0
+    ).values[0]
     np.testing.assert_allclose(done[20:], clean, atol=1e-12)
     assert np.isfinite(done[:20]).all()
     assert (done[:20] > 90).all()
@@ -180,7 +185,7 @@ def test_groups_too_small_for_loess_are_told() -> None:
         normalize_groups(M, LABELS, "loess", covariate=A)
 
 
-def test_bad_calls_say_what_is_wrong() -> None:
+def test_bad_calls_say_what_is_wrong(backend: Backend) -> None:
     with pytest.raises(OptionError, match="found 3 labels, expected 2 along axis 0"):
         normalize_groups([1.0, 2.0], ["a", "b", "c"])
     with pytest.raises(OptionError, match="unknown method"):
@@ -188,4 +193,4 @@ def test_bad_calls_say_what_is_wrong() -> None:
     with pytest.raises(OptionError, match="loess needs a covariate"):
         normalize_groups([1.0, 2.0], ["a", "b"], "loess")
     with pytest.raises(OptionError, match="merged only where"):
-        normalize_within(M, SEGMENTS, "loess", covariate=A, small_groups="merge")
+        backend.run(normalize_within, M, SEGMENTS, "loess", covariate=A, small_groups="merge")

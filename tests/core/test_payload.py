@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from backends import Backend
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gridnorm.core.apply import apply, evaluate
@@ -43,18 +44,18 @@ def same(one: Fit, two: Fit) -> None:
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
-def test_plain_data_and_back_is_the_same_fit(statistic: str) -> None:
+def test_plain_data_and_back_is_the_same_fit(backend: Backend, statistic: str) -> None:
     values = np.where(RNG.random((2, N)) < 0.05, np.nan, X)
     for segments in (
         Segments.from_labels(LABELS), Segments.from_labels(LABELS, np.array(["b", "a"])[LABELS % 2]),
         Segments.from_codes(LABELS, ["w", "x", "y", "z", "empty"]), Segments.single(N),
     ):  # fmt: skip
-        found = fit(values, segments, statistic, **over(statistic))
+        found = backend.run(fit, values, segments, statistic, **over(statistic))
         same(Fit.from_plain(json.loads(json.dumps(found.to_plain(), allow_nan=False))), found)
 
 
-def test_data_that_are_no_fit_are_refused() -> None:
-    kept = fit(X, Segments.from_labels(LABELS), "median").to_plain()
+def test_data_that_are_no_fit_are_refused(backend: Backend) -> None:
+    kept = backend.run(fit, X, Segments.from_labels(LABELS), "median").to_plain()
     with pytest.raises(OptionError, match="unknown statistic; found 'mode'"):
         Fit.from_plain({**kept, "statistic": "mode"})
     with pytest.raises(OptionError, match="no data of a fit; found no 'payload'"):
@@ -69,30 +70,34 @@ def test_data_that_are_no_fit_are_refused() -> None:
     ):
         with pytest.raises(OptionError, match="these are no data of a fit"):
             Fit.from_plain(wrong)  # type: ignore[arg-type]
-    numbers = fit(np.zeros(2), Segments.from_codes(np.array([0, 1]), [np.int64(4), np.float64(0.5)]), "median")
+    numbers = backend.run(
+        fit, np.zeros(2), Segments.from_codes(np.array([0, 1]), [np.int64(4), np.float64(0.5)]), "median"
+    )
     assert numbers.to_plain()["labels"] == [4, 0.5]
     with pytest.raises(OptionError, match="cannot be kept"):
-        fit(np.zeros(2), Segments.from_labels(np.array(["2020-01-01", "2021-01-01"], "M8[D]")), "median").to_plain()
+        backend.run(
+            fit, np.zeros(2), Segments.from_labels(np.array(["2020-01-01", "2021-01-01"], "M8[D]")), "median"
+        ).to_plain()
 
 
 @pytest.mark.parametrize("method", FITTED)
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=10, deadline=None)
-def test_a_kept_fit_is_applied_by_label(method: str, seed: int) -> None:
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_kept_fit_is_applied_by_label(backend: Backend, method: str, seed: int) -> None:
     """Groups in another order, of other sizes, some absent: every item is what its group's own fit makes of it."""
     rng = np.random.default_rng(seed)
     segments = Segments.from_labels(np.array(["d", "a", "c", "b"])[LABELS])
     covariate = over(METHODS[method].fitted.name)
     options = effective(METHODS[method].options, {})
-    found = fit_method(X, segments, method, minimum=0, keep_level=True, options=options, **covariate)
+    found = backend.run(fit_method, X, segments, method, minimum=0, keep_level=True, options=options, **covariate)
     kept = Fit.from_plain(json.loads(json.dumps(found.to_plain())))
     items = rng.permutation(N)[: rng.integers(5, N)]
     other = Segments.from_labels(np.array(["d", "a", "c", "b"])[LABELS[items]])
     more = over(METHODS[method].fitted.name, A[:, items])
-    whole = apply_method(X, segments, method, found, **covariate)
-    np.testing.assert_array_equal(apply_method(X[:, items], other, method, kept, **more), whole[:, items])
+    whole = backend.run(apply_method, X, segments, method, found, **covariate)
+    np.testing.assert_array_equal(backend.run(apply_method, X[:, items], other, method, kept, **more), whole[:, items])
     np.testing.assert_array_equal(
-        whole, normalize_within(X, segments, method, minimum=0, keep_level=True, **covariate).values
+        whole, backend.run(normalize_within, X, segments, method, minimum=0, keep_level=True, **covariate).values
     )
 
 
@@ -111,55 +116,57 @@ def test_labels_that_the_fit_lacks_are_named() -> None:
 
 
 @pytest.mark.parametrize("statistic", [name for name in STATISTICS if name != "quantiles"])
-def test_shift_lifts_what_is_removed(statistic: str) -> None:
+def test_shift_lifts_what_is_removed(backend: Backend, statistic: str) -> None:
     segments = Segments.from_labels(LABELS)
-    found = fit(X, segments, statistic, **over(statistic))
+    found = backend.run(fit, X, segments, statistic, **over(statistic))
     move = RNG.normal(size=found.n.shape)
     covariate = over(statistic).get("covariate")
     moved = found.payload.shift(move)
     one, two = (
         Fit(found.statistic, found.n, payload, found.source, found.labels) for payload in (found.payload, moved)
     )  # fmt: skip
-    lifted = evaluate(two, covariate, segments) - evaluate(one, covariate, segments)
+    lifted = backend.run(evaluate, two, covariate, segments) - backend.run(evaluate, one, covariate, segments)
     np.testing.assert_allclose(lifted, move[:, segments.codes], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
-def test_a_fit_is_its_parts(statistic: str) -> None:
+def test_a_fit_is_its_parts(backend: Backend, statistic: str) -> None:
     segments = Segments.from_labels(LABELS)
-    both = fit(X, segments, statistic, **over(statistic))
-    apart = [fit(X[b], segments, statistic, **over(statistic, A[b])) for b in range(2)]
+    both = backend.run(fit, X, segments, statistic, **over(statistic))
+    apart = [backend.run(fit, X[b], segments, statistic, **over(statistic, A[b])) for b in range(2)]
     which = np.repeat([[0], [1]], 4, axis=1)
-    same(pick(apart, which, np.tile(np.arange(4), (2, 1)), both.source), both)
+    same(backend.run(pick, apart, which, np.tile(np.arange(4), (2, 1)), both.source), both)
 
 
-def test_an_application_that_the_fit_has_nothing_for_is_refused() -> None:
+def test_an_application_that_the_fit_has_nothing_for_is_refused(backend: Backend) -> None:
     segments = Segments.from_labels(LABELS)
-    curves, medians, points = (fit(X, segments, name, **over(name)) for name in ("lowess", "median", "quantiles"))
+    curves, medians, points = (
+        backend.run(fit, X, segments, name, **over(name)) for name in ("lowess", "median", "quantiles")
+    )
     for found, how, says in (
         (curves, "centre", "this fit has no location; found a fit of lowess"), (medians, "scale", "this fit has no scale"),
         (points, "standardize", "this fit has no location"), (curves, "subtract", "a fit of lowess needs its covariate"),
     ):  # fmt: skip
         with pytest.raises(OptionError, match=says):
-            apply(X, segments, found, how)
+            backend.run(apply, X, segments, found, how)
 
 
-def test_covariates_of_one_and_of_several() -> None:
+def test_covariates_of_one_and_of_several(backend: Backend) -> None:
     segments = Segments.from_labels(LABELS)
-    one = fit(X[0], segments, "lowess", covariate=A[0])
+    one = backend.run(fit, X[0], segments, "lowess", covariate=A[0])
     for form in (A[:1], A[:1, :, None]):
-        same(fit(X[0], segments, "lowess", covariate=form), one)
-    shared = fit(X, segments, "lowess", covariate=A[:1, :, None])
-    same(shared, fit(X, segments, "lowess", covariate=np.stack([A[0], A[0]])))
+        same(backend.run(fit, X[0], segments, "lowess", covariate=form), one)
+    shared = backend.run(fit, X, segments, "lowess", covariate=A[:1, :, None])
+    same(shared, backend.run(fit, X, segments, "lowess", covariate=np.stack([A[0], A[0]])))
     with pytest.raises(
         OptionError, match=r"covariates do not fit the values; found shape \(2, 240, 2\), expected \(2, 240, 1\)"
     ):
-        fit(X, segments, "lowess", covariate=np.stack([A, A], axis=2))
+        backend.run(fit, X, segments, "lowess", covariate=np.stack([A, A], axis=2))
 
 
-def test_no_rule_for_small_groups_is_a_rule() -> None:
+def test_no_rule_for_small_groups_is_a_rule(backend: Backend) -> None:
     labels = np.where(np.arange(N) < 3, 9, LABELS)
     segments = Segments.from_labels(labels)
-    own = normalize_within(X, segments, "median", minimum=30, small_groups="own")
-    np.testing.assert_array_equal(own.values, normalize_within(X, segments, "median", minimum=0).values)
+    own = backend.run(normalize_within, X, segments, "median", minimum=30, small_groups="own")
+    np.testing.assert_array_equal(own.values, backend.run(normalize_within, X, segments, "median", minimum=0).values)
     assert own.fit is not None and not own.fit.source.any()

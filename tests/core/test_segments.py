@@ -82,6 +82,55 @@ def test_numbers_sort_by_value_and_missing_last() -> None:
     assert days.codes.tolist() == [1, 2, 0]
 
 
+@pytest.mark.parametrize(
+    ("labels", "groups", "codes"),
+    [
+        ([2**63, 2**63 + 1, 1], (1, 2**63, 2**63 + 1), [1, 2, 0]),
+        ([2**63 + 5, 2**63 + 1, 2**63], (2**63, 2**63 + 1, 2**63 + 5), [2, 1, 0]),
+        ([2**64, 1, 2**64 + 1], (1, 2**64, 2**64 + 1), [1, 0, 2]),
+        (np.array([2**64 - 1, 2**64 - 3], np.uint64), (2**64 - 3, 2**64 - 1), [1, 0]),
+        ([-(2**63), 2**63 - 1], (-(2**63), 2**63 - 1), [0, 1]),
+        (np.array([127, -128, 127], np.int8), (-128, 127), [1, 0, 1]),
+        (np.array([255, 0], np.uint8), (0, 255), [1, 0]),
+    ],
+)
+def test_whole_numbers_at_the_ends_of_their_types_are_told_apart(
+    labels: object, groups: tuple[int, ...], codes: list[int]
+) -> None:
+    segments = Segments.from_labels(labels)
+    assert segments.labels == groups and all(type(label) is int for label in segments.labels)
+    assert segments.codes.tolist() == codes
+
+
+DAY, NEXT, NAT = np.datetime64("2020-01-01"), np.datetime64("2020-01-02"), np.datetime64("NaT")
+
+
+@pytest.mark.parametrize(
+    ("labels", "codes", "missing"),
+    [
+        ([NEXT, NAT, DAY], [1, 2, 0], True),
+        ([NEXT, NAT, DAY, None], [1, 2, 0, 2], True),
+        ([NEXT.astype("M8[ns]"), DAY, NAT], [1, 0, 2], True),
+        (np.array([NEXT, NAT, DAY], object), [1, 2, 0], True),
+        ([np.timedelta64(2, "s"), np.timedelta64("NaT"), np.timedelta64(1, "s")], [1, 2, 0], True),
+        ([np.int32(3), np.int32(1), np.int32(3)], [1, 0, 1], False),
+        ([np.int32(3), 1, 3], [1, 0, 1], False),
+        ([np.float32("nan"), np.float32(2), None, np.float32("nan")], [1, 0, 1, 1], True),
+        ([True, False], [1, 0], False),
+        (("b", "a", "b"), [1, 0, 1], False),
+        (("b", None, "a"), [1, 2, 0], True),
+        ((2.5, float("nan"), 1), [1, 2, 0], True),
+        (iter(["b", "a"]), [1, 0], False),
+        ([DAY, 3, "x"], [0, 1, 2], False),
+    ],
+)
+def test_labels_may_come_as_lists_and_tuples_of_any_scalar(labels: object, codes: list[int], missing: bool) -> None:
+    segments = Segments.from_labels(labels)
+    assert segments.codes.tolist() == codes
+    assert (segments.labels[-1] == NONE_LABEL) == missing
+    assert not any(isinstance(label, np.generic) for label in segments.labels)
+
+
 def test_many_crossed_vectors_do_not_overflow() -> None:
     vectors = [np.arange(2000) for _ in range(8)]
     assert Segments.from_labels(*vectors).n_segments == 2000

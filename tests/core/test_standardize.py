@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from backends import Backend
 from scipy.special import expit, ndtr
 
-from gridnorm.core import standardize as face
 from gridnorm.core.engines import activation
 from gridnorm.core.engines import numpy as numpy_engine
 from gridnorm.core.engines.numpy import rows
-from gridnorm.core.engines.numpy.standardize import standardize, standardize_backward, standardize_with
 from gridnorm.core.segments import Segments
+from gridnorm.core.standardize import standardize, standardize_backward, standardize_with, sums
 from gridnorm.errors import OptionError
 
 RAGGED = Segments.from_labels([2, 0, 0, 1, 2, 0, 1, 0])
@@ -47,69 +47,72 @@ def plainly(
 @pytest.mark.parametrize("segments", [RAGGED, EMPTY, EQUAL, Segments.single(8), Segments.uniform(8, 8)])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("width", [2, 15, 16, 40])
-def test_values(segments: Segments, dtype: Any, width: int) -> None:
+def test_values(backend: Backend, segments: Segments, dtype: Any, width: int) -> None:
     values, real = normal((3, 8, width), 0, dtype), np.float64 if dtype == np.float64 else np.float32
     gain, offset = normal((3, 8), 1, real), normal((3, 8), 2, real)
-    out, mean, rstd = standardize(values, segments, eps=1e-3, gain=gain, offset=offset)
+    out, mean, rstd = backend.run(standardize, values, segments, eps=1e-3, gain=gain, offset=offset)
     wanted, m, r = plainly(values, segments, 1e-3, gain, offset)
     assert out.dtype == dtype and mean.dtype == np.float64 and rstd.dtype == real
     tolerance = {np.float16: 6e-3, np.float32: 4e-6, np.float64: 1e-13}[dtype]  # |result| up to 10
     assert np.abs(out - wanted).max() <= tolerance
     assert np.array_equal(np.isnan(mean), np.isnan(m)), "segments without items have no mean"
     assert np.nanmax(np.abs(mean - m)) <= 1e-7 and np.nanmax(np.abs(rstd / r - 1)) <= 2e-7
-    first = standardize(values, segments, eps=1e-3, gain=gain)[0]
+    first = backend.run(standardize, values, segments, eps=1e-3, gain=gain)[0]
     assert np.abs(first - plainly(values, segments, 1e-3, gain)[0]).max() <= tolerance
-    second = standardize(values, segments, eps=1e-3, offset=offset)[0]
+    second = backend.run(standardize, values, segments, eps=1e-3, offset=offset)[0]
     assert np.abs(second - plainly(values, segments, 1e-3, 1.0, offset)[0]).max() <= tolerance
 
 
-def test_views_of_any_strides() -> None:
+def test_views_of_any_strides(backend: Backend) -> None:
     base = normal((7, 5, 8))
     values, out = base.transpose(1, 2, 0), np.zeros((8, 7, 5)).transpose(2, 0, 1)
-    wanted = standardize(values.copy(), RAGGED, eps=0.1)[0]
-    assert standardize(values, RAGGED, eps=0.1, out=out)[0] is out
-    assert np.array_equal(out, wanted)
-    assert standardize(values, RAGGED, eps=0.1)[0].strides == np.empty_like(values).strides
+    wanted = backend.run(standardize, values.copy(), RAGGED, eps=0.1)[0]
+    assert backend.run(standardize, values, RAGGED, eps=0.1, out=out)[0] is out
+    # The kernels add in the order of the memory.
+    np.testing.assert_allclose(out, wanted, rtol=0, atol=backend.tolerance(np.float64))
+    assert backend.run(standardize, values, RAGGED, eps=0.1)[0].strides == np.empty_like(values).strides
 
 
-def test_residual_and_total() -> None:
+def test_residual_and_total(backend: Backend) -> None:
     values, added, total = (
         normal((3, 8, 5), 0, np.float16),
         normal((3, 8, 5), 1, np.float16),
         np.zeros((3, 8, 5), np.float16),
     )
-    out, *stats = standardize(values, RAGGED, eps=0.1, residual=added, total=total)
+    out, *stats = backend.run(standardize, values, RAGGED, eps=0.1, residual=added, total=total)
     assert np.array_equal(total, values + added)
-    for a, b in zip((out, *stats), standardize(values + added, RAGGED, eps=0.1), strict=True):
+    for a, b in zip((out, *stats), backend.run(standardize, values + added, RAGGED, eps=0.1), strict=True):
         assert np.array_equal(a, b)
-    again = standardize_with(values, RAGGED, *stats, residual=added, total=np.empty_like(total))
+    again = backend.run(standardize_with, values, RAGGED, *stats, residual=added, total=np.empty_like(total))
     assert np.array_equal(again, out)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("segments", [RAGGED, EQUAL])
-def test_with_its_own_statistics(segments: Segments, dtype: Any) -> None:
+def test_with_its_own_statistics(backend: Backend, segments: Segments, dtype: Any) -> None:
     values = normal((3, 8, 5), 0, dtype) + dtype(300)
     rest: dict[str, Any] = {"gain": normal((3, 8), 1, np.float32), "offset": normal((3, 8), 2, np.float32)}
     rest = {k: v.astype(np.float64 if dtype == np.float64 else np.float32) for k, v in rest.items()}
-    out, mean, rstd = standardize(values, segments, eps=0.1, activation="silu", **rest)
-    again = standardize_with(values, segments, mean, rstd, activation="silu", **rest)
+    out, mean, rstd = backend.run(standardize, values, segments, eps=0.1, activation="silu", **rest)
+    again = backend.run(standardize_with, values, segments, mean, rstd, activation="silu", **rest)
     # The mean comes in one float64 here, so that its rest may be cut elsewhere.
     tolerance = {np.float16: 4e-3, np.float32: 2e-6, np.float64: 1e-12}[dtype]
     assert np.abs(out.astype(np.float64) - again).max() <= tolerance
     place = values.copy()
-    assert standardize_with(place, segments, mean, rstd, activation="silu", out=place, **rest) is place
+    assert backend.run(standardize_with, place, segments, mean, rstd, activation="silu", out=place, **rest) is place
     assert np.array_equal(place, again)
 
 
 @pytest.mark.parametrize("segments", [RAGGED, EMPTY, EQUAL])
 @pytest.mark.parametrize("width", [1, 5, 20])
-def test_gradients_of_single_entries_add_up(segments: Segments, width: int) -> None:
+def test_gradients_of_single_entries_add_up(backend: Backend, segments: Segments, width: int) -> None:
     grad, values = normal((4, 8, width)), normal((4, 8, width), 1)
     gain = normal((4, 8), 2)
-    _, mean, rstd = standardize(values, segments, eps=0.1, gain=gain)
-    dx, dgain, doffset = standardize_backward(grad, values, segments, mean, rstd, gain=gain)
-    sx, sgain, soffset = standardize_backward(grad, values, segments, mean, rstd, gain=gain, reduce_batch=True)
+    _, mean, rstd = backend.run(standardize, values, segments, eps=0.1, gain=gain)
+    dx, dgain, doffset = backend.run(standardize_backward, grad, values, segments, mean, rstd, gain=gain)
+    sx, sgain, soffset = backend.run(
+        standardize_backward, grad, values, segments, mean, rstd, gain=gain, reduce_batch=True
+    )
     assert np.array_equal(dx, sx) and sgain.shape == soffset.shape == (1, 8) and dgain.shape == (4, 8)
     assert np.abs(sgain - dgain.sum(axis=0)).max() <= 1e-13 and np.abs(soffset - doffset.sum(axis=0)).max() <= 1e-13
     assert np.abs(doffset - grad.sum(axis=2)).max() <= 1e-13
@@ -137,29 +140,34 @@ def test_sums_over_the_batch_run_in_its_order(items: int, dtype: Any, monkeypatc
                 assert np.array_equal(a[0], np.add.accumulate(b, axis=0)[-1])
 
 
-def test_weights_of_zero_and_nan_leave_values_out() -> None:
+def test_weights_of_zero_and_nan_leave_values_out(backend: Backend) -> None:
     values, weights = normal((2, 8, 5), 0, np.float32), np.ones((2, 8, 5), np.float32)
     weights[:, :, 3:] = 0
-    _, mean, rstd = standardize(values, RAGGED, eps=0.1, weights=weights)
+    _, mean, rstd = backend.run(standardize, values, RAGGED, eps=0.1, weights=weights)
     weights[:, :, 4] = np.nan
-    _, m, r = standardize(values, RAGGED, eps=0.1, weights=weights)
-    _, short, scale = standardize(values[:, :, :3], RAGGED, eps=0.1)
+    _, m, r = backend.run(standardize, values, RAGGED, eps=0.1, weights=weights)
+    _, short, scale = backend.run(standardize, values[:, :, :3], RAGGED, eps=0.1)
     assert np.array_equal(mean, m) and np.array_equal(rstd, r)
     assert np.abs(mean - short).max() <= 1e-7 and np.abs(rstd / scale - 1).max() <= 2e-7
 
 
-def test_extreme_factors() -> None:
+def test_extreme_factors(backend: Backend) -> None:
     for size in (1e-25, 1e25):
         values = np.concatenate([normal((1, 8, 9)) * size, normal((1, 8, 9), 1)]).astype(np.float32)
         grad = normal((2, 8, 9), 2, np.float32)
-        _, mean, rstd = standardize(values, EQUAL, eps=0.0)
-        dx = standardize_backward(grad, values, EQUAL, mean, rstd)[0]
-        exact = standardize_backward(
-            grad.astype(np.float64), values.astype(np.float64), EQUAL, mean, rstd.astype(np.float64)
+        _, mean, rstd = backend.run(standardize, values, EQUAL, eps=0.0)
+        dx = backend.run(standardize_backward, grad, values, EQUAL, mean, rstd)[0]
+        exact = backend.run(
+            standardize_backward,
+            grad.astype(np.float64),
+            values.astype(np.float64),
+            EQUAL,
+            mean,
+            rstd.astype(np.float64),
         )[0]
         assert np.abs(dx[0] * size - exact[0] * size).max() <= 2e-6
         # An ordinary neighbour does not notice.
-        alone = standardize_backward(grad[1:], values[1:], EQUAL, mean[1:], rstd[1:])[0]
+        alone = backend.run(standardize_backward, grad[1:], values[1:], EQUAL, mean[1:], rstd[1:])[0]
         assert np.array_equal(dx[1:], alone)
 
 
@@ -204,23 +212,26 @@ def test_the_face_is_the_backend_of_the_arrays() -> None:
     }
     forward = {"eps": 1e-3, "center": False, "residual": grad, **shared}
     totals = np.zeros_like(values), np.zeros_like(values)
-    one = face.standardize(values, RAGGED, total=totals[0], **forward)
-    for a, b in zip(one, standardize(values, RAGGED, total=totals[1], **forward), strict=True):
+    one = standardize(values, RAGGED, total=totals[0], **forward)
+    for a, b in zip(one, numpy_engine.standardize(values, RAGGED, total=totals[1], **forward), strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(*totals)
     _, mean, rstd = one
     backward = {"add_mean": mean, "add_rstd": rstd, "reduce_batch": True, "constant": True, "center": False, **shared}
-    pair = (f(grad, values, RAGGED, mean, rstd, **backward) for f in (face.standardize_backward, standardize_backward))
+    pair = (
+        f(grad, values, RAGGED, mean, rstd, **backward)
+        for f in (standardize_backward, numpy_engine.standardize_backward)
+    )
     for a, b in zip(*pair, strict=True):
         np.testing.assert_array_equal(a, b)
     given = {"residual": grad, "out": np.empty_like(values), **shared}
     del given["weights"]
-    assert face.standardize_with(values, RAGGED, mean, rstd, **given) is given["out"]
-    np.testing.assert_array_equal(given.pop("out"), standardize_with(values, RAGGED, mean, rstd, **given))
-    np.testing.assert_array_equal(face.sums(values, RAGGED), numpy_engine.sums(values, RAGGED))
+    assert standardize_with(values, RAGGED, mean, rstd, **given) is given["out"]
+    np.testing.assert_array_equal(given.pop("out"), numpy_engine.standardize_with(values, RAGGED, mean, rstd, **given))
+    np.testing.assert_array_equal(sums(values, RAGGED), numpy_engine.sums(values, RAGGED))
 
     class Foreign:
         dtype = None
 
     with pytest.raises(OptionError, match="no backend for this kind of array"):
-        face.standardize(Foreign(), RAGGED, eps=0.0)
+        standardize(Foreign(), RAGGED, eps=0.0)

@@ -7,18 +7,15 @@ for methods between arrays, which concern methods between arrays.
 from __future__ import annotations
 
 import gzip
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import damage
 import numpy as np
 import pytest
+from damage import Cli, Sheet, places, sheet, sidecar, table
 
 import gridnorm as gn
-
-sys.path.insert(0, str(Path(__file__).parent))
-import damage
-from damage import Cli, Sheet, places, sheet, sidecar, table
 
 SPOTS = 224  # of a sound sheet: 2 x 2 blocks of 8 x 7
 OFFSET = ("--background", "subtract", "--offset", "50")  # keeps damage to single spots local; nothing gets lost

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -247,3 +248,45 @@ def test_long_names_work(tmp_path: Path) -> None:
     with Output() as output:
         output.write(tmp_path / name, b"x")
     assert names(tmp_path) == [name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders have no descriptor there")
+def test_data_and_then_their_folder_are_on_the_disk_before_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    sync, move = os.fsync, os.replace
+
+    def fsync(handle: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"{os.fstat(handle).st_size} bytes")
+        sync(handle)
+
+    def replace(source: str, target: str) -> None:
+        steps.append(Path(target).name)
+        move(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    with Output() as output:
+        output.write(tmp_path / "a.tsv", b"12345")
+        output.write(tmp_path / "a.json", b"123")
+    assert steps == ["5 bytes", "3 bytes", "a.tsv", "a.json", "folder"]
+
+
+def test_a_target_that_someone_else_has_made_meanwhile_survives_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.replace
+
+    def replace(source: str, target: str) -> None:
+        if Path(target).name == "b.json":
+            Path(target).write_bytes(b"theirs")
+            raise OSError(errno.EACCES, "Permission denied")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OutputError, match=r"b\.json"), Output() as output:
+        output.write(tmp_path / "a.tsv", b"ours")
+        output.write(tmp_path / "b.json", b"ours")
+    assert names(tmp_path) == ["b.json"]
+    assert (tmp_path / "b.json").read_bytes() == b"theirs"

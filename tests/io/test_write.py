@@ -171,3 +171,16 @@ def test_a_form_overrules_the_suffix() -> None:
     assert form_of("x/.gridnorm.csv.gz") == "csv.gz"
     with pytest.raises(OptionError, match="unknown table format"):
         form_of("a.tsv", "xls")
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv", "tsv.gz"])
+def test_a_table_of_no_rows_has_its_titles(form: str, tmp_path: Path) -> None:
+    empty: dict[str, np.ndarray] = {
+        "Block": np.empty(0, np.int64),
+        "ID": np.empty(0, "S1"),
+        "Name": np.empty(0, object),
+    }
+    write_table(tmp_path / f"x.{form}", empty, {"M.a": np.empty(0)})
+    data = (tmp_path / f"x.{form}").read_bytes()
+    text = gzip.decompress(data) if form.endswith("gz") else data
+    assert text == b"Block,ID,Name,M.a\n".replace(b",", b"," if form == "csv" else b"\t")

@@ -1,19 +1,13 @@
-"""Who computes in the kernel tests: NumPy, the kernels executed on the CPU, or a CUDA device."""
+"""Who runs the kernels in their own tests: the CPU, or a CUDA device."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 
+import cudashim
 import pytest
 
 from gridnorm.core.engines.cuda.device import Device, cuda_status, current_device, use_device
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for cudashim, which is no part of the package
-import cudashim
 
 _CPU = pytest.param("cpu-kernels", marks=pytest.mark.shim)
 _CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
@@ -38,16 +32,6 @@ def device(request: pytest.FixtureRequest, skip_without: Callable[[str, str], No
     """Who runs the kernels; ``current_device()`` answers it during the test."""
     with use_device(_device(request.param, skip_without)) as used:
         yield used
-
-
-@pytest.fixture(params=["numpy", _CPU, _CUDA])
-def backend(request: pytest.FixtureRequest, skip_without: Callable[[str, str], None]) -> Iterator[ModuleType]:
-    """A backend module: ``gridnorm.core.engines.numpy``, or ``gridnorm.core.engines.cuda`` on either device."""
-    if request.param == "numpy":
-        yield import_module("gridnorm.core.engines.numpy")
-        return
-    with use_device(_device(request.param, skip_without)):
-        yield import_module("gridnorm.core.engines.cuda")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ import pytest
 from gridnorm.core.engines.cuda.device import use_device
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TESTS))
 import gpu_report
 
 

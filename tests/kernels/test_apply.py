@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+import groupings as g
 import numpy as np
 import pytest
 
@@ -20,9 +19,6 @@ from gridnorm.core.fit import fit
 from gridnorm.core.methods import normalize_within
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import groupings as g
 
 RNG = np.random.default_rng(9)
 # Rounding of the result: half a unit in the last place of its type, and float32's on the way.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nvrtc
 import pytest
 
 from gridnorm.core.engines.cuda import loading
-
-sys.path.insert(0, str(Path(__file__).parent))
-import nvrtc
 
 pytestmark = pytest.mark.nvrtc
 

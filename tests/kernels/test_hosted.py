@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
+import cudashim
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for cudashim, which is no part of the package
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import cudashim
 import strict
 
 from gridnorm.core.engines import VERBS, hosted

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import cudashim
 import numpy as np
 import pytest
+from lowess_cases import OPTIONS, WEIGHTS, assert_same, draw, entry, fit, moves, segments_of, x86
 
 from gridnorm.core.engines import numpy as twin
 from gridnorm.core.engines.cuda import curves as verbs
@@ -18,9 +17,6 @@ from gridnorm.core.engines.cuda import lowess as launches
 from gridnorm.core.engines.knots import Knots
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from lowess_cases import OPTIONS, WEIGHTS, assert_same, draw, entry, fit, moves, segments_of, x86
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from lowess_cases import assert_same, draw, fit, x86
 
 from gridnorm.core.engines import numpy as twin
 from gridnorm.core.engines.cuda import curves as verbs
 from gridnorm.core.engines.cuda import lowess as launches
 from gridnorm.core.engines.numpy import lowess_seeds
 from gridnorm.core.segments import Segments
-
-sys.path.insert(0, str(Path(__file__).parent))
-from lowess_cases import assert_same, draw, fit, x86
 
 
 @x86

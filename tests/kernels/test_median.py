@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 from typing import Any
 
+import groupings as g
 import numpy as np
 import pytest
 
@@ -27,9 +26,6 @@ from gridnorm.core.engines.cuda.median import (
 )
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import groupings as g
 
 RNG = np.random.default_rng(10)
 PROBABILITIES = np.array([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.999, 1.0])
@@ -175,6 +171,20 @@ def test_equal_weights_take_the_branch_that_numpy_takes(device: Device, small: b
     for weight in (0.1, 0.3, 1.1)[: 1 if small else 3]:
         check(values, segments, np.full(shape, weight))
     check(values, segments, RNG.choice([0.1, 0.2, 0.7], shape))
+
+
+def test_weighted_ties_across_chunks_take_the_branch_that_numpy_takes(device: Device, small: bool) -> None:
+    """Half zeros and half ones, whose weights are as nearly equal as a sum of floats is."""
+    n = 2 * (64 if small else BLOCK)
+    for seed in range(2 if small else 12):
+        rng = np.random.default_rng(seed)
+        values = rng.permutation(np.repeat([0.0, 1.0], n // 2))[None, :, None]
+        weights = rng.permutation(np.repeat(rng.uniform(0.1, 1, n // 2), 2))
+        zero, one = np.flatnonzero(values[0, :, 0] == 0), np.flatnonzero(values[0, :, 0] == 1)
+        weights[one] = rng.permutation(weights[zero])
+        check(values, Segments.single(n), weights[None, :])
+        check(values, Segments.single(n), np.full((1, n), 0.1))
+        check(values, Segments.single(n), rng.uniform(0.1, 1, (1, n)))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+import groupings as g
 import numpy as np
 import pytest
 
@@ -13,9 +11,6 @@ from gridnorm.core.engines.cuda.device import Device
 from gridnorm.core.engines.cuda.median import median
 from gridnorm.core.engines.cuda.moments import moments
 from gridnorm.core.segments import Segments
-
-sys.path.insert(0, str(Path(__file__).parent))
-import groupings as g
 
 pytestmark = pytest.mark.slow
 SIZES = (1, 40, 600, 5000, 1_000_000)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
+import groupings as g
 import numpy as np
 import pytest
 
@@ -15,9 +14,6 @@ from gridnorm.core.engines.cuda.device import Device, current_device
 from gridnorm.core.engines.cuda.moments import THREADS, chunk_length, moments, sums
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, OptionError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import groupings as g
 
 RNG = np.random.default_rng(8)
 # Largest error of mean and deviation, in deviations: sums of a thread are float32 but for float64.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+import groupings as g
 import numpy as np
 import pytest
+import reference
 
 from gridnorm.core.engines.cuda import call, loading
 from gridnorm.core.engines.cuda.device import Device, current_device
@@ -17,10 +17,6 @@ from gridnorm.core.engines.cuda.moments import chunk_length
 from gridnorm.core.engines.cuda.standardize import standardize, standardize_with
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import groupings as g
-import reference
 
 launcher = import_module("gridnorm.core.engines.cuda.standardize")
 RNG = np.random.default_rng(12)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import cudashim
+import groupings as g
 import numpy as np
 import pytest
+import reference
 
 from gridnorm.core.engines.cuda import loading
 from gridnorm.core.engines.cuda.device import Device, current_device
@@ -18,10 +18,6 @@ from gridnorm.core.engines.cuda.standardize import standardize
 from gridnorm.core.engines.cuda.standardize_backward import standardize_backward
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import groupings as g
-import reference
 
 launcher = import_module("gridnorm.core.engines.cuda.standardize_backward")
 RNG = np.random.default_rng(13)

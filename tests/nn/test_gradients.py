@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from backends import Backend
+from formula import differences, formula
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-from formula import differences, formula
 
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.nn import (
@@ -93,11 +90,11 @@ def quietly(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_first_derivatives(name: str) -> None:
+def test_first_derivatives(backend: Backend, name: str) -> None:
     """Of Σ y·dy + Σ mean·dmean + Σ rstd·drstd, by differences of the formula, not of this package."""
     options = OPTIONS[name]
     x, dy, (weight, bias) = normal(SHAPE), normal(SHAPE, 3), parameters(options)
-    _, mean, rstd = quietly(group_norm, x, weight=weight, bias=bias, return_stats=True, **options)
+    _, mean, rstd = quietly(backend.run, group_norm, x, weight=weight, bias=bias, return_stats=True, **options)
     dmean, drstd = normal(mean.shape, 7), normal(mean.shape, 8)
 
     def total(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> float:
@@ -105,10 +102,10 @@ def test_first_derivatives(name: str) -> None:
         return sum(float((a * b).sum()) for a, b in zip(parts, (dy, dmean, drstd), strict=True))
 
     backward = {k: v for k, v in options.items() if k != "eps"}
-    mine = group_norm_backward(dy, x, mean, rstd, weight, bias=bias, dmean=dmean, drstd=drstd, **backward)
+    mine = backend.run(group_norm_backward, dy, x, mean, rstd, weight, bias=bias, dmean=dmean, drstd=drstd, **backward)
     for a, b in zip(mine, differences(total, [x, weight, bias]), strict=True):
         assert a.shape == b.shape and apart(a, b) <= 1e-7
-    plain = group_norm_backward(dy, x, mean, rstd, weight, bias=bias, **backward)
+    plain = backend.run(group_norm_backward, dy, x, mean, rstd, weight, bias=bias, **backward)
     assert apart(plain[0], mine[0]) > 1e-3 and np.array_equal(plain[1], mine[1])
 
 
@@ -117,15 +114,17 @@ def test_first_derivatives(name: str) -> None:
 @pytest.mark.parametrize("activation", [None, "gelu"])
 @pytest.mark.parametrize("affine", [None, "channel", "group"])
 def test_first_derivatives_of_a_modulation(
-    width: int, given_ones: tuple[str, ...], activation: str | None, affine: str | None
+    backend: Backend, width: int, given_ones: tuple[str, ...], activation: str | None, affine: str | None
 ) -> None:
     x, dy = normal(SHAPE), normal(SHAPE, 3)
     rest: dict[str, Any] = {"activation": activation, "affine": affine or "channel"}
     weight, bias = (None, None) if affine is None else parameters({"groups": PASSING, **rest})
     numbers = [normal((2, width), 4 + i) for i in range(len(given_ones))]
     film = dict(zip(given_ones, numbers, strict=True))
-    _, mean, rstd = group_norm(x, groups=PASSING, weight=weight, bias=bias, return_stats=True, **rest, **film)
-    mine = group_norm_backward(dy, x, mean, rstd, weight, bias=bias, groups=PASSING, **rest, **film)
+    _, mean, rstd = backend.run(
+        group_norm, x, groups=PASSING, weight=weight, bias=bias, return_stats=True, **rest, **film
+    )
+    mine = backend.run(group_norm_backward, dy, x, mean, rstd, weight, bias=bias, groups=PASSING, **rest, **film)
 
     def total(x: np.ndarray, *more: np.ndarray) -> float:
         w, b, *film = more if affine is not None else (None, None, *more)
@@ -140,24 +139,24 @@ def test_first_derivatives_of_a_modulation(
 
 
 @pytest.mark.parametrize("name", [name for name in OPTIONS if name not in ("relu", "eps")])
-def test_second_derivatives(name: str) -> None:
+def test_second_derivatives(backend: Backend, name: str) -> None:
     """Of Σ dx·u + Σ dweight·a + Σ dbias·o, by differences of forward and backward together."""
     options = OPTIONS[name]
     x, dy, (weight, bias) = normal(SHAPE), normal(SHAPE, 3), parameters(options)
     u, a, o = normal(SHAPE, 4), normal(weight.shape, 5), normal(weight.shape, 6)
 
     def total(dy: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> float:
-        _, mean, rstd = quietly(group_norm, x, weight=weight, bias=bias, return_stats=True, **options)
-        parts = group_norm_backward(dy, x, mean, rstd, weight, bias=bias, **options)
+        _, mean, rstd = quietly(backend.run, group_norm, x, weight=weight, bias=bias, return_stats=True, **options)
+        parts = backend.run(group_norm_backward, dy, x, mean, rstd, weight, bias=bias, **options)
         return sum(float((p * q).sum()) for p, q in zip(parts, (u, a, o), strict=True))
 
     wanted = differences(total, [dy, x, weight, bias])
-    _, mean, rstd = quietly(group_norm, x, weight=weight, bias=bias, return_stats=True, **options)
-    mine = group_norm_double_backward(u, a, o, dy, x, mean, rstd, weight, bias=bias, **options)
+    _, mean, rstd = quietly(backend.run, group_norm, x, weight=weight, bias=bias, return_stats=True, **options)
+    mine = backend.run(group_norm_double_backward, u, a, o, dy, x, mean, rstd, weight, bias=bias, **options)
     for p, q in zip(mine, wanted, strict=True):
         assert p.shape == q.shape and apart(p, q) <= 1e-6
     parts = [
-        group_norm_double_backward(*three, dy, x, mean, rstd, weight, bias=bias, **options)
+        backend.run(group_norm_double_backward, *three, dy, x, mean, rstd, weight, bias=bias, **options)
         for three in ((u, None, None), (None, a, None), (None, None, o))
     ]
     for whole, *single in zip(mine, *parts, strict=True):

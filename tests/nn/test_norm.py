@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
+from backends import Backend
 from formula import ACTIVATIONS, differences, normal
 
 from gridnorm import nn
@@ -42,6 +40,10 @@ class Norm:
 
     def gradients(self, dy: Array, x: Array, stats: tuple[Array, ...], weight: Any, **options: Any) -> Any:
         return self.backward(dy, x, *stats, weight, **self.both, **self.again, **options)
+
+    def computed(self, backend: Backend) -> Norm:
+        """The same norm, on the arrays of a backend."""
+        return replace(self, function=partial(backend.run, self.function), backward=partial(backend.run, self.backward))
 
     def on(self, table: Array) -> Array:
         """A table in the shape of x."""
@@ -82,7 +84,8 @@ own = pytest.mark.parametrize("norm", [n for name, n in NORMS.items() if name !=
 
 @every
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_a_residual_is_added_first(norm: Norm, dtype: Any) -> None:
+def test_a_residual_is_added_first(backend: Backend, norm: Norm, dtype: Any) -> None:
+    norm = norm.computed(backend)
     x, added = normal(norm.shape, dtype), normal(norm.shape, dtype, 1)
     y, total = norm(x, residual=added, return_residual=True)
     np.testing.assert_array_equal(total, x + added)
@@ -92,14 +95,16 @@ def test_a_residual_is_added_first(norm: Norm, dtype: Any) -> None:
 
 @every
 @pytest.mark.parametrize("activation", ["silu", "relu", "gelu"])
-def test_an_activation_comes_last(norm: Norm, activation: str) -> None:
+def test_an_activation_comes_last(backend: Backend, norm: Norm, activation: str) -> None:
+    norm = norm.computed(backend)
     x, weight, bias = normal(norm.shape), normal(norm.parameters, seed=1), normal(norm.parameters, seed=2)
     expected = ACTIVATIONS[activation](norm(x, weight, bias))
     np.testing.assert_allclose(norm(x, weight, bias, activation=activation), expected, atol=1e-14)
 
 
 @every
-def test_samples_are_modulated(norm: Norm) -> None:
+def test_samples_are_modulated(backend: Backend, norm: Norm) -> None:
+    norm = norm.computed(backend)
     x, weight, bias = normal(norm.shape), normal(norm.parameters, seed=1), normal(norm.parameters, seed=2)
     plain = norm(x, weight, bias)
     for shape in (norm.table, norm.narrow, (1,) * len(norm.table)):
@@ -111,7 +116,8 @@ def test_samples_are_modulated(norm: Norm) -> None:
 
 
 @own
-def test_masked_values_are_not_seen(norm: Norm) -> None:
+def test_masked_values_are_not_seen(backend: Backend, norm: Norm) -> None:
+    norm = norm.computed(backend)
     x, mask = normal(norm.shape), np.random.default_rng(6).random(norm.shape) < 0.7
     y = norm(x, mask=mask)
     assert not np.array_equal(y, norm(x))
@@ -121,7 +127,8 @@ def test_masked_values_are_not_seen(norm: Norm) -> None:
 
 
 @every
-def test_statistics_come_back(norm: Norm) -> None:
+def test_statistics_come_back(backend: Backend, norm: Norm) -> None:
+    norm = norm.computed(backend)
     x = normal(norm.shape, np.float32)
     y, *stats = norm(x, return_stats=True)
     np.testing.assert_array_equal(y, norm(x))
@@ -131,7 +138,8 @@ def test_statistics_come_back(norm: Norm) -> None:
 
 
 @every
-def test_results_go_where_they_are_sent(norm: Norm) -> None:
+def test_results_go_where_they_are_sent(backend: Backend, norm: Norm) -> None:
+    norm = norm.computed(backend)
     x, added = normal(norm.shape, np.float32), normal(norm.shape, np.float32, 1)
     wanted = norm(x, residual=added)
     for place in (np.zeros_like(x), np.zeros_like(x, order="F"), np.repeat(x, 2, axis=-1)[..., ::2]):
@@ -151,8 +159,9 @@ def test_results_go_where_they_are_sent(norm: Norm) -> None:
 @every
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("activation", [None, "silu"])
-def test_gradients_are_central_differences(norm: Norm, narrow: bool, activation: str | None) -> None:
+def test_gradients_are_central_differences(backend: Backend, norm: Norm, narrow: bool, activation: str | None) -> None:
     """Of everything at once: modulation, weights of samples, statistics that are used further."""
+    norm = norm.computed(backend)
     x, dy = normal(norm.shape), normal(norm.shape, seed=1)
     weight, bias = normal(norm.parameters, seed=2), normal(norm.parameters, seed=3)
     scale, shift = (normal(norm.narrow if narrow else norm.table, seed=seed) for seed in (4, 5))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from formula import LAYOUTS, far, normal
 
 from gridnorm.errors import GridnormWarning

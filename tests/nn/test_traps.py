@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from formula import formula, split
 
 from gridnorm.nn import group_norm, group_norm_backward, instance_norm, layer_norm
@@ -228,3 +224,14 @@ def test_small_variances_beside_large_ones() -> None:
     quiet = deviations < 1
     assert group_norm(x, 2)[:, quiet].std(axis=2).max() < 0.02
     assert abs(group_norm(x, groups=quiet.astype(int))[:, quiet].std() - 1) < 0.01
+
+
+@pytest.mark.parametrize("bad", [1e200, -1e300, np.inf, np.nan])
+@pytest.mark.parametrize("place", [(0, 0), (1, 2)])
+def test_equal_values_are_exactly_the_bias_whatever_is_masked(bad: float, place: tuple[int, int]) -> None:
+    x = np.full((2, 4, 6), 0.1)
+    mask = np.ones(x.shape, bool)
+    mask[:, *place] = False
+    x[:, *place] = bad
+    y = group_norm(x, 2, bias=np.arange(4.0), eps=1e-5, mask=mask)
+    assert np.array_equal(y[mask], np.broadcast_to(np.arange(4.0)[:, None], x.shape)[mask])

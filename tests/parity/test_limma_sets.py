@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from limma_sets import SETS, LimmaSet, difference, files, golden
 
 import gridnorm as gn
-
-sys.path.insert(0, str(Path(__file__).parent))
-from limma_sets import SETS, LimmaSet, difference, files, golden
 
 EXACT = 1e-10  # of M and A; limma's own reader is off by up to 1 ulp on decimal text
 AFTER_NORMEXP = 1e-6

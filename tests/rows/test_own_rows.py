@@ -14,12 +14,10 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 import damage
+import numpy as np
+import own_method
+import pytest
 from damage import Cli, sheet, sidecar, table
 from own_background import PARTLY, SHARE
 from own_format import SPOTS
@@ -188,8 +186,8 @@ def test_rows_go_through_pools_of_processes(
     registered: None, cli: Cli, start: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By name, too: a worker need not know what has been registered here."""
-    here = str(Path(__file__).resolve().parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, str(PACKAGE.parent)]))
+    rows = str(Path(own_method.__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([rows, str(PACKAGE.parent)]))
     options = {"ridge": 2.0, "share": 0.25, "height": 8, "spikes": "P", "flags": "ignore", "min_group": 0}
     with ProcessPoolExecutor(2, multiprocessing.get_context(start)) as pool:
         for method, background, by in (

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import damage
 import numpy as np
 import pytest
+from damage import Sheet, sheet
 
 import gridnorm as gn
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.output import run_plan
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.settings import make_settings
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-import damage
-from damage import Sheet, sheet
 
 SPOTS = 224
 

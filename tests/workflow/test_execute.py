@@ -12,20 +12,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import damage
 import pytest
+import units
+from damage import Cli, sheet, sidecar
 from threadpoolctl import threadpool_limits
+from units import Square
 
 import gridnorm as gn
 from gridnorm.cli import _place
 from gridnorm.errors import LostError
 from gridnorm.workflow import output, workers
 from gridnorm.workflow.execute import run
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-import damage
-from damage import Cli, sheet, sidecar
-from units import Square
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -59,7 +57,7 @@ def test_workers_are_other_processes_and_have_one_thread_each() -> None:
 @pytest.mark.slow
 def test_spawned_workers_do_the_same() -> None:
     environment = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), environment]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(units.__file__).parent), environment]))
     try:
         assert results(list(range(8)), spawn=True) == [k * k + 1 for k in range(8)]
         assert results([1, "die", 2, "leave", 3], spawn=True)[::2] == [2, 5, 10]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
+import damage
 import pytest
+from damage import sheet
 
 from gridnorm.errors import OptionError
 from gridnorm.workflow.plan import describe, make_plan
 from gridnorm.workflow.settings import make_settings
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-import damage
-from damage import sheet
 
 
 @pytest.fixture(autouse=True)

@@ -12,18 +12,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import damage
 import numpy as np
 import pytest
+from damage import Cli, sheet
 
 import gridnorm as gn
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.output import run_plan
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.settings import make_settings
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-import damage
-from damage import Cli, sheet
 
 # What each option may be in a random set; a set holds a few of them.
 CHOICES: dict[str, list[Any]] = {

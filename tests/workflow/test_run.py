@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import damage
 import numpy as np
 import pytest
+from damage import sheet
 
 import gridnorm as gn
 from gridnorm.workflow.output import normalize_to, run_plan
@@ -16,10 +17,6 @@ from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.settings import make_settings
 from gridnorm.workflow.target import Request
 from gridnorm.workflow.unit import Failure, Work
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
-import damage
-from damage import sheet
 
 
 @pytest.fixture(autouse=True)

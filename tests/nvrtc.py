@@ -1,6 +1,6 @@
 """Compile kernels with NVRTC for cards that are not there: no GPU, no toolkit, two wheels (extra ``kernels``).
 
-``python tests/kernels/nvrtc.py`` prints registers, shared memory and spills of every kernel and card generation.
+``python tests/nvrtc.py`` prints registers, shared memory and spills of every kernel and card generation.
 NVRTC is called through ctypes with the options that CuPy passes; it runs ptxas itself for ``sm_XX`` targets.
 """
 

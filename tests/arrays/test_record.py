@@ -1,0 +1,20 @@
+"""Records of arrays: what the sidecar has of each."""
+
+from __future__ import annotations
+
+import json
+
+import gridnorm as gn
+from gridnorm.arrays.record import record_of
+from gridnorm.provenance import InputDigest
+
+
+def test_a_record_is_plain_data_of_what_was_read() -> None:
+    arrays = gn.simulate(1, (2, 2), (6, 5), seed=3, flagged=0.1).arrays
+    raw = arrays.raw(0)
+    record = record_of(raw, arrays.layout, InputDigest("a.gpr", 1, "00"))
+    plain = json.loads(json.dumps(record.to_dict()))
+    assert (plain["spots"], plain["channels"], plain["missing"]) == (120, ["R", "G"], 0)
+    assert plain["flagged"] == int((arrays.flags < 0).sum()) > 0
+    assert plain["layout"]["grid_rows"] == 2 and plain["parameters"] == {} and plain["normexp"] is None
+    assert record_of(raw, None).to_dict()["layout"] is None

@@ -1,0 +1,73 @@
+"""Groups too small for a fit of their own: every rule, at and around its limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from backends import Backend
+
+from gridnorm.core.fit import MERGED, OWN, SHRUNK, STATISTICS, WHOLE_FIT, Fit, fit
+from gridnorm.core.segments import Segments
+from gridnorm.core.small import RULES, replace_small
+from gridnorm.errors import FitError, OptionError
+
+SIZES = [20, 10, 9, 0]
+SEGMENTS = Segments.from_codes(np.repeat([0, 1, 2, 3], SIZES), "abcd")
+VALUES = np.random.default_rng(2).normal(size=(2, 39)) + np.repeat([0.0, 3.0, -2.0, 0.0], SIZES)
+POSITION = np.stack([np.repeat([0.0, 10.0, 9.0, 0.0], SIZES), np.zeros(39)], axis=1)
+
+
+def by_rule(backend: Backend, rule: str, minimum: int = 10, **more: Any) -> Fit:
+    own = backend.run(fit, VALUES, SEGMENTS, "median")
+    arguments = {"weights": None, "use": None}
+    return backend.run(
+        replace_small, own, VALUES, SEGMENTS, minimum, rule, statistic=STATISTICS["median"], arguments=arguments, **more
+    )
+
+
+def test_ten_values_are_enough_for_a_minimum_of_ten_and_nine_are_not(backend: Backend) -> None:
+    found = by_rule(backend, "whole")
+    assert found.source.tolist() == [[OWN, OWN, WHOLE_FIT, WHOLE_FIT]] * 2
+    assert found.n.tolist() == [SIZES] * 2, "the report has the group's own number"
+    np.testing.assert_allclose(found.location[:, 2], np.median(VALUES, axis=1), rtol=1e-15)
+    assert by_rule(backend, "whole", 9).source.tolist() == [[OWN, OWN, OWN, WHOLE_FIT]] * 2
+
+
+def test_shrinking_goes_the_share_of_the_minimum_towards_the_own(backend: Backend) -> None:
+    found = by_rule(backend, "shrink")
+    whole, own = np.median(VALUES, axis=1), np.median(VALUES[:, 30:], axis=1)
+    np.testing.assert_allclose(found.location[:, 2], whole + 0.9 * (own - whole), rtol=1e-13)
+    np.testing.assert_allclose(found.location[:, 3], whole, rtol=1e-15)  # nothing of its own
+    assert found.source.tolist() == [[OWN, OWN, SHRUNK, SHRUNK]] * 2
+
+
+def test_merging_pools_with_the_nearest_that_is_large_enough(backend: Backend) -> None:
+    found = by_rule(backend, "merge", position=POSITION)
+    pooled = np.median(VALUES[:, 20:], axis=1)
+    np.testing.assert_allclose(found.location[:, 1:3], np.stack([pooled, pooled], axis=1), rtol=1e-15)
+    # The empty group lies nowhere, and joins the first that is large enough.
+    assert found.source.tolist() == [[MERGED, MERGED, MERGED, MERGED]] * 2
+    with pytest.raises(OptionError, match="merged only where their positions are known"):
+        by_rule(backend, "merge")
+    with pytest.raises(
+        FitError, match="no group is large enough to merge the small ones with; found largest group: 20"
+    ):
+        by_rule(backend, "merge", 21, position=POSITION)
+
+
+def test_refusing_names_the_groups_and_own_has_no_rule(backend: Backend) -> None:
+    with pytest.raises(
+        FitError, match=r"4 groups have fewer than 10 usable values; found c \(9\), d \(0\), c \(9\), d \(0\)"
+    ):
+        by_rule(backend, "error")
+    assert not by_rule(backend, "own").source.any()
+    with pytest.raises(OptionError, match="unknown rule for small groups; found 'drop', expected " + ", ".join(RULES)):
+        by_rule(backend, "drop")
+
+
+def test_too_few_in_all_is_an_error(backend: Backend) -> None:
+    by_rule(backend, "whole", 39)
+    with pytest.raises(FitError, match="found 39 in all groups together, expected at least 40"):
+        by_rule(backend, "whole", 40)

@@ -1,0 +1,45 @@
+"""What a picture needs of each array."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gridnorm as gn
+from gridnorm.errors import OptionError
+from gridnorm.report.panels import panels_of
+
+
+def test_two_channels_are_one_panel_an_array_one_channel_has_no_covariate() -> None:
+    done = gn.normalize(gn.simulate(2, (2, 2), (8, 7), seed=1).arrays, background="half")
+    panels = panels_of(done)
+    assert [panel.name for panel in panels] == list(done.names)
+    for k, panel in enumerate(panels):
+        np.testing.assert_array_equal(panel.values, done.M[:, k])
+        np.testing.assert_array_equal(panel.covariate, done.A[:, k])
+        np.testing.assert_array_equal(panel.before, done.fits[k].before[0])
+        assert (panel.noun, panel.method, panel.segments.n_segments) == ("print-tip", "loess", 4)
+        assert panel.use.all() == (done.weights is None)
+    single = gn.normalize(gn.simulate(1, (2, 2), (8, 7), channels=1, seed=1).arrays, background="none")
+    assert panels_of(single)[0].covariate is None
+
+
+def test_groups_are_called_as_asked_and_crossed_ones_groups() -> None:
+    arrays = gn.simulate(1, (2, 2), (8, 7), seed=1).arrays
+    done = gn.normalize(arrays, background="half", by="Block,Row", method="median", min_group=0)
+    assert panels_of(done)[0].noun == "group"
+    assert panels_of(done, by="tip")[0].noun == "tip"
+
+
+def test_spots_of_weight_zero_are_not_behind_the_curves() -> None:
+    done = gn.normalize(gn.simulate(1, (2, 2), (8, 7), seed=1, flagged=0.2).arrays, background="half")
+    (panel,) = panels_of(done)
+    np.testing.assert_array_equal(panel.use, done.weights[:, 0] > 0)
+    assert 0 < panel.use.sum() < panel.use.size
+
+
+def test_what_is_not_normalized_or_nothing_is_refused() -> None:
+    with pytest.raises(OptionError, match="have not been normalized within arrays"):
+        panels_of(gn.simulate(1, (2, 2), (8, 7)).arrays)
+    with pytest.raises(OptionError, match="at least one normalized array"):
+        panels_of([])

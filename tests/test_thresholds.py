@@ -1,0 +1,517 @@
+"""Every named threshold of the package: what lies on one side of it and on the other, with the number written out.
+
+The last test lists the numeric constants of the package, so that a new one gets a pair here, or a reason for none.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from damage import Cli, sheet, table, with_cells, with_rows
+
+import gridnorm as gn
+from gridnorm.arrays.align import SpotKeys, compare
+from gridnorm.arrays.background import correct
+from gridnorm.arrays.grouping import find_column, group_spots
+from gridnorm.arrays.layout import infer_layout
+from gridnorm.arrays.positions import Grid, Origins, block_origins, find_pads, grid_of
+from gridnorm.arrays.raw import RawArray
+from gridnorm.arrays.weights import saturated
+from gridnorm.cli.table import summary
+from gridnorm.core.engines.numpy.lowess import lowess
+from gridnorm.core.fit import fit
+from gridnorm.core.groups import normalize_groups
+from gridnorm.core.methods import normalize_within
+from gridnorm.core.segments import Segments
+from gridnorm.errors import FitError, FormatError, GridnormWarning, LayoutError, OptionError
+from gridnorm.io.atomic import sweep
+from gridnorm.io.text import load
+from gridnorm.io.write import write_table
+from gridnorm.report.figures import drawn_groups
+from gridnorm.report.panels import Panel
+from gridnorm.workflow.inspect import failed_rules
+from gridnorm.workflow.sidecar import Summary
+from gridnorm.workflow.target import parse_precision
+
+PACKAGE = Path(gn.__file__).parent
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    return Cli(capsys, tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------- arrays
+
+
+@pytest.mark.parametrize(("others", "another_run"), [(50, False), (51, True)])
+def test_more_than_5_percent_of_other_ids_are_another_print_run(others: int, another_run: bool) -> None:
+    n = 1000
+    names = np.array([f"g{k}" for k in range(n)], "S8")
+    one = SpotKeys(n, np.ones(n, np.int64), np.ones(n, np.int64), np.arange(1, n + 1), names)
+    strange = names.copy()
+    strange[:others] = b"x"
+    two = replace(one, id=strange)
+    if another_run:
+        with pytest.raises(LayoutError, match="another print run; found another ID at 51 of 1000"):
+            compare(one, two, "b.gpr")
+    else:
+        assert compare(one, two, "b.gpr").missing == 50
+
+
+@pytest.mark.parametrize(("spots", "plates"), [(384, 1), (385, 2), (768, 2), (769, 3)])
+def test_a_plate_holds_384_spots(spots: int, plates: int) -> None:
+    assert of_one_tip("plate", spots) == plates
+
+
+@pytest.mark.parametrize(("spots", "windows"), [(149, 1), (150, 1), (299, 1), (300, 2)])
+def test_a_window_of_print_order_holds_150_spots(spots: int, windows: int) -> None:
+    assert of_one_tip("print-order", spots) == windows
+
+
+def of_one_tip(word: str, n: int) -> int:
+    columns = {"Block": np.ones(n, np.int64), "Row": np.ones(n, np.int64), "Column": np.arange(1, n + 1)}
+    return group_spots(word, columns, infer_layout(*columns.values()), n).n_segments
+
+
+@pytest.mark.parametrize(("titles", "shown"), [(12, False), (13, True)])
+def test_12_titles_of_a_file_are_listed(titles: int, shown: bool) -> None:
+    with pytest.raises(OptionError) as caught:
+        find_column("§", [f"column {k}" for k in range(titles)], "a.gpr")
+    assert ("and 1 more" in str(caught.value)) == shown
+
+
+def origins(x: Any, y: Any, spots: tuple[int, int] = (5, 4), pitch: float = 100.0) -> Origins:
+    return Origins(np.asarray(x, float), np.asarray(y, float), pitch, pitch, *spots)
+
+
+@pytest.mark.parametrize(("shift", "columns"), [(100.0, 1), (100.5, 2)])
+def test_blocks_within_a_quarter_of_their_width_stand_in_one_line(shift: float, columns: int) -> None:
+    found = grid_of(origins([0, shift], [0, 5000]), np.array([1, 2]))  # 4 columns of 100: 400 wide
+    assert found is not None and (found.rows, found.columns) == (2, columns)
+
+
+def pads_of(x: list[float], spots: tuple[int, int] = (1, 3), y: list[float] | None = None) -> int:
+    """Pads of blocks in one row, or of two blocks by two."""
+    if y is None:
+        place = Grid(1, len(x), np.zeros(len(x), np.int64), np.arange(len(x)))
+        return int(find_pads(origins(x, [0.0] * len(x), spots), place, *spots)[0].max())
+    row, column = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    return int(find_pads(origins(x, y, spots), Grid(2, 2, row, column), *spots)[0].max())
+
+
+@pytest.mark.parametrize(("gap", "pads"), [(600.0, 1), (601.0, 2)])
+def test_a_gap_of_more_than_three_times_the_narrowest_sets_pads_apart(gap: float, pads: int) -> None:
+    # 3 spots of 100 reach 200 far; blocks stand 400 apart, which leaves gaps of 200.
+    assert pads_of([0, 400, 800, 1000 + gap]) == pads
+
+
+@pytest.mark.parametrize(("distance", "pads"), [(10009.0, 1), (10011.0, 2)])
+def test_pads_stand_more_than_a_tenth_farther_apart_than_blocks(distance: float, pads: int) -> None:
+    # 91 spots reach 9000 far; gaps of 100 and of about 1010, which is ten times as much: what counts is 9100 · 1.1.
+    assert pads_of([0, 9100, 18200, 18200 + distance], (1, 91)) == pads
+
+
+@pytest.mark.parametrize(("distance", "pads"), [(1099.0, 1), (1101.0, 2)])
+def test_blocks_a_tenth_farther_apart_across_than_down_are_no_print_head(distance: float, pads: int) -> None:
+    # Down: distance 1000, gap 100. Across: gap of about 900, nine times as much.
+    assert pads_of([0, distance, 0, distance], (10, 3), [0, 0, 1000, 1000]) == pads
+
+
+@pytest.mark.parametrize(("far", "counted"), [(0.999e9, True), (1e9, False)])
+def test_positions_of_1e9_and_more_are_none(far: float, counted: bool) -> None:
+    index, place = np.zeros(4, np.int64), np.array([1, 1, 2, 2])
+    x, y = np.array([0.0, 100.0, 0.0, far]), np.array([0.0, 0.0, 100.0, 100.0])
+    found = block_origins(index, 1, place, np.array([1, 2, 1, 2]), x, y)
+    assert found is not None and (found.pitch_x > 1e6) == counted
+
+
+def raw(fore: Any, back: Any = None) -> RawArray:
+    fore = np.atleast_2d(np.asarray(fore, float))
+    return RawArray("a.gpr", "GPR", "", ("E",), ("",), fore, None if back is None else np.atleast_2d(back), {})
+
+
+def test_full_scale_is_65535() -> None:
+    assert saturated(raw([65534.0, 65534.9, 65535.0, 70000.0, np.nan])).tolist() == [False, False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [([1.0, 2, 3], False), ([1.0, 2, 3, 3], True), ([1.0, 2, 2, 2, 2], False), ([1.0, 2, 4, 4, 4], True)],
+)
+def test_normexp_needs_4_values_of_which_3_differ(values: list[float], fits: bool) -> None:
+    if fits:
+        assert np.isfinite(correct(np.array([values]) * 100, None, "normexp").values).all()
+    else:
+        with pytest.raises(FitError, match="at least 4 values, 3 of them distinct"):
+            correct(np.array([values]) * 100, None, "normexp")
+
+
+# ---------------------------------------------------------------------------------------------- core
+
+
+@pytest.mark.parametrize(("method", "least"), [("median", 5), ("mean", 5), ("mad", 5), ("zscore", 5), ("loess", 30)])
+def test_smallest_groups_with_a_fit_of_their_own(method: str, least: int) -> None:
+    rng = np.random.default_rng(0)
+    sizes = [60, least, least - 1]
+    segments = Segments.from_labels(np.repeat([0, 1, 2], sizes))
+    covariate = {"covariate": rng.uniform(6, 15, sum(sizes))} if method == "loess" else {}
+    done = normalize_within(rng.normal(size=sum(sizes)), segments, method, **covariate)
+    assert done.fit is not None and done.fit.source.tolist() == [[0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("n", "span", "least"), [(8, 0.5, None), (7, 0.5, 8), (1, 0.5, 8), (14, 0.3, None), (13, 0.3, 14), (4, 1.0, None)]
+)
+def test_loess_of_fewer_than_4_values_a_window_is_told_with_the_smallest_size_that_is_none(
+    n: int, span: float, least: int | None
+) -> None:
+    labels, x = np.repeat([0, 1], [40, n]), np.arange(40.0 + n)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        normalize_groups(np.sin(x), labels, "loess", covariate=x, span=span)
+    texts = [str(w.message) for w in said if issubclass(w.category, GridnormWarning)]
+    expected = f"loess with span {span} reproduces groups of fewer than {least} values: 1; consider min_group=30"
+    assert texts == ([] if least is None else [expected])
+
+
+def test_the_size_that_is_named_is_the_smallest_without_a_warning() -> None:
+    for span in (0.07, 0.1, 0.3, 0.41, 0.5, 0.7, 1.0):
+        x = np.arange(3.0)
+        with pytest.warns(GridnormWarning) as said:
+            normalize_groups(x, [0, 0, 0], "loess", covariate=x, span=span)
+        least = int(str(said[0].message).split("fewer than ")[1].split()[0])
+        assert least * span >= 4 > (least - 1) * span
+
+
+def test_below_one_value_a_window_curves_are_the_values_themselves() -> None:
+    x, y = np.repeat([1.0, 2.0], 4), np.array([0, 0.1, 0.2, 9, 0, 0.3, 0.5, -7])
+    offsets = np.array([0, 8])
+
+    def curve(span: float) -> np.ndarray:
+        return lowess(x, y, offsets, span=span, iterations=4).y
+
+    # 8 · .125 = 1: a robust fit, limma's .1005 and .2576; below it the means of equal x.
+    np.testing.assert_allclose(curve(0.125), [0.1005, 0.2576], atol=5e-5)
+    np.testing.assert_allclose(curve(0.1249), [2.325, -1.55], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("groups", "rest"), [(5, ""), (6, " and 1 more")])
+def test_5_labels_are_listed(groups: int, rest: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        fit(np.zeros(2), Segments.from_labels(["x", "y"]), "median").on(Segments.from_labels(np.arange(groups)))
+    assert str(caught.value).endswith("leave their items out") and f"found 0, 1, 2, 3, 4{rest}, exp" in str(
+        caught.value
+    )
+
+
+# ---------------------------------------------------------------------------------------------- io
+
+
+@pytest.mark.parametrize(("minutes", "stale"), [(59, False), (61, True)])
+def test_temporary_files_of_an_hour_are_stale(tmp_path: Path, minutes: int, stale: bool) -> None:
+    name = f".a.tsv.00000000-{os.getpid()}-0a1b2c3d.tmp"  # of another machine: the age decides
+    (tmp_path / name).write_bytes(b"")
+    then = time.time() - 60 * minutes
+    os.utime(tmp_path / name, (then, then))
+    assert sweep(tmp_path) == ([name] if stale else [])
+
+
+def test_six_decimals_unless_it_is_said(cli: Cli, tmp_path: Path) -> None:
+    write_table(tmp_path / "x.tsv", {}, {"v": np.array([1 / 3, 2 / 3])})
+    assert (tmp_path / "x.tsv").read_text() == "v\n0.333333\n0.666667\n"
+    sheet().write(Path("a.gpr"))
+    assert cli("normalize", "a.gpr", "-o", "a.tsv").code == 0
+    cells = [cell.partition(".")[2] for cell in table(Path("a.tsv"))["M.a"] if cell]
+    assert max(map(len, cells)) == 6
+
+
+@pytest.mark.parametrize(("given", "fits"), [(0, True), (15, True), (16, False), (-1, False), ("full", True)])
+def test_decimals_are_0_to_15(given: Any, fits: bool, tmp_path: Path) -> None:
+    if fits:
+        assert parse_precision(str(given)) == given
+        write_table(tmp_path / "x.tsv", {}, {"v": np.array([0.5])}, precision=given)
+        return
+    with pytest.raises(OptionError, match="out of range"):
+        parse_precision(given)
+    with pytest.raises(OptionError, match="out of range"):
+        write_table(tmp_path / "x.tsv", {}, {"v": np.array([0.5])}, precision=given)
+
+
+@pytest.mark.parametrize("value", [999999999.4375, 1e9, 1234567890.4375, -999999999.4375, -1e9])
+def test_numbers_on_both_sides_of_1e9_have_their_decimals(value: float, tmp_path: Path) -> None:
+    write_table(tmp_path / "x.tsv", {}, {"v": np.array([value, 0.5])}, precision=3)
+    assert (tmp_path / "x.tsv").read_text() == f"v\n{value:.3f}\n0.500\n"
+
+
+@pytest.mark.parametrize(("above", "found"), [(199, True), (200, False)])
+def test_titles_of_a_table_stand_in_the_first_200_lines(above: int, found: bool, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("remark\n" * above + "R,G\n" + "1,2\n3,4\n" * 3)
+    if found:
+        assert gn.read(tmp_path / "x.csv").R.shape == (6, 1)
+    else:
+        with pytest.raises(FormatError):
+            gn.read(tmp_path / "x.csv")
+
+
+def utf16(share: float, tmp_path: Path) -> str:
+    """How a file of text in UTF-16 without a mark is read, of which this share of characters is not Latin."""
+    n = 2000
+    strange = round(n * share)
+    text = ("\u0101" * 19 + "\n") * (strange // 19) + "a\n" * ((n - strange // 19 * 20) // 2)
+    (tmp_path / "x.txt").write_bytes(text.encode("utf-16-be"))
+    return load(tmp_path / "x.txt").encoding
+
+
+def test_utf16_without_a_mark_is_known_where_seven_tenths_are_latin(tmp_path: Path) -> None:
+    assert utf16(0.0, tmp_path) == utf16(0.27, tmp_path) == "utf-16-be"
+    with pytest.raises(FormatError, match="NUL bytes"):
+        utf16(0.33, tmp_path)
+
+
+def test_utf16_without_a_mark_may_hold_characters_whose_other_byte_is_zero(tmp_path: Path) -> None:
+    text = "Ā" + "Block\tRow\n" * 40  # U+0100: its second byte is the zero
+    (tmp_path / "x.txt").write_bytes(text.encode("utf-16-be"))
+    assert load(tmp_path / "x.txt").data == text.encode()
+    with pytest.raises(FormatError, match="NUL bytes"):  # a tenth of them: neither kind of text
+        (tmp_path / "x.txt").write_bytes(("Ā" * 12 + "a" * 88).encode("utf-16-be"))
+        load(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize(("lines", "joined"), [(20, True), (21, False)])
+def test_a_quoted_cell_spans_20_lines(lines: int, joined: bool, tmp_path: Path) -> None:
+    given = with_rows(sheet(), range(30))
+    given = with_cells(given, "Name", [3], "\r\n".join(["x"] * lines))
+    given.write(tmp_path / "a.gpr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GridnormWarning)
+        try:
+            spots = gn.read(tmp_path / "a.gpr").n_spots
+        except FormatError:
+            spots = None
+    assert (spots == 30) == joined
+
+
+@pytest.mark.parametrize(("line", "known"), [(2000, True), (2001, False)])
+def test_titles_of_a_gpr_are_looked_for_among_2000_lines(line: int, known: bool, tmp_path: Path) -> None:
+    text = sheet().text().split("\r\n")
+    more = line - 1 - next(k for k, one in enumerate(text) if one.startswith('"Block"'))
+    # The count of header records is wrong, as spreadsheets leave it.
+    (tmp_path / "a.gpr").write_text("\r\n".join([*text[:2], *['"Remark=x"'] * more, *text[2:]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GridnormWarning)
+        try:
+            found = gn.read(tmp_path / "a.gpr").n_spots == 224
+        except FormatError:
+            found = False
+    assert found == known
+
+
+# ---------------------------------------------------------------------------------------------- workflow, report, cli
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"), [("flagged", 0.3), ("saturated", 0.05), ("not_above_background", 0.5), ("missing", 0.1)]
+)
+def test_limits_of_quality(name: str, limit: float) -> None:
+    assert failed_rules({"file": "a.gpr", "quality": {name: limit}}) == []
+    said = failed_rules({"file": "a.gpr", "quality": {name: limit + 1e-6}})
+    assert len(said) == 1 and said[0].startswith("a.gpr: ") and said[0].endswith(f"more than {limit:.0%}")
+
+
+def panel(sizes: list[int]) -> Panel:
+    n, groups = sum(sizes), len(sizes)
+    zero = np.zeros(n)
+    segments = Segments.from_labels(np.repeat(np.arange(groups), sizes))
+    shifts = np.linspace(-1, 1, groups)
+    return Panel("a", "tip", "loess", zero, zero, zero, segments, shifts, shifts, np.ones(n, bool))
+
+
+def test_curves_are_drawn_through_30_spots_and_of_64_groups() -> None:
+    assert drawn_groups(panel([30, 29, 31])) == [0, 2]
+    assert drawn_groups(panel([30] * 64)) == list(range(64))
+    drawn = drawn_groups(panel([30] * 65))
+    assert len(drawn) == 64 and drawn[0] == 0 and drawn[-1] == 64
+
+
+@pytest.mark.parametrize(("arrays", "more"), [(16, False), (17, True)])
+def test_16_arrays_are_drawn(arrays: int, more: bool) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.text import Text
+
+    from gridnorm.report import ma_by_group
+
+    done = gn.normalize(
+        gn.simulate(arrays, blocks=(1, 2), spots=(4, 4), channels=1, seed=2).arrays, background="none", min_group=0
+    )
+    said = [text.get_text() for text in ma_by_group(done).findobj(Text)]
+    assert f"array{16}" in said and f"array{17}" not in said
+    assert any("16 of the 17" in text or "of 17" in text for text in said) == more
+
+
+@pytest.mark.parametrize(("arrays", "drawn"), [(16, 16), (17, 16)])
+def test_of_a_folder_16_arrays_are_kept_for_the_figure(cli: Cli, arrays: int, drawn: int) -> None:
+    from gridnorm.workflow.output import normalize_to
+    from gridnorm.workflow.settings import make_settings
+    from gridnorm.workflow.target import Request
+
+    small = with_rows(sheet(), range(60))
+    Path("in").mkdir()
+    for k in range(arrays):
+        small.write(Path(f"in/a{k:02}.gpr"))
+    seen: list[int] = []
+
+    def draw(sets: Any, total: int) -> bytes:
+        assert total == arrays
+        seen.append(sum(len(one) for one in sets))
+        return b"picture"
+
+    request = Request("out/", figure="x.png", draw=draw, most_drawn=16)
+    done = normalize_to(["in"], make_settings({"method": "median", "background": "none"}), request)
+    assert len(done.arrays) == arrays and seen == [drawn]
+
+
+@pytest.mark.parametrize(("length", "shown"), [(32, "x" * 32), (33, "…" + "x" * 31)])
+def test_names_of_32_characters_are_shown_whole(length: int, shown: str) -> None:
+    nothing = (np.nan, np.nan)
+    one = Summary("x" * length, 1, 0, 0, 1, "none", (), nothing, nothing, "none")
+    assert summary([one])[1].split()[0] == shown
+
+
+@pytest.mark.parametrize(("groups", "rows"), [(20, 20), (21, 20)])
+def test_20_groups_and_6_channels_of_a_norm_are_shown(groups: int, rows: int) -> None:
+    from gridnorm.nn import group_doctor
+
+    assert len(group_doctor._some(range(6)).split(", ")) == 6 and "more" not in group_doctor._some(range(6))
+    assert group_doctor._some(range(7)) == "0, 1, 2, 3, 4, 5 and 1 more"
+    x = np.random.default_rng(0).normal(size=(8, 2 * groups, 4, 4))
+    lines = group_doctor._table(group_doctor.doctor(x, groups, permutations=9))
+    assert sum(line.split()[0].isdigit() for line in lines) == rows
+
+
+# ---------------------------------------------------------------------------------------------- the list
+
+# Constants without a pair here, each with its reason.
+SIZES = "a size of steps in memory: results do not depend on it"
+CODES = "a code or a name of the outside world, compared for equality only"
+ELSEWHERE = {
+    "arrays/background.py:_LEAST": "test_background.py: limma's own numbers",
+    "arrays/background.py:_EDWARDS_ZERO": "test_background.py::test_edwards_at_its_limit",
+    "arrays/background.py:_EDWARDS_SHARE": "test_background.py::test_edwards_at_its_limit",
+    "arrays/nelder_mead.py:MAX_EVALUATIONS": "test_nelder_mead.py",
+    "arrays/nelder_mead.py:_TOLERANCE": "test_normexp.py: limma's numbers of evaluations",
+    "arrays/normexp.py:_TAIL": "test_normexp.py: continuous where the formulas meet",
+    "arrays/normexp.py:_CHUNK": SIZES,
+    "arrays/simulate.py:SPOT_PITCH": "a fact of what is made, no threshold",
+    "arrays/simulate.py:LOWEST": "a fact of what is made, no threshold",
+    "arrays/simulate.py:HIGHEST": "a fact of what is made, no threshold",
+    "arrays/simulate.py:ABSENT": CODES,
+    "arrays/simulate.py:BAD": CODES,
+    "provenance.py:SCHEMA_VERSION": CODES,
+    "workflow/inspect.py:INSPECT_SCHEMA": CODES,
+    "workflow/workers.py:AHEAD": "test_execute.py: bounds memory, results do not depend on it",
+    "workflow/workers.py:PATIENCE": "seconds until a worker is killed that does not leave",
+    "io/gpr_write.py:_TOO_LARGE": "what GenePix writes, no threshold",
+    "io/gpr_write.py:_LOG_TOO_LARGE": "what GenePix writes, no threshold",
+    "io/gpr_write.py:_ROWS": SIZES,
+    "io/cells.py:LEAD": SIZES,
+    "io/cells.py:_LONGEST": "test_table.py: every number of any length equals float()",
+    "io/text.py:_BLOCK": SIZES,
+    "io/table.py:_BLOCK": SIZES,
+    "io/write.py:_BLOCK_WORDS": SIZES,
+    "io/write.py:_BLOCK_NUMBERS": SIZES,
+    "io/atomic.py:_NAME_BYTES": "test_atomic.py::test_long_names_work",
+    "io/atf.py:_SNIFFED": "the reading of sniffed files is test_registry.py's",
+    "core/spread.py:_CHUNK": SIZES,
+    "core/spread.py:_TIE": "test_spread.py: ties of permutations",
+    "core/engines/activation.py:_DENSITY": "a number of mathematics",
+    "core/fit.py:OWN": CODES,
+    "core/fit.py:WHOLE_FIT": CODES,
+    "core/fit.py:MERGED": CODES,
+    "core/fit.py:SHRUNK": CODES,
+    "nn/onnx.py:_PER_CHANNEL": CODES,
+    "nn/onnx.py:_SINCE": CODES,
+    "nn/onnx.py:_FLOAT": CODES,
+    "nn/onnx.py:_DOUBLE": CODES,
+    "nn/partition.py:_MOST_KEPT": SIZES,
+    "nn/partition.py:PASSED": CODES,
+    "nn/group_doctor.py:_CHUNK": SIZES,
+}
+HERE = {
+    "arrays/align.py:OTHER_PRINT_RUN",
+    "arrays/grouping.py:WELLS",
+    "arrays/grouping.py:SHOWN_TITLES",
+    "arrays/grouping.py:WINDOW_SPOTS",
+    "arrays/normexp.py:_MIN_VALUES",
+    "arrays/normexp.py:_MIN_DISTINCT",
+    "arrays/positions.py:FARTHEST",
+    "arrays/positions.py:TOLERANCE",
+    "arrays/positions.py:PAD_GAP",
+    "arrays/positions.py:SAME_PITCH",
+    "arrays/raw.py:FULL_SCALE",
+    "cli/table.py:WIDEST_NAME",
+    "core/fit.py:SHOWN_LABELS",
+    "io/atf.py:_HEADER_LINES",
+    "io/atomic.py:STALE_AFTER",
+    "io/fixed.py:_TABLE_LIMIT",
+    "io/formats/table.py:HEAD_LINES",
+    "io/ragged.py:_LONGEST_CELL",
+    "nn/group_doctor.py:SHOWN_GROUPS",
+    "nn/group_doctor.py:SHOWN_CHANNELS",
+    "report/figures.py:MOST_CURVES",
+    "report/figures.py:MOST_ARRAYS",
+    "report/figures.py:FEWEST_SPOTS",
+    "workflow/inspect.py:QUALITY_LIMITS",
+}
+CODES_OF = (
+    "cli/",
+    "io/fixed.py:_POINT",
+    "io/fixed.py:_MINUS",
+    "io/fixed.py:_ZERO",
+    "workflow/output.py:",
+)  # bytes, exit codes
+# Numerics of the engines are held to limma's numbers, to NumPy's and to each other.
+NUMERICS = ("core/engines/numpy/", "core/engines/cuda/")
+
+
+def is_number(node: ast.expr | None) -> bool:
+    """Whether an expression is a number, or numbers: ``0.3``, ``(4, 3)``, ``1 << 20``, ``{"flagged": 0.3}``."""
+    if isinstance(node, ast.Tuple | ast.Dict):
+        parts = node.elts if isinstance(node, ast.Tuple) else node.values
+        return bool(parts) and all(map(is_number, parts))
+    if isinstance(node, ast.UnaryOp):
+        return is_number(node.operand)
+    if isinstance(node, ast.BinOp):
+        return is_number(node.left) and is_number(node.right)
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+
+
+def constants() -> set[str]:
+    """Numeric constants of the package's modules, by file and name."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or not is_number(node.value):
+                continue
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+            place = path.relative_to(PACKAGE).as_posix()
+            found |= {f"{place}:{name}" for name in names if name.strip("_").isupper()}
+    return found
+
+
+def test_every_named_number_has_a_pair_or_a_reason() -> None:
+    known = constants()
+    free = {name for name in known if not name.startswith((*NUMERICS, *CODES_OF)) or name in HERE}
+    assert free - HERE - ELSEWHERE.keys() == set(), "numbers without a boundary pair: test both sides, or give a reason"
+    assert (HERE | ELSEWHERE.keys()) - known == set(), "numbers that are gone"
+    assert not HERE & ELSEWHERE.keys()

@@ -1,0 +1,65 @@
+"""Where an input is opened: what it is, and which columns are read of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import damage
+import pytest
+from damage import sheet
+
+from gridnorm.errors import FormatError, OptionError
+from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, recognise_file
+from gridnorm.workflow.settings import Settings, make_settings
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sheet().write(Path("a.gpr"))
+    damage.gal_of(sheet(), Path("print.gal"))
+
+
+def task_of(settings: Settings, keys_only: bool = False) -> ArrayTask:
+    found = recognise_file("a.gpr", settings)
+    assert found.format is not None
+    options = read_options(settings, found.head().columns, "a.gpr", keys_only=keys_only)
+    return ArrayTask("a.gpr", "a", "a.gpr", found.format, options)
+
+
+def test_a_gal_is_no_array_but_welcome_where_it_is() -> None:
+    settings = make_settings({})
+    assert recognise_file("print.gal", settings, gal=True).format is None
+    with pytest.raises(FormatError, match=r"print\.gal"):
+        recognise_file("print.gal", settings)
+    Path("x.txt").write_text("hello")
+    with pytest.raises(FormatError):
+        recognise_file("x.txt", settings, gal=True)
+
+
+def test_an_array_comes_with_the_digest_of_its_file() -> None:
+    import hashlib
+
+    settings = make_settings({})
+    raw, digest = read_array(task_of(settings), settings)
+    data = Path("a.gpr").read_bytes()
+    assert (digest.name, digest.size, digest.sha256) == ("a.gpr", len(data), hashlib.sha256(data).hexdigest())
+    assert raw.n_spots == 224 and layout_of(raw, settings)[0].describe().startswith("2 x 2 blocks")
+
+
+def test_only_the_columns_that_something_looks_at_are_read() -> None:
+    plain = task_of(make_settings({}), keys_only=True)
+    assert plain.options.keys_only and plain.options.extra == ()
+    assert task_of(make_settings({"by": "Dia."})).options.extra == ("Dia.",)
+    assert task_of(make_settings({"weights": "area:20,30"})).options.extra == ("F Pixels",)
+    assert not task_of(make_settings({"by": "Name"}), keys_only=True).options.keys_only, "Name is needed after all"
+    kept = make_settings({"keep": "Dia."})
+    assert task_of(kept).options.extra == ("Dia.",) and task_of(kept, keys_only=True).options.extra == ()
+
+
+def test_columns_that_are_not_there_are_missed_by_name_unless_a_gal_may_bring_them() -> None:
+    with pytest.raises(OptionError, match=r"a\.gpr: by names no column; found 'Gene'"):
+        task_of(make_settings({"by": "Gene"}))
+    assert task_of(make_settings({"by": "Gene", "gal": "print.gal"})).options.extra == ()
+    with pytest.raises(OptionError, match="keep names no column"):
+        task_of(make_settings({"keep": "Gene"}))
