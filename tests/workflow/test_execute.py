@@ -37,7 +37,9 @@ def results(tasks: list[Any], jobs: int = 2, **more: Any) -> list[Any]:
         return list(done)
 
 
-@pytest.mark.parametrize("jobs", [1, 2, 3, 8])
+@pytest.mark.parametrize(
+    "jobs", [1, 2, pytest.param(3, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)]
+)
 def test_results_come_in_the_order_of_the_tasks(jobs: int) -> None:
     assert results(list(range(20)), jobs) == [k * k + 1 for k in range(20)]
     slow_first = [0.2, 0.0, 0.1, 0.0, 0.0]
@@ -169,7 +171,12 @@ INPUTS = ["a.gpr", "b.gpr", "cut.gpr", "c.gpr", "short.gpr", "d.gpr", "e.gpr"]
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["--by", "Dia.", "--method", "median"], ["--preset", "limma", "--weights", "area:60,90"]]
+    "options",
+    [
+        [],
+        pytest.param(["--by", "Dia.", "--method", "median"], marks=pytest.mark.slow),
+        pytest.param(["--preset", "limma", "--weights", "area:60,90"], marks=pytest.mark.slow),
+    ],
 )
 def test_processes_write_the_same_bytes_as_one(cli: Cli, options: list[str]) -> None:
     for jobs in ("1", "2", "3"):
@@ -246,7 +253,7 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("when", ["before", "between"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.slow), "between"])
 def test_a_worker_that_is_killed_while_it_writes_leaves_no_half(cli: Cli, when: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
 
@@ -388,7 +395,7 @@ def test_a_second_ctrl_c_leaves_no_worker_behind(cli: Cli) -> None:
 
 
 def test_workers_end_when_their_parent_is_killed(cli: Cli) -> None:
-    command = [sys.executable, "-c", WAITS.replace("60", "2"), "normalize", *INPUTS, "-o", "each/", "-j", "2"]
+    command = [sys.executable, "-c", WAITS.replace("60", "0.5"), "normalize", *INPUTS, "-o", "each/", "-j", "2"]
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
     assert process.stderr is not None and process.stderr.readline() == b"waiting\n"
