@@ -72,9 +72,10 @@ def stages(file: str, mutant: Mutant, record: dict[str, Any]) -> list[set[str]]:
     if file.startswith("kernels/"):
         names = KERNEL_TESTS[max((key for key in KERNEL_TESTS if stem.startswith(key)), key=len)].split()
         return [{test for test in tests if test.split("::")[0] in {f"tests/kernels/test_{name}.py" for name in names}}]
-    # What runs at import is shown to all that call anything of the file.
-    keys = [key for key in reach if key == f"{inside}:{mutant.function or key.split(':')[1]}"]
-    reaching = {test for key in keys for test in reach[key]} or set(tests)
+    # What runs at import, or is reached by none, is shown to all that call anything of the file.
+    keys = [key for key in reach if key == f"{inside}:{mutant.function}"]
+    keys = keys or [key for key in reach if key.startswith(f"{inside}:")]
+    reaching = {test for key in keys for test in reach[key]} or {test for test in tests if "/kernels/" not in test}
     near = {test for test in reaching if test.startswith(f"tests/{inside.split('/')[0]}/")}
     mirror = {test for test in near if f"/test_{stem.strip('_')}" in test.split("::")[0]}
     folders = [inside.split("/")[0], "cli"]  # the record does not see what processes call
@@ -86,19 +87,19 @@ def stages(file: str, mutant: Mutant, record: dict[str, Any]) -> list[set[str]]:
     return [mirror, near - mirror, far - near]
 
 
-def judge(scratch: Path, file: str, mutant: Mutant, record: dict[str, Any], number: int) -> dict[str, Any]:
+def judge(
+    scratch: Path, file: str, mutant: Mutant, record: dict[str, Any], number: int, new: set[str]
+) -> dict[str, Any]:
     """Apply one change to the copy, show it to the tests, take it back."""
     tests, began, verdict, by = record["tests"], time.monotonic(), "survived", ""
     original = (CHECKOUT / file).read_text(encoding="utf-8")
-    folder = CHECKOUT / "tests" / Path(file.removeprefix("gridnorm/")).parts[0]
-    new = {p.relative_to(CHECKOUT).as_posix() for p in folder.rglob("test_*.py")} - {t.split("::")[0] for t in tests}
     _write(scratch / file, mutant.apply(original), 2 * number)
-    for stage in stages(file, mutant, record):
-        chosen = {test for test in stage if tests[test] >= 0}
-        files, new = {test.split("::")[0] for test in chosen} | new, set()
+    for stage in [new, *stages(file, mutant, record)]:
+        chosen = {test for test in stage if tests.get(test, 0) >= 0}
+        files = {test.split("::")[0] for test in chosen}
         only = ["-m", "shim and not slow"] if file.startswith("kernels/") else []
         plugin = Selection(chosen, tests)
-        limit = 40 + 4 * sum(tests[test] for test in chosen)
+        limit = 20 + 4 * sum(tests.get(test, 0) for test in chosen)
         code, told = forked(scratch, ["-x", *OPTIONS, *only, *sorted(files)], plugin, limit) if files else (0, {})
         if code == 1:  # once more, alone: a test that fails now and then kills nothing
             again = forked(
@@ -180,13 +181,15 @@ def main() -> None:
     if not index.exists():  # the quick suite once, which test reaches what; remove the file after large changes
         forked(scratch, OPTIONS, Recorder(scratch / "gridnorm", index), 3600)
     record = json.loads(index.read_text())
+    files = {path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("tests/**/test_*_holes.py")}
+    new = files - {test.split("::")[0] for test in record["tests"]} if args.again else set()
     rows = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
     done = {(row["file"], row["start"], row["after"]): row for row in rows}
     for number, (file, mutant) in enumerate(pick(args.seed, args.count, args.kernels)):
         key = (file, mutant.start, mutant.after)
         if done[key]["verdict"] != "survived" if key in done and args.again else (key in done) != args.again:
             continue
-        done[key] = {"seed": args.seed, "number": number, **judge(scratch, file, mutant, record, number)}
+        done[key] = {"seed": args.seed, "number": number, **judge(scratch, file, mutant, record, number, new)}
         print(
             *(done[key][name] for name in ("number", "verdict", "file", "line", "before", "after", "seconds", "by")),
             flush=True,
