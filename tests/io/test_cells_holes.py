@@ -35,7 +35,10 @@ def test_a_number_with_its_point_at_any_place_is_decoded_at_once(digits: str, ar
         ("9007199254740993", False),
         ("0.000000000000000001"[:19], True),  # 19 characters
         ("0.000000000000000001", False),
-        *((text, False) for text in ("", "-", ".", "-.", '""', '"', "1.2.3", "1..", "+1", "1e3", "--1", "1/2", "1:", " 1")),
+        *(
+            (text, False)
+            for text in ("", "-", ".", "-.", '""', '"', "1.2.3", "1..", "+1", "1e3", "--1", "1/2", "1:", " 1")
+        ),
     ],
 )
 def test_what_is_no_plain_number_or_too_long_is_left_alone(text: str, at_once: bool) -> None:
