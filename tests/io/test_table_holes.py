@@ -36,4 +36,4 @@ def test_a_comma_is_unclear_beside_a_point_however_that_is_written(
 def test_quotes_inside_a_cell_do_not_hide_its_separator(cell: str) -> None:
     with pytest.raises(FormatError, match="more cells than there are column titles"):
         read(f"x,1,n,2\ny,3,{cell},4\n", b",")
-    assert read(f'x,1,n,2\ny,3,"b,c",4\n', b",").texts[1].tolist() == [b"n", b"b,c"]
+    assert read('x,1,n,2\ny,3,"b,c",4\n', b",").texts[1].tolist() == [b"n", b"b,c"]

@@ -25,7 +25,6 @@ from sites import Mutant, cuda_mutants, python_mutants
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = ("core", "arrays", "io", "workflow", "nn")
-COPIED = ("gridnorm", "tests", "kernels", "docs", "example_data", "README.md", "pyproject.toml", "CONTRIBUTING.md")
 KERNEL_TESTS = {  # how the name of a kernel file begins: the tests that launch it
     "curves": "apply lowess", "lowess": "lowess lowess_edges", "median": "median", "segment_median": "median",
     "moments": "moments standardize", "segment_moments": "moments", "walk": "moments standardize",
@@ -33,15 +32,9 @@ KERNEL_TESTS = {  # how the name of a kernel file begins: the tests that launch 
     "segment_standardize": "standardize", "standardize": "standardize standardize_backward",
 }  # fmt: skip
 OPTIONS = [
-    "-q",
-    "-p",
-    "no:cacheprovider",
-    "--hypothesis-seed=0",
-    "--require",
-    "shim",
-    "-W",
-    "ignore::pytest.PytestAssertRewriteWarning",
-]
+    "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--require", "shim",
+    "-W", "ignore::pytest.PytestAssertRewriteWarning",
+]  # fmt: skip
 
 
 def pick(seed: int, count: int, kernels: int) -> list[tuple[str, Mutant]]:
@@ -79,10 +72,8 @@ def stages(file: str, mutant: Mutant, record: dict[str, Any]) -> list[set[str]]:
     near = {test for test in reaching if test.startswith(f"tests/{inside.split('/')[0]}/")}
     mirror = {test for test in near if f"/test_{stem.strip('_')}" in test.split("::")[0]}
     folders = [inside.split("/")[0], "cli"]  # the record does not see what processes call
-    starting = [
-        p for name in folders for p in CHECKOUT.glob(f"tests/{name}/**/test_*.py") if "subprocess" in p.read_text()
-    ]
-    process = {p.relative_to(CHECKOUT).as_posix() for p in starting}
+    paths = [path for name in folders for path in CHECKOUT.glob(f"tests/{name}/**/test_*.py")]
+    process = {path.relative_to(CHECKOUT).as_posix() for path in paths if "subprocess" in path.read_text()}
     far = reaching | {test for test in tests if test.split("::")[0] in process}
     return [mirror, near - mirror, far - near]
 
@@ -171,13 +162,8 @@ def main() -> None:
     args = parser.parse_args()
     scratch, index = args.scratch.resolve(), args.scratch.resolve() / "record.json"
     scratch.mkdir(parents=True, exist_ok=True)
-    for name in ("gridnorm", "tests"):
-        shutil.rmtree(scratch / name, ignore_errors=True)
-    for name in COPIED:
-        if (CHECKOUT / name).is_dir():
-            shutil.copytree(CHECKOUT / name, scratch / name, dirs_exist_ok=True)
-        else:
-            shutil.copy(CHECKOUT / name, scratch / name)
+    shutil.rmtree(scratch / "tests", ignore_errors=True)
+    shutil.copytree(CHECKOUT, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "__pycache__"))
     if not index.exists():  # the quick suite once, which test reaches what; remove the file after large changes
         forked(scratch, OPTIONS, Recorder(scratch / "gridnorm", index), 3600)
     record = json.loads(index.read_text())

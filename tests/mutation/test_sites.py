@@ -46,11 +46,11 @@ def test_each_kind_is_found_where_it_stands_and_no_text_type_or_error_is_touched
     assert {m.function for m in python_mutants(PYTHON) if m.line > 4} == {3}
 
 
-@pytest.mark.parametrize("path", ["core/segments.py", "io/cells.py", "nn/arguments.py", "workflow/plan.py"])
+@pytest.mark.parametrize("path", ["core/small.py", "io/cells.py", "nn/views.py"])
 def test_every_mutant_of_a_module_is_another_valid_module(path: str) -> None:
     text = (Path(__file__).resolve().parents[2] / "gridnorm" / path).read_text(encoding="utf-8")
     tree = ast.dump(ast.parse(text))
-    for mutant in python_mutants(text):
+    for mutant in python_mutants(text)[::5]:
         assert ast.dump(ast.parse(mutant.apply(text))) != tree, mutant
 
 
