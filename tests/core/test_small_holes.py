@@ -15,6 +15,8 @@ PLACES = {
     "a little down rather than far across": ([(0, 0), (4, 1), (1, 2)], 2),
     "a little across rather than far down": ([(0, 0), (2, 1), (1, 4)], 1),
     "to the left and up": ([(9, 9), (3, 3), (5, 5)], 2),
+    "far up": ([(0, 9), (7, 0), (0, 8)], 2),
+    "far right": ([(9, 0), (0, 7), (8, 0)], 2),
     "the first of two as near": ([(0, 0), (3, 0), (0, 3)], 1),
     "unknown places are the farthest": ([(0, 0), (np.nan, 0), (7, 7)], 2),
 }
