@@ -205,3 +205,12 @@ def test_a_layer_refuses_what_it_was_made_with_and_forgets_a_call_that_failed() 
         layer(X, groups=labels)
     with pytest.raises(OptionError, match="backward comes after forward"):
         layer.backward(X)
+
+
+@pytest.mark.parametrize(("out", "copied"), [(None, False), ("another array", False), ("x", True)])
+def test_a_layer_copies_x_only_where_the_result_overwrites_it(out: str | None, copied: bool) -> None:
+    x = np.random.default_rng(3).normal(size=(3, 6, 4)).astype(np.float32)
+    layer = nn.GroupNorm(2, 6)
+    layer(x, **{} if out is None else {"out": x if out == "x" else np.empty_like(x)})
+    assert layer._seen is not None
+    assert np.shares_memory(layer._seen[0], x) is not copied
