@@ -65,7 +65,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "nn/views.py": ("nn/test_exactness.py", "layouts"),
     "workflow/inspect.py": ("cli/test_inspect.py", "one command"),
     "workflow/workers.py": ("workflow/test_execute.py", "the processes that a run has"),
-    "workflow/output.py": ("workflow/test_run.py", "runs write what comes out"),
 }
 
 

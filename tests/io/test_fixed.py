@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridnorm.io import fixed
 from gridnorm.io.fixed import decimal_words, integer_words, join, shortest_text, text_words
 
 
@@ -38,3 +39,12 @@ def test_columns_are_joined_row_by_row_and_missing_is_empty() -> None:
 @pytest.mark.parametrize("value", [0.5, 1.5, 2.5, -0.5])
 def test_halves_go_where_python_sends_them(value: float) -> None:
     assert join([decimal_words(np.array([[value]]), 0, b"\t")]).decode().strip() == f"{value:.0f}".replace("-0", "0")
+
+
+@pytest.mark.parametrize("length", range(19))
+@pytest.mark.parametrize("alone", [True, False])
+def test_whole_numbers_around_every_power_of_ten_are_what_python_writes(length: int, alone: bool) -> None:
+    values = [sign * (10**length + more) for sign in (1, -1) for more in (-1, 0, 1)]
+    for numbers in [[value] for value in values] if alone else [[*values, 0, -(2**63), 2**63 - 1]]:
+        block = fixed.join([fixed.integer_words(np.array(numbers, np.int64), b"")])
+        assert bytes(block).split() == [b"%d" % value for value in given]
