@@ -54,18 +54,14 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "core/test_standardize.py",
         "a verb, tested through the core on every backend",
     ),
-    "io/atf.py": ("io/formats/test_gpr.py", "headers of GPR files and GALs"),
     "io/formats/row.py": ("io/formats/test_registry.py", "the row of a format"),
     "io/gpr_write.py": ("io/formats/test_gpr.py", "what is written is read"),
     "io/ragged.py": ("io/test_table.py", "the tolerant path of tables"),
     "nn/batch.py": ("nn/test_batch_norm.py", "named after the function"),
     "nn/functional.py": ("nn/test_group_norm.py", "named after the function"),
-    "nn/group_doctor.py": ("nn/test_groups.py", "gn.nn.groups is its public face"),
-    "nn/labels.py": ("nn/test_groups.py", "gn.nn.groups is its public face"),
     "nn/partition.py": ("nn/test_group_norm.py", "ways to write groups"),
     "nn/second_order.py": ("nn/test_gradients.py", "second derivatives"),
     "nn/segment.py": ("nn/test_segment_norm.py", "named after the function"),
-    "nn/torch_operator.py": ("nn/test_torch.py", "what the bridge registers"),
     "nn/views.py": ("nn/test_exactness.py", "layouts"),
     "workflow/inspect.py": ("cli/test_inspect.py", "one command"),
     "workflow/workers.py": ("workflow/test_execute.py", "the processes that a run has"),
@@ -89,7 +85,7 @@ def test_the_files_that_are_named_exist_and_say_why() -> None:
 
 def test_helpers_are_found_by_one_name_each() -> None:
     """Folders of ``pythonpath`` are one namespace: two files of a name would hide each other."""
-    names = [path.stem for folder in ("", "helpers", "bench") for path in (TESTS / folder).glob("*.py")]
+    names = [path.stem for folder in ("", "helpers", "bench", "mutation") for path in (TESTS / folder).glob("*.py")]
     assert len(names) == len(set(names))
     assert not any(
         "sys.path.insert" in path.read_text() for path in TESTS.rglob("test_*.py") if path.name != "test_modules.py"

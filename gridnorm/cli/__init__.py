@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "Show versions and the device, and why.",
 }
 INTERRUPTED, INTERNAL = 130, 70
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _COMPLETE = "_GRIDNORM_COMPLETE"  # set by the shell, as click has it
 
 
@@ -66,7 +67,10 @@ def main(args: list[str] | None = None) -> None:
     """Entry point of ``gridnorm``: runs a command and turns errors into messages and exit codes."""
     # The CPU path is single-threaded; starting BLAS threads would only cost time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in _STOPPING:
+        # What nohup or a shell's background job ignores stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stopped)
     try:
         code = run(args)
     except SystemExit as stop:
@@ -80,8 +84,12 @@ def main(args: list[str] | None = None) -> None:
     os._exit(code)
 
 
-def _terminated(number: int, frame: object) -> None:
-    # Leaving by an exception lets open outputs remove their temporary files.
+def _stopped(number: int, frame: object) -> None:
+    # Leaving by an exception lets open outputs remove their temporary files; a second signal must not interrupt that.
+    for each in _STOPPING:
+        signal.signal(each, lambda *_: None)  # not SIG_IGN: Python would report one that is on its way
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + number)
 
 

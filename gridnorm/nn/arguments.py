@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from numbers import Real
@@ -73,6 +73,12 @@ class Arguments:
         self.xp = self.backend.xp
         self.real = self.xp.float64 if self.x.dtype.itemsize == 8 else self.xp.float32
         self.values = as_view(self.x, self.axes)
+
+    @property
+    def tables(self) -> list[Any]:
+        """The arrays given beside x."""
+        given = (self.weight, self.bias, self.scale, self.shift, self.mask, self.sample_weight)
+        return [one for one in given if isinstance(one, self.xp.ndarray)]
 
     @property
     def modulated(self) -> bool:
@@ -287,6 +293,22 @@ def split_options(function: str, options: dict[str, Any], further: Sequence[str]
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
     ours = {name: value for name, value in options.items() if name in _OF_X}
     return ours, {name: value for name, value in options.items() if name not in _OF_X}
+
+
+def no_groups(options: Mapping[str, Any], name: str) -> None:
+    """Refuse groups where a norm has groups of its own."""
+    for key in ("num_groups", "groups"):
+        if key in options:
+            raise OptionError(f"{name} has groups of its own", found=f"{key}=", hint="group_norm takes groups")
+
+
+def channels_of(x: Any, options: Mapping[str, Any]) -> int:
+    """How many channels x has along ``channel_axis``."""
+    axis, _ = whole_axes(options.get("channel_axis", 1), ())
+    x, _ = floating(x)
+    if not -x.ndim <= axis < x.ndim:
+        raise OptionError("x has no axis of channels", found=f"shape {x.shape}", expected=f"an axis {axis}")
+    return int(x.shape[axis])
 
 
 def told_groups(groups: Any, num_groups: int | None, stats: Any, name: str = "mean") -> int | None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import (
     USUAL_GROUPS,
-    floating,
+    channels_of,
+    no_groups,
     of_channels,
     of_shape,
     split_options,
     warn_of_single_values,
-    whole_axes,
 )
 from gridnorm.nn.norm import FORWARD, forward
 
@@ -182,7 +181,7 @@ def layer_norm(
     >>> nn.layer_norm(np.array([[1.0, 2.0, 3.0]]), 3).round(3)
     array([[-1.225,  0.   ,  1.225]])
     """
-    _no_groups(options, "layer_norm")
+    no_groups(options, "layer_norm")
     if normalized_shape is None:
         return group_norm(x, 1, weight, bias, eps, center=center, return_stats=return_stats, **options)
     ours, further = split_options("layer_norm", options, FORWARD)
@@ -191,12 +190,6 @@ def layer_norm(
         warn_of_single_values(given)
     found = forward(given, eps, center=center, **further)
     return found.results(given, *((found.mean, found.rstd) if return_stats else ()))
-
-
-def _no_groups(options: dict[str, Any], name: str) -> None:
-    for key in ("num_groups", "groups"):
-        if key in options:
-            raise OptionError(f"{name} has groups of its own", found=f"{key}=", hint="group_norm takes groups")
 
 
 def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, **options: Any) -> Any:
@@ -217,9 +210,5 @@ def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-
     array([[[-1.,  1.],
             [-1.,  1.]]])
     """
-    _no_groups(options, "instance_norm")
-    axis, _ = whole_axes(options.get("channel_axis", 1), ())
-    x, _ = floating(x)
-    if not -x.ndim <= axis < x.ndim:
-        raise OptionError("x has no axis of channels", found=f"shape {x.shape}", expected=f"an axis {axis}")
-    return group_norm(x, x.shape[axis], weight, bias, eps, **options)
+    no_groups(options, "instance_norm")
+    return group_norm(x, channels_of(x, options), weight, bias, eps, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gridnorm.nn.arguments import of_channels, of_shape, split_options, told_groups
+from gridnorm.nn.arguments import channels_of, no_groups, of_channels, of_shape, split_options, told_groups
 from gridnorm.nn.norm import ALL, BACKWARD, backward
 
 
@@ -126,8 +126,9 @@ def layer_norm_backward(
     >>> dweight.shape, bool(np.abs(dx).max() < 1e-12)
     ((3,), True)
     """
+    no_groups(options, "layer_norm_backward")
     if normalized_shape is None:
-        return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, center=center, **options)
+        return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, num_groups=1, center=center, **options)
     ours, further = split_options("layer_norm_backward", options, BACKWARD)
     given = of_shape(x, normalized_shape, weight=weight, bias=bias, **ours)
     return backward(given, dy, mean, rstd, center=center, **further)
@@ -147,4 +148,5 @@ def instance_norm_backward(
     >>> nn.instance_norm_backward(np.ones_like(x), x, mean, rstd)[2]
     array([3.])
     """
-    return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, **options)
+    no_groups(options, "instance_norm_backward")
+    return group_norm_backward(dy, x, mean, rstd, weight, bias=bias, num_groups=channels_of(x, options), **options)

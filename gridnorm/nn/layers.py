@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,9 @@ from gridnorm.nn.functional import group_norm
 from gridnorm.nn.gradients import group_norm_backward
 from gridnorm.nn.partition import partition
 from gridnorm.nn.views import overlap
+
+_TABLES = ("mask", "sample_weight", "scale", "shift")
+_FORWARD = (*_TABLES, "residual", "return_residual", "return_stats", "out")
 
 
 class GroupNorm:
@@ -85,7 +89,8 @@ class GroupNorm:
         if affine not in (True, False, "channel", "group"):
             raise OptionError("affine cannot have this value", found=repr(affine), expected='True, False or "group"')
         self.num_channels = int(num_channels)
-        self.groups = groups
+        # A list that changes later would no longer fit the parameters.
+        self.groups = deepcopy(groups) if isinstance(groups, list | np.ndarray) else groups
         self.num_groups = partition(self.num_channels, num_groups, groups).groups
         self.eps, self.center, self.activation = eps, center, activation
         self.channel_axis, self.batch_axes = channel_axis, tuple(batch_axes)
@@ -107,11 +112,17 @@ class GroupNorm:
         """Normalize x and keep what ``backward`` needs.
 
         Takes ``mask``, ``sample_weight``, ``scale``, ``shift``, ``residual``, ``return_residual``, ``return_stats`` and
-        ``out`` as ``group_norm`` does. Where the result overwrites x, a copy of x is kept.
+        ``out`` as ``group_norm`` does. Where the result overwrites what ``backward`` needs, a copy of that is kept.
         """
+        self._seen = None
+        for name in options:
+            if name not in _FORWARD:
+                raise TypeError(f"{type(self).__name__}.forward() got an unexpected keyword argument {name!r}")
         self._check(x)
         out, residual = options.get("out"), options.get("residual")
         kept = x.copy() if residual is None and out is not None and _meet(out, x) else x
+        met = [name for name in _TABLES if out is not None and _meet(out, options.get(name))]
+        seen = options | {name: options[name].copy() for name in met}
         wanted = {name: options.pop(name, False) for name in ("return_stats", "return_residual")}
         added = residual is not None or wanted["return_residual"]
         y, mean, rstd, *total = group_norm(
@@ -125,7 +136,7 @@ class GroupNorm:
             **self._how(),
             **options,
         )
-        self._seen = (total[0] if added else kept, mean, rstd, options)
+        self._seen = (total[0] if added else kept, mean, rstd, seen)
         results = (
             y,
             *((mean, rstd) if wanted["return_stats"] else ()),
@@ -141,7 +152,7 @@ class GroupNorm:
         if self._seen is None:
             raise OptionError("backward comes after forward", hint="Call the layer first")
         x, mean, rstd, options = self._seen
-        given = {name: options[name] for name in ("mask", "sample_weight", "scale", "shift") if name in options}
+        given = {name: options[name] for name in _TABLES if name in options}
         dx, dweight, dbias, *more = group_norm_backward(
             dy, x, mean, rstd, self.weight, bias=self.bias, num_groups=self._number(), **self._how(), **given
         )

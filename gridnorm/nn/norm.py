@@ -129,10 +129,12 @@ def backward(
         constant=constant,
         out=place.view,
     )
+    # Before dx is written: γ, β and scale may lie where it goes.
+    _, *further = affine_gradients(given, None, dgain, doffset, needs)
     dx = place.written()
     if untouched is not None:
         dx[passed_at(given)] = untouched
-    return affine_gradients(given, dx, dgain, doffset, needs)
+    return (dx if needs[0] else None, *further)
 
 
 def _further(given: Arguments, name: str, gradient: Any) -> Any:

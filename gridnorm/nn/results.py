@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments, plain
-from gridnorm.nn.views import Axes, as_view, assign, disturbs, shows
+from gridnorm.nn.views import Axes, as_view, assign, disturbs, overlap, shows
 
 
 class Target(NamedTuple):
@@ -25,9 +25,14 @@ class Target(NamedTuple):
 
 
 def target(given: Arguments, out: Any, *read: Any) -> Target:
-    """Where a result like x goes: ``out``, or a new array. ``read`` are the arrays that it must not disturb."""
+    """Where a result like x goes: ``out``, or a new array.
+
+    ``read`` are arrays that are read element for element as it is written; what else was given it must not meet at all.
+    """
     array = given.xp.empty_like(given.x) if out is None else like(writable(out), given, "out")
-    direct = shows(array, given.axes) and (out is None or not disturbs(array, *read))
+    direct = shows(array, given.axes)
+    if direct and out is not None:
+        direct = not disturbs(array, *read) and not any(overlap(array, one) for one in given.tables)
     view = as_view(array, given.axes) if direct else given.xp.empty(given.values.shape, array.dtype)
     return Target(array, view, given.axes, direct)
 

@@ -10,6 +10,8 @@ import numpy as np
 from gridnorm.nn.arguments import Arguments, of_shape_or_channels, split_options, told_groups
 from gridnorm.nn.norm import BACKWARD, FORWARD, backward, forward
 
+_BACKWARD = tuple(name for name in BACKWARD if name != "dmean")  # there is no mean
+
 
 def rms_norm(
     x: Any,
@@ -132,7 +134,7 @@ def rms_norm_backward(
     >>> bool(np.abs(dx).max() < 1e-12), dweight  # a longer x gives the same y
     (True, array([3.6, 6.4, 0. , 0. ]))
     """
-    ours, further = split_options("rms_norm_backward", options, BACKWARD)
+    ours, further = split_options("rms_norm_backward", options, _BACKWARD)
     if normalized_shape is None:
         ours["num_groups"] = told_groups(ours.get("groups"), ours.get("num_groups"), rstd, "rstd")
     given = of_shape_or_channels(x, normalized_shape, weight=weight, bias=bias, **ours)

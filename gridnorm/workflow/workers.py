@@ -247,8 +247,12 @@ def _one_thread() -> None:
 
 def _leave(number: int, frame: object) -> None:
     # By an exception, so that outputs remove their temporary files; a second signal must not interrupt that.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _deaf)
     raise SystemExit(128 + number)
+
+
+def _deaf(number: int, frame: object) -> None:
+    """Unlike SIG_IGN, of which Python reports a signal that is on its way."""
 
 
 def _ending(code: int | None) -> str:
@@ -283,7 +287,7 @@ def _undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
+    before = {number: signal.signal(number, _deaf) for number in _ENDING}
     try:
         yield
     finally:

@@ -9,7 +9,9 @@ import pytest
 
 import gridnorm as gn
 from gridnorm.arrays.covariates import COVARIATES, covariate_of
-from gridnorm.errors import LayoutError, OptionError
+from gridnorm.arrays.layout import infer_layout
+from gridnorm.arrays.raw import RawArray
+from gridnorm.errors import GridnormError, LayoutError, OptionError
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +36,30 @@ def test_a_column_of_numbers_will_do_and_text_is_refused(arrays: gn.ArraySet) ->
         covariate_of("ID", raw, None)
     with pytest.raises(OptionError, match="method names no column; found 'dose'"):
         covariate_of("dose", replace(raw, name="a.gpr"), None)
+
+
+@pytest.fixture(scope="module")
+def raw() -> RawArray:
+    return gn.simulate(1, (2, 3), (4, 5), seed=1).raw(0)
+
+
+@pytest.mark.parametrize("name", ["slide-row", "slide-column"])
+def test_a_place_on_the_slide_is_a_number_of_each_spot(raw: RawArray, name: str) -> None:
+    block, row, column = (raw.spots[title] - 1 for title in ("Block", "Row", "Column"))
+    layout = infer_layout(block + 1, row + 1, column + 1, raw.spots["X"], raw.spots["Y"])
+    expected = {"slide-row": block // 3 * 4 + row, "slide-column": block % 3 * 5 + column}[name]
+    found = covariate_of(name, raw, layout)
+    assert found.shape == (1, raw.n_spots) and found.dtype == np.float64
+    assert found[0].tolist() == expected.tolist()
+    with pytest.raises(GridnormError, match=name):
+        covariate_of(name, raw, None)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float32])
+def test_a_column_of_numbers_is_a_covariate_and_text_is_not(raw: RawArray, kind: type) -> None:
+    numbers = np.arange(raw.n_spots).astype(kind)
+    own = replace(raw, spots={**raw.spots, "Dip": numbers, "Note": np.full(raw.n_spots, b"7")})
+    found = covariate_of("Dip", own, None)
+    assert found.dtype == np.float64 and found.tolist() == [numbers.tolist()]
+    with pytest.raises(OptionError, match="'Note' is text"):
+        covariate_of("Note", own, None)

@@ -108,3 +108,18 @@ def test_without_positions_the_groupings_of_the_slide_say_what_they_need(word: s
 
 def test_a_word_that_is_a_grouping_needs_no_column() -> None:
     assert needed_columns("print-tip, Gene,plate") == ("Gene",)
+
+
+@pytest.mark.parametrize(
+    ("titles", "said"),
+    [
+        ([], "Spot columns here: none"),
+        (["Lot"], "Spot columns here: Lot"),
+        ([f"T{k:02}" for k in range(12)], ", T11"),
+        ([f"T{k:02}" for k in range(13)], ", T11 and 1 more"),
+    ],
+)
+def test_the_first_12_columns_are_named_or_that_there_is_none(titles: list[str], said: str) -> None:
+    with pytest.raises(OptionError) as error:
+        find_column("zzzzzzzz", {title: np.zeros(1) for title in titles}, "a.gpr", "keep")
+    assert str(error.value.hint).endswith(said)

@@ -12,6 +12,7 @@ from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.errors import LayoutError, OptionError
 from gridnorm.io.formats import gal, gpr
+from gridnorm.io.formats.gal import BlockRecord
 from gridnorm.io.text import load
 
 
@@ -255,3 +256,22 @@ def test_positions_beyond_any_slide_are_left_out(recwarn: pytest.WarningsRecorde
     x[5] = 1e308
     assert infer_layout(block, row, column, x, y).describe() == infer_layout(*grid(4, 4)).describe()
     assert len(recwarn) == 0
+
+
+@pytest.mark.parametrize("override", [None, "2x3x4x5"])
+@pytest.mark.parametrize("gal", [True, False])
+@pytest.mark.parametrize("positions", [True, False])
+def test_every_source_that_is_used_is_named_and_no_other(override: str | None, gal: bool, positions: bool) -> None:
+    block, row, column = (place.ravel() + 1 for place in np.indices((6, 4, 5)))
+    down, across = np.divmod(block - 1, 3)
+    x, y = 2000.0 * across + 200.0 * column, 2000.0 * down + 200.0 * row
+    records = [BlockRecord(k + 1, 2000.0 * (k % 3), 2000.0 * (k // 3), 100.0, 5, 200.0, 4, 200.0) for k in range(6)]
+    layout = infer_layout(
+        block, row, column, *((x, y) if positions else ()), override=override, gal_blocks=records if gal else None
+    )
+    begins = {"--layout 2x3x4x5": override is not None, "block records of the GAL: 2 x 3 blocks": gal}
+    begins["X/Y positions: 6 blocks in 2 x 3 places"] = positions
+    begins["block numbers only: "] = not (override or gal or positions)
+    assert len(layout.evidence) == sum(begins.values()), layout.evidence
+    for begin, said in begins.items():
+        assert any(text.startswith(begin) for text in layout.evidence) is said, (begin, layout.evidence)

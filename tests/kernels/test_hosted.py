@@ -122,3 +122,12 @@ def test_what_breaks_there_is_named_and_our_own_errors_pass(
     monkeypatch.setattr(device.xp, "asarray", broken)
     with pytest.raises(DeviceError, match=r"sums failed on the device; found out of device memory"):
         hosted.sums(X, SEGMENTS)  # type: ignore[attr-defined]
+
+
+def test_mistakes_in_the_call_are_not_blamed_on_the_device() -> None:
+    x = X.copy()
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        hosted.standardize(X, SEGMENTS, eps=1e-5, out=x)  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        hosted.sums(X, SEGMENTS, axis=1)  # type: ignore[attr-defined]

@@ -246,3 +246,17 @@ def test_a_planted_mistake_between_knots_is_caught(device, monkeypatch):
     knots = some_knots(np.random.default_rng(31), (3,))
     with pytest.raises(cudashim.SanitizerError, match="heap-buffer-overflow"):
         verbs.interpolate(knots, np.full((1, 4, 1), 1e9), Segments.single(4))
+
+
+@pytest.mark.parametrize("far", [(), (1e3,), (-1e3,), (-1e3, 1e3)], ids=["none", "above", "below", "both"])
+@pytest.mark.parametrize("width", [1e-6, 1e-3])
+def test_a_far_item_at_either_end_counts_for_what_is_close(device, small, far, width):
+    if small:
+        pytest.skip("seeds lie apart from 200 items on")
+    rng = np.random.default_rng(7)
+    x = np.concatenate([rng.uniform(0, width, 420), far])[None, :]
+    y = np.sin(6 * x / width) + rng.standard_t(2, x.shape)
+    w = rng.uniform(0.5, 1, x.shape)
+    segments = segments_of((x.size,))
+    found, expected = (fit(b, x, y, w, segments) for b in (verbs, twin))
+    assert_same(found, expected, np.abs(y).max())

@@ -271,3 +271,18 @@ def test_planted_mistakes_would_show_here(device: Device) -> None:
     """One block that sorts and one warp whose segment is the last of an index: races and reads past the end."""
     segments = g.segments_of([WARP + 1, 7], "arbitrary")
     check(RNG.normal(size=(1, segments.n_items, 1)), segments)
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (1, 3), (3, 2, 1)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_large_segments_in_any_order_of_their_sizes(device, small, sizes, weighted):
+    """The last one short: what is written behind its chunks lies outside of the memory, as the sanitizer sees."""
+    if small:
+        pytest.skip("no other kernel than before")
+    segments = g.segments_of([size * BLOCK + 1 for size in sizes])
+    values = np.random.default_rng(3).normal(size=(2, segments.n_items, 1))
+    weights = np.random.default_rng(4).uniform(size=values.shape[:2]) if weighted else None
+    for one, two in zip(
+        median(values, segments, weights, None), numpy_engine.median(values, segments, weights, None), strict=True
+    ):
+        np.testing.assert_array_equal(g.host(one), two)

@@ -13,8 +13,11 @@ from gridnorm.nn import (
     group_norm_backward,
     group_norm_double_backward,
     instance_norm,
+    instance_norm_backward,
     layer_norm,
     layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
 )
 
 X = np.random.default_rng(0).normal(size=(2, 6, 4, 3)).astype(np.float32)
@@ -188,7 +191,7 @@ def test_layer_norm_backward() -> None:
         ({"dy": X.reshape(2, 4, 6, 3)}, "dy is not like x"),
         ({"dmean": mean[0]}, "dmean does not fit x"),
         ({"out": np.zeros((48, 3), np.float32)}, "out is not like x"),
-        ({"groups": [0, 0, 1]}, "groups does not go with normalized_shape"),
+        ({"groups": [0, 0, 1]}, "layer_norm_backward has groups of its own"),
     ):
         with pytest.raises(OptionError, match=message):
             layer_norm_backward(**{"dy": X, "x": X, "mean": mean, "rstd": rstd, "normalized_shape": 3, **options})
@@ -205,3 +208,16 @@ def test_group_norm_double_backward() -> None:
     ):
         with pytest.raises(OptionError, match=message):
             group_norm_double_backward(**{**given, **options})
+
+
+def test_backward_refuses_what_forward_refuses() -> None:
+    for function, name in ((layer_norm_backward, "layer_norm_backward"), (instance_norm_backward, "instance_norm")):
+        for options in ({"num_groups": 3}, {"groups": [0, 0, 1, 1, 2, 2]}):
+            with pytest.raises(OptionError, match=f"{name}.* has groups of its own"):
+                function(X, X, MEAN, RSTD, **options)
+        # Statistics of three groups are those of another norm.
+        with pytest.raises(OptionError, match="mean does not fit x"):
+            function(X, X, MEAN, RSTD)
+    _, rstd = rms_norm(X, return_stats=True)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'dmean'"):
+        rms_norm_backward(X, X, rstd, dmean=MEAN)

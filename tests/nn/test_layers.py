@@ -182,3 +182,35 @@ def test_parameters_of_bfloat16_reach_torch() -> None:
     layer = nn.GroupNorm(groups=[0, 1, 0, 1], channel_axis=-1)
     assert nn.GroupNorm.from_torch(layer.to_torch()).channel_axis == -1
     assert nn.GroupNorm.from_torch(nn.GroupNorm(2, 4, affine=False).to_torch()).weight is None
+
+
+def test_a_layer_keeps_what_backward_needs_where_the_result_overwrites_it() -> None:
+    layer, dy = nn.GroupNorm(2, 6), RNG.normal(size=X.shape).astype(np.float32)
+    x = X.copy()
+    layer(x, scale=x[:, :, 0].copy())
+    wanted = [layer.backward(dy), *layer.grads.values()]
+    layer(x, scale=x[:, :, 0], out=x)
+    found = [layer.backward(dy), *layer.grads.values()]
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_layer_refuses_what_it_was_made_with_and_forgets_a_call_that_failed() -> None:
+    labels = [0, 1, 0, 1, 0, 1]
+    layer = nn.GroupNorm(groups=labels)
+    wanted = layer(X)
+    labels[0] = 7
+    np.testing.assert_array_equal(layer(X), wanted)
+    with pytest.raises(TypeError, match=r"GroupNorm\.forward\(\) got an unexpected keyword argument 'groups'"):
+        layer(X, groups=labels)
+    with pytest.raises(OptionError, match="backward comes after forward"):
+        layer.backward(X)
+
+
+@pytest.mark.parametrize(("out", "copied"), [(None, False), ("another array", False), ("x", True)])
+def test_a_layer_copies_x_only_where_the_result_overwrites_it(out: str | None, copied: bool) -> None:
+    x = np.random.default_rng(3).normal(size=(3, 6, 4)).astype(np.float32)
+    layer = nn.GroupNorm(2, 6)
+    layer(x, **{} if out is None else {"out": x if out == "x" else np.empty_like(x)})
+    assert layer._seen is not None
+    assert np.shares_memory(layer._seen[0], x) is not copied

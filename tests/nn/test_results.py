@@ -10,7 +10,7 @@ import pytest
 from formula import LAYOUTS, far, normal
 
 from gridnorm.errors import GridnormWarning
-from gridnorm.nn import group_norm, instance_norm, layer_norm
+from gridnorm.nn import group_norm, group_norm_backward, instance_norm, layer_norm
 
 bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
 DTYPES = [np.float16, bfloat16, np.float32, np.float64]
@@ -127,3 +127,38 @@ def test_nothing_to_normalize(shape: tuple[int, ...], dtype: Any) -> None:
     assert mean.shape == rstd.shape == (shape[0], 2)
     assert np.isnan(mean).all()
     assert instance_norm(x).shape == layer_norm(x, shape[1:]).shape == shape
+
+
+def _meeting(x: Any) -> list[tuple[Any, dict[str, Any]]]:
+    """Calls whose further arguments lie in x."""
+    table = x.reshape(4, -1)[:, :32]
+    return [
+        (group_norm, {"num_groups": 2, "weight": None, "bias": x[0, :, 0, 0]}),
+        (group_norm, {"num_groups": 2, "weight": x[0, :, 0, 0], "bias": x[1, :, 0, 0]}),
+        (group_norm, {"num_groups": 2, "scale": table, "shift": table[::-1]}),
+        (group_norm, {"num_groups": 4, "sample_weight": np.abs(x, out=x)}),
+        (layer_norm, {"normalized_shape": 96, "weight": x[0, 0, 0], "bias": x[0, 0, 0]}),
+        (layer_norm, {"normalized_shape": 96, "shift": x[::-1]}),
+        (layer_norm, {"normalized_shape": 96, "scale": x, "shift": x}),
+        (instance_norm, {"bias": x[0, :, 0, 0], "mask": x > 0.2}),
+    ]
+
+
+@pytest.mark.parametrize("which", range(8))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_in_place_does_not_disturb_arguments_that_lie_in_x(which: int, dtype: Any) -> None:
+    x = normal((4, 32, 96, 96), dtype)  # more than is computed at once
+    function, options = _meeting(x)[which]
+    wanted = function(x, **options)
+    assert function(x, **options, out=x) is x
+    np.testing.assert_array_equal(x, wanted)
+
+
+def test_gradients_in_place_do_not_disturb_arguments_that_lie_in_dy() -> None:
+    x, dy = normal((4, 6, 7, 3), np.float32), normal((4, 6, 7, 3), np.float32)
+    _, mean, rstd = group_norm(x, 2, return_stats=True)
+    weight = dy[0, :, 0, 0]
+    wanted = group_norm_backward(dy, x, mean, rstd, weight, scale=dy[:, :, 1, 1])
+    found = group_norm_backward(dy, x, mean, rstd, weight, scale=dy[:, :, 1, 1], out=dy)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

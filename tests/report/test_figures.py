@@ -200,3 +200,19 @@ def test_arrays_with_other_rows_keep_before_and_after_in_the_same_rows(folder: P
         result = gn.normalize([folder / "slide1.gpr", tmp_path / "short.gpr"], method="none", background="none")
     np.testing.assert_array_equal(result.fits[1].start[0], result.M[:, 1])
     ma_by_group(result)
+
+
+@pytest.mark.parametrize("output", ["each/", "one.tsv"])
+def test_a_figure_of_many_arrays_says_how_many_it_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["simulate", "-o", "sim", "--arrays", "4", "--blocks", "2x2", "--spots", "9x9"]) == 0
+    monkeypatch.setattr(figures, "MOST_ARRAYS", 3)
+    drawn: list[list[str]] = []
+    known = figures.figure_bytes
+    monkeypatch.setattr(
+        "gridnorm.report.figure_bytes", lambda figure, form: drawn.append(texts(figure)) or known(figure, form)
+    )
+    assert run(["normalize", "sim", "-o", output, "--figure", "a.svg"]) == 0
+    assert any("medians of every array (the first 3 of 4)" in text for text in drawn[0])

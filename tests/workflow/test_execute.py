@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import damage
@@ -37,7 +38,9 @@ def results(tasks: list[Any], jobs: int = 2, **more: Any) -> list[Any]:
         return list(done)
 
 
-@pytest.mark.parametrize("jobs", [1, 2, 3, 8])
+@pytest.mark.parametrize(
+    "jobs", [1, 2, pytest.param(3, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)]
+)
 def test_results_come_in_the_order_of_the_tasks(jobs: int) -> None:
     assert results(list(range(20)), jobs) == [k * k + 1 for k in range(20)]
     slow_first = [0.2, 0.0, 0.1, 0.0, 0.0]
@@ -169,7 +172,12 @@ INPUTS = ["a.gpr", "b.gpr", "cut.gpr", "c.gpr", "short.gpr", "d.gpr", "e.gpr"]
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["--by", "Dia.", "--method", "median"], ["--preset", "limma", "--weights", "area:60,90"]]
+    "options",
+    [
+        [],
+        pytest.param(["--by", "Dia.", "--method", "median"], marks=pytest.mark.slow),
+        pytest.param(["--preset", "limma", "--weights", "area:60,90"], marks=pytest.mark.slow),
+    ],
 )
 def test_processes_write_the_same_bytes_as_one(cli: Cli, options: list[str]) -> None:
     for jobs in ("1", "2", "3"):
@@ -246,7 +254,7 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("when", ["before", "between"])
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.slow), "between"])
 def test_a_worker_that_is_killed_while_it_writes_leaves_no_half(cli: Cli, when: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
 
@@ -388,7 +396,7 @@ def test_a_second_ctrl_c_leaves_no_worker_behind(cli: Cli) -> None:
 
 
 def test_workers_end_when_their_parent_is_killed(cli: Cli) -> None:
-    command = [sys.executable, "-c", WAITS.replace("60", "2"), "normalize", *INPUTS, "-o", "each/", "-j", "2"]
+    command = [sys.executable, "-c", WAITS.replace("60", "0.5"), "normalize", *INPUTS, "-o", "each/", "-j", "2"]
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
     assert process.stderr is not None and process.stderr.readline() == b"waiting\n"
@@ -410,15 +418,16 @@ def test_a_device_that_is_absent_is_said_once(cli: Cli) -> None:
 # ---- progress ------------------------------------------------------------------------------------------------------
 
 
-def terminal(*words: str) -> str:
-    """What a terminal shows on stderr."""
+def terminal(*words: str, stdout: bool = False) -> str:
+    """What a terminal shows on stderr, and on stdout if that goes there too."""
     import pty
 
     mine, theirs = pty.openpty()
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1]), "TERM": "xterm"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gridnorm", *words], stderr=theirs, env=environment, close_fds=True
-    )
+        [sys.executable, "-m", "gridnorm", *words],
+        stdout=theirs if stdout else None, stderr=theirs, env=environment, close_fds=True,
+    )  # fmt: skip
     os.close(theirs)
     shown = b""
     while True:
@@ -437,6 +446,46 @@ def terminal(*words: str) -> str:
 def test_progress_is_shown_on_a_terminal_and_nowhere_else(cli: Cli) -> None:
     shown = terminal("normalize", "a.gpr", "b.gpr", "c.gpr", "-o", "x.tsv")
     assert "100%" in shown and "arrays" in shown and "wrote x.tsv" in shown
+    both = terminal("normalize", "a.gpr", "b.gpr", "-o", "-", "-j", "2", stdout=True)
+    assert both[: both.index("Block\t")].endswith("\n")  # the table begins on a line of its own
     assert "100%" not in terminal("normalize", "a.gpr", "b.gpr", "-o", "y.tsv", "-q")
     assert "100%" not in terminal("normalize", "a.gpr", "-o", "z.tsv")
     assert "%" not in cli("normalize", "a.gpr", "b.gpr", "-o", "w.tsv").err
+
+
+class Process:
+    """Ends when it is told to, or only when it is killed; notes what is asked of it."""
+
+    def __init__(self, stubborn: bool) -> None:
+        self.stubborn, self.alive, self.asked = stubborn, True, []  # type: ignore[var-annotated]
+
+    def terminate(self) -> None:
+        self.asked.append("terminate")
+
+    def join(self, seconds: float | None = None) -> None:
+        self.asked.append(seconds)
+        if not self.stubborn:
+            self.alive = False
+        assert seconds is not None or not self.alive, "waits for a process that never ends"
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+    def kill(self) -> None:
+        self.asked.append("kill")
+        self.alive = False
+
+
+@pytest.mark.parametrize("busy", [True, False])
+@pytest.mark.parametrize("stubborn", [True, False])
+def test_a_worker_that_does_not_leave_in_time_is_killed_and_waited_for(busy: bool, stubborn: bool) -> None:
+    closed: list[bool] = []
+    process = Process(stubborn)
+    worker: Any = SimpleNamespace(
+        pipe=SimpleNamespace(close=lambda: closed.append(True)), number=3 if busy else None, process=process
+    )
+    workers.Workers.end(SimpleNamespace(_all=[worker]))  # type: ignore[arg-type]
+    assert closed and not process.alive
+    waited = next(one for one in process.asked if isinstance(one, float))
+    assert 0 < waited <= workers.PATIENCE
+    assert process.asked == ["terminate"] * busy + [waited] + ["kill", None] * stubborn

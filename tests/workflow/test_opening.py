@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import damage
+import numpy as np
 import pytest
 from damage import sheet
 
+import gridnorm as gn
+from gridnorm.core.methods import METHODS, Method
 from gridnorm.errors import FormatError, OptionError
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, recognise_file
 from gridnorm.workflow.settings import Settings, make_settings
@@ -63,3 +67,23 @@ def test_columns_that_are_not_there_are_missed_by_name_unless_a_gal_may_bring_th
     assert task_of(make_settings({"by": "Gene", "gal": "print.gal"})).options.extra == ()
     with pytest.raises(OptionError, match="keep names no column"):
         task_of(make_settings({"keep": "Gene"}))
+
+
+def wide(columns: Any, options: Any) -> Any:
+    return np.asarray(columns["Dia."]) > 0
+
+
+def test_a_column_that_only_the_method_looks_at_is_read_from_every_file(tmp_path: Path) -> None:
+    files = []
+    for k, name in enumerate("ab"):
+        sheet(k).write(tmp_path / f"{name}.gpr")
+        files.append(tmp_path / f"{name}.gpr")
+    known = METHODS["median"]
+    method = Method(
+        name="wide", statistic=known.statistic, application=known.application, minimum=known.minimum,
+        summary="median of the wide spots", columns=("Dia.",), use=wide, source="made up",
+    )  # fmt: skip
+    done = gn.normalize(files, method=method)
+    np.testing.assert_array_equal(done.M, gn.normalize(files, method="median").M)
+    with pytest.raises(gn.OptionError, match="method names no column; found 'Dia.'"):
+        gn.normalize(gn.read(files), method=method)

@@ -134,3 +134,9 @@ def test_what_was_written_is_what_was_computed() -> None:
     assert damage.table(Path("x.tsv")) == damage.table(Path("y.tsv"))
     with pytest.raises(gn.OptionError, match="exists already"):
         gn.write(result, "x.tsv")
+
+
+def test_map_and_jobs_exclude_each_other() -> None:
+    with ThreadPoolExecutor(2) as pool, pytest.raises(gn.OptionError, match="map and jobs both say who runs"):
+        normalize_to(["a.gpr"], make_settings({}), Request(output="x.tsv", jobs=2), map=pool.map)
+    assert not Path("x.tsv").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from damage import sheet
@@ -81,3 +82,21 @@ def test_every_array_has_a_file_name_of_its_own_that_file_systems_take() -> None
     Path("u.txt").write_text("FileName\tName\na.gpr\t.hidden\nb.gpr\twhy?\n")
     assert file_names(make_plan(["t.txt"], make_settings({})), "tsv") == ["x_y.tsv", "X_y (2).tsv"]
     assert file_names(make_plan(["u.txt"], make_settings({})), "csv") == ["_hidden.csv", "why_.csv"]
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        ([".a"], ["_a"]),
+        (["..a"], ["_.a"]),
+        (["a.b"], ["a.b"]),
+        (["a/b:c"], ["a_b_c"]),
+        (["a\x1fb", "a b"], ["a_b", "a b"]),
+        (["x", "X", "x"], ["x", "X (2)", "x (3)"]),
+        (["x (2)", "x", "x"], ["x (2)", "x", "x (3)"]),
+        ([".x", "_x"], ["_x", "_x (2)"]),
+    ],
+)
+def test_names_are_neither_hidden_nor_alike_and_keep_what_they_may(names: list[str], files: list[str]) -> None:
+    plan = SimpleNamespace(tasks=[SimpleNamespace(name=name) for name in names])
+    assert file_names(plan, "tsv") == [f"{name}.tsv" for name in files]  # type: ignore[arg-type]

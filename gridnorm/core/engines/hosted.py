@@ -36,7 +36,7 @@ def _hosted(verb: str) -> Callable[..., Any]:
                     here[...] = _to_host(there)
             home = {id(there): here for there, here in written}
             return _moved(result, device.xp.ndarray, lambda a: home[id(a)] if id(a) in home else _to_host(a))
-        except GridnormError:
+        except (GridnormError, TypeError, ValueError):  # mistakes in the call are not the device's
             raise
         except Exception as error:
             what, hint = explain(error)
