@@ -80,7 +80,7 @@ class Backend:
         return found
 
     def on_numpy(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """``function`` as NumPy's engine computes it, whoever computes in this test."""
+        """``function`` as NumPy's engine computes it, whoever computes in this test; for expected results."""
         with in_front("numpy"):
             return function(*args, **options)
 

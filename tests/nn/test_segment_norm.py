@@ -67,7 +67,7 @@ def test_gradients_are_central_differences(backend: Backend, options: dict[str, 
             step = np.zeros_like(at)
             step[i] = 1e-6
             up, down = (
-                backend.run(
+                backend.on_numpy(
                     nn.segment_norm,
                     x + s * step * (position == 0) if position == 0 else x,
                     segments=LABELS,
