@@ -198,7 +198,7 @@ def test_every_layout_of_the_view(device: Device, small: bool, dtype: str) -> No
         check(view, segments, weights)
 
 
-@pytest.mark.parametrize("sizes", [[3, 9, 1], [BLOCK + 1]], ids=str)
+@pytest.mark.parametrize("sizes", [[3, 9, 1], pytest.param([BLOCK + 1], marks=pytest.mark.slow)], ids=str)
 def test_results_do_not_depend_on_the_batch(device: Device, small: bool, sizes: list[int]) -> None:
     if small and sizes[0] > BLOCK:
         pytest.skip("shapes are small under ThreadSanitizer")

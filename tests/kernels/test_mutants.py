@@ -153,6 +153,7 @@ def test_every_kernel_file_has_a_planted_mistake() -> None:
 
 
 @pytest.mark.shim
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "name"), [("asan", "bad_oob_global"), ("tsan", "bad_war")])
 def test_the_sanitizers_work_here(mode: str, name: str, skip_without: Callable[[str, str], None]) -> None:
     """So that a plain run of the tests proves the checkers too."""

@@ -138,7 +138,14 @@ def test_first_derivatives_of_a_modulation(
         assert a.shape == b.shape and apart(a, b) <= 1e-7
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in ("relu", "eps")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if k % 2 else ())
+        for k, name in enumerate(OPTIONS)
+        if name not in ("relu", "eps")
+    ],
+)
 def test_second_derivatives(backend: Backend, name: str) -> None:
     """Of Σ dx·u + Σ dweight·a + Σ dbias·o, by differences of forward and backward together."""
     options = OPTIONS[name]
@@ -164,8 +171,8 @@ def test_second_derivatives(backend: Backend, name: str) -> None:
 
 
 @pytest.mark.parametrize("activation", [None, "silu"])
-@pytest.mark.parametrize("one", [False, True])
-@pytest.mark.parametrize("affine", [None, "channel", "group"])
+@pytest.mark.parametrize("one", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("affine", [None, "channel", pytest.param("group", marks=pytest.mark.slow)])
 def test_second_derivatives_with_modulation(affine: str | None, one: bool, activation: str | None) -> None:
     """Of everything that the first derivatives are, by differences; a scale for all channels or one for each."""
     options: dict[str, Any] = {"groups": [0, 1, -1, 0, 1, 1], "activation": activation, "affine": affine or "channel"}

@@ -157,8 +157,8 @@ def test_results_go_where_they_are_sent(backend: Backend, norm: Norm) -> None:
 
 
 @every
-@pytest.mark.parametrize("narrow", [False, True])
-@pytest.mark.parametrize("activation", [None, "silu"])
+@pytest.mark.parametrize("narrow", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("activation", [None, pytest.param("silu", marks=pytest.mark.slow)])
 def test_gradients_are_central_differences(backend: Backend, norm: Norm, narrow: bool, activation: str | None) -> None:
     """Of everything at once: modulation, weights of samples, statistics that are used further."""
     norm = norm.computed(backend)

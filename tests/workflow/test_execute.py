@@ -296,6 +296,7 @@ def test_the_first_array_of_a_table_costs_itself_only_and_lost_ones_say_nothing_
     assert done.returncode == 1 and done.stderr.count("failed: ") == 3 and not Path("x.tsv").exists()
 
 
+@pytest.mark.slow
 def test_spawned_workers_speak_as_their_parent_does(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("normalize", "a.gpr", "b.gpr", "--min-group", "1000", "--small-groups", "error")
     forked = cli(*words, "-o", "each/", "-j", "2")
@@ -331,7 +332,7 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("whole_group", [True, False])
+@pytest.mark.parametrize("whole_group", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_stopping_ends_every_process_and_leaves_nothing_half_written(
     cli: Cli, number: int, code: int, whole_group: bool
 ) -> None:
@@ -395,6 +396,7 @@ def test_a_second_ctrl_c_leaves_no_worker_behind(cli: Cli) -> None:
     assert damage.leftovers(Path()) == [] and not Path("each/b.tsv").exists()
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(cli: Cli) -> None:
     command = [sys.executable, "-c", WAITS.replace("60", "0.5"), "normalize", *INPUTS, "-o", "each/", "-j", "2"]
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
