@@ -420,6 +420,7 @@ ELSEWHERE = {
     "workflow/inspect.py:INSPECT_SCHEMA": CODES,
     "workflow/workers.py:AHEAD": "test_execute.py: bounds memory, results do not depend on it",
     "workflow/workers.py:PATIENCE": "seconds until a worker is killed that does not leave",
+    "workflow/workers.py:STILLBORN": "test_execute.py: how many are started before it is given up",
     "io/gpr_write.py:_TOO_LARGE": "what GenePix writes, no threshold",
     "io/gpr_write.py:_LOG_TOO_LARGE": "what GenePix writes, no threshold",
     "io/gpr_write.py:_ROWS": SIZES,

@@ -20,6 +20,7 @@ from gridnorm.errors import GridnormError, LostError, speak_command_line, speaks
 T = TypeVar("T")
 
 AHEAD = 4  # results that may wait for an earlier one, per worker: memory stays bounded
+STILLBORN = 3  # processes in a row that may end before they are given a task
 PATIENCE = 5.0  # seconds that a worker has to leave when it is told to
 # One thread a worker: two pools of threads on the same cores only hinder each other.
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -118,14 +119,23 @@ class Workers:
         Raises
         ------
         GridnormError
-            No process is left, and none can be started.
+            No process is left and none can be started, or those that are started end at once.
         """
-        while (worker := self._idle()) is not None:
+        code = None
+        for _ in range(self.count + STILLBORN):
+            worker = self._idle()
+            if worker is None:
+                return False
             # One that was killed while it had nothing to do costs no task.
             if worker.process.is_alive() and worker.give(number, task):
                 return True
             self._drop(worker)
-        return False
+            code = worker.process.exitcode
+        raise GridnormError(
+            "worker processes end before they do anything",
+            found=_ending(code),
+            hint="Run without worker processes (jobs 1)",
+        )
 
     def finished(self) -> list[tuple[int, Any]]:
         """Results that have come, at least one where a worker is busy."""

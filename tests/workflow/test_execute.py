@@ -114,6 +114,17 @@ def test_a_worker_that_dies_while_it_has_nothing_to_do_costs_no_task() -> None:
         one.end()
 
 
+def test_workers_that_end_at_once_are_not_started_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    process = multiprocessing.get_context("fork").Process
+    known = process.start
+    monkeypatch.setattr(process, "start", lambda self: (started.append(1), known(self)))
+    monkeypatch.setattr(process, "is_alive", lambda self: False)
+    with pytest.raises(gn.GridnormError, match="worker processes end before they do anything; found"):
+        results([1, 2, 3])
+    assert len(started) == 2 + workers.STILLBORN == 5
+
+
 def test_a_run_that_is_left_early_ends_its_workers() -> None:
     started = time.monotonic()
     with closing(run(Square(), [1, 2, "sleep", "sleep", 5], lost=told, jobs=3)) as done:
