@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gridnorm.core.engines import Backend, backend_for
-from gridnorm.core.option import FLAG, NUMBER, WHOLE, Kind, Option, Range, Table, take
+from gridnorm.core.option import FLAG, NUMBER, NUMBERS, WHOLE, Option, Range, Table, take
 from gridnorm.core.payload import Curves, Locations, Payload, Points, taken
-from gridnorm.core.segments import Segments
+from gridnorm.core.segments import Segments, plain_label
 from gridnorm.errors import OptionError
 
 OWN, WHOLE_FIT, MERGED, SHRUNK = 0, 1, 2, 3
@@ -103,7 +103,7 @@ class Fit:
         """
         return {
             "statistic": self.statistic,
-            "labels": [_plain_label(label) for label in self.labels],
+            "labels": [plain_label(label) for label in self.labels],
             "n": self.n.tolist(),
             "source": self.source.tolist(),
             "level": None if self.level is None else self.level.tolist(),
@@ -327,15 +327,6 @@ def _listed(labels: Sequence[Any]) -> str:
     return ", ".join(map(str, labels[:SHOWN_LABELS])) + (f" and {more} more" if more > 0 else "")
 
 
-def _plain_label(label: Any) -> Any:
-    if isinstance(label, tuple):
-        return [_plain_label(part) for part in label]
-    label = label.item() if isinstance(label, np.generic) else label
-    if isinstance(label, str | int | float | bool) and label == label:
-        return label
-    raise OptionError("a label of this fit cannot be kept", found=repr(label), expected="text or a number")
-
-
 def _moments(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
     n, mean, deviation = backend.moments(view, segments, given["weights"], given["use"], **options)
     return n, Locations(mean, deviation)
@@ -367,15 +358,10 @@ def _lowess(backend: Backend, view: Any, segments: Segments, given: dict[str, An
     return n, Curves(knots)
 
 
-def _floats(given: Any) -> tuple[float, ...]:
-    return tuple(float(value) for value in given)
-
-
 def _shares(given: tuple[float, ...]) -> bool:
     return all(0 <= value <= 1 for value in given)
 
 
-NUMBERS = Kind("numbers", _floats, {"type": "array"}, list)
 DDOF = Option("ddof", WHOLE, 0, "Subtracted from the number of values in the divisor, as in numpy.std.")
 PROBABILITIES = Option("probabilities", NUMBERS, (0.25, 0.5, 0.75), "Which quantiles.", _shares, "0 to 1")
 SPAN = Option(

@@ -288,3 +288,13 @@ def _cross(coded: list[tuple[IntArray, list[Any]]]) -> tuple[IntArray, list[Any]
         unique, codes = distinct(codes * len(extra) + more)
         names = [(*names[u // len(extra)], extra[u % len(extra)]) for u in unique.tolist()]
     return codes, names
+
+
+def plain_label(label: Any) -> Any:
+    """A label as a kept fit holds it: text, a number, or a list of them where groupings are crossed."""
+    if isinstance(label, tuple):
+        return [plain_label(part) for part in label]
+    label = label.item() if isinstance(label, np.generic) else label
+    if isinstance(label, str | int | float | bool) and label == label:
+        return label
+    raise OptionError("a label of this fit cannot be kept", found=repr(label), expected="text or a number")
