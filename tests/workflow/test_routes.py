@@ -309,7 +309,7 @@ def test_no_keyword_is_swallowed_in_any_layer(cli: Cli, call: Any, says: str) ->
         call()
 
 
-def test_from_paths_to_the_written_table_there_are_seven_packages(cli: Cli) -> None:
+def test_from_paths_to_the_written_table_there_are_four_floors(cli: Cli) -> None:
     code = (
         "import sys, gridnorm as gn; gn.write(gn.normalize('a.gpr'), 'x.tsv');"
         "print(*sorted(n for n, m in sys.modules.items() if n.startswith('gridnorm.') and hasattr(m, '__path__')))"
@@ -317,5 +317,6 @@ def test_from_paths_to_the_written_table_there_are_seven_packages(cli: Cli) -> N
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     packages = done.stdout.split()
-    names = ("arrays", "core", "core.engines", "core.engines.numpy", "io", "io.formats", "workflow")
+    names = ("arrays", "core", "core.engines", "core.engines.numpy", "core.option", "io", "io.formats", "workflow")
+    assert {name.split(".")[0] for name in names} == {"arrays", "core", "io", "workflow"}
     assert packages == [f"gridnorm.{name}" for name in names]
