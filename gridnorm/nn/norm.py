@@ -50,7 +50,7 @@ def forward(
     x, segments = given.x, given.partition.segments
     added = None if residual is None else like(residual, given, "residual")
     if return_residual and added is None:
-        raise OptionError("return_residual needs a residual")
+        raise OptionError("return_residual needs a residual", hint="Give residual=, an array like x")
     y = target(given, out, x, added)
     total = target(given, None) if return_residual else None
     untouched = _passed(given, x, added)

@@ -75,7 +75,10 @@ def normalize_to(
         For what concerns the whole run; errors about one array are in ``Outcome.failures``.
     """
     if request.jobs > 1 and map is not builtins.map:
-        raise OptionError("map and jobs both say who runs the arrays", expected="one of them")
+        raise OptionError(
+            "map and jobs both say who runs the arrays", found=f"a map and {request.jobs} jobs",
+            expected="one of them", hint="Leave jobs at 1, or map out",
+        )  # fmt: skip
     started = time.perf_counter()
     target, precision = check_request(inputs, settings, request)
     if target.path != "-":
