@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gridnorm.cli.options import say
 
+if TYPE_CHECKING:
+    from gridnorm.core.option import Option
 
-@click.command("simulate", short_help="Write array files with known truth.")
+
+class _SimulateCommand(click.Command):
+    """The command with one option for every row of ``OPTIONS``."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own options, then those of the simulation."""
+        from gridnorm.arrays.simulate import OPTIONS
+
+        return [*super().get_params(ctx), *map(_click, OPTIONS)]
+
+
+def _click(option: Option) -> click.Option:
+    from gridnorm.core.option import FLAG, defaults_in_words
+
+    default = defaults_in_words([("", option.default)])
+    text = option.help + (f"  [default: {default}]" if default else "")
+    if option.kind is FLAG:
+        return click.Option([option.flag], is_flag=True, default=None, help=text)
+    return click.Option([option.flag], metavar=option.metavar, default=None, help=text)
+
+
+@click.command("simulate", cls=_SimulateCommand, short_help="Write array files with known truth.")
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder for the files; made if its parent exists.")
 @click.option("--arrays", "n_arrays", type=int, default=2, show_default=True, help="Number of arrays.")
 @click.option("--blocks", default="12x4", show_default=True, metavar="RxC", help="Blocks (print-tips) down × across.")
 @click.option("--spots", default="21x20", show_default=True, metavar="RxC", help="Spots of a block down × across.")
-@click.option("--channels", type=click.IntRange(1, 2), default=2, show_default=True, help="Number of channels.")
-@click.option("--tip-offset-sd", type=float, default=0.3, show_default=True, help="Spread of the tips' shifts of M.")
-@click.option(
-    "--tip-slope-sd", type=float, default=0.05, show_default=True, help="Spread of the tips' slopes of M over A."
-)
-@click.option("--noise-sd", type=float, default=0.3, show_default=True, help="Noise of M.")
-@click.option("--changed", type=float, default=0.10, show_default=True, help="Share of truly changed spots.")
-@click.option("--effect", type=float, default=1.0, show_default=True, help="Their true M, up or down.")
-@click.option("--outliers", type=float, default=0.01, show_default=True, help="Share of outliers.")
-@click.option("--dye-bias", type=float, default=0.5, show_default=True, help="Dye bias that bends with A.")
-@click.option("--spatial", type=float, default=0.2, show_default=True, help="Amplitude of the trend over the slide.")
-@click.option("--background", type=float, default=100.0, show_default=True, help="Background level.")
-@click.option("--flagged", type=float, default=0.02, show_default=True, help="Share of flagged spots.")
 @click.option("--prefix", default="slide", show_default=True, help="Begin of the file names.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same files.")
 @click.option("--force", is_flag=True, help="Overwrite.")
 def command(output: str, n_arrays: int, blocks: str, spots: str, prefix: str, force: bool, **given: Any) -> int:
-    """Write GPR files with known truth: layout, tip and dye bias, spatial trend, changed genes, outliers.
+    """Write GPR files with known truth.
 
-    The truth goes to truth.tsv beside them.
+    Print-tip and dye bias, a trend over the slide, noise, changed genes, flagged and damaged spots; on demand small
+    print-tips, samples in blocks, scans at several gains. The truth goes to truth.tsv beside them.
 
     \b
     gridnorm simulate -o sim --arrays 4 --blocks 4x4 --spots 20x20 --seed 7
+    gridnorm simulate -o pads --channels 1 --blocks 8x2 --same-probes --content-sd 0.6
+    gridnorm simulate -o scans --arrays 3 --gains 0.5,1,2
     """
     import os
 
@@ -46,16 +58,12 @@ def command(output: str, n_arrays: int, blocks: str, spots: str, prefix: str, fo
     from gridnorm.io.gpr_write import simulated_columns, write_gpr
     from gridnorm.io.write import write_table
 
-    wrong = next(
-        (name for name, value in given.items() if value != value or value in (float("inf"), float("-inf"))), None
-    )
-    if wrong is not None:
-        raise OptionError(f"--{wrong.replace('_', '-')} must be a finite number", found=str(given[wrong]))
     if os.path.basename(prefix) != prefix:
         raise OptionError(
             "--prefix begins file names and cannot name a folder", found=repr(prefix), hint="Give the folder with -o"
         )
-    made = simulate(n_arrays, _grid("--blocks", blocks), _grid("--spots", spots), **given)
+    options = {name: value for name, value in given.items() if value is not None}
+    made = simulate(n_arrays, _grid("--blocks", blocks), _grid("--spots", spots), **options)
     if not os.path.isdir(output):
         try:
             os.mkdir(output)

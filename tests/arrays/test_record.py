@@ -10,7 +10,7 @@ from gridnorm.provenance import InputDigest
 
 
 def test_a_record_is_plain_data_of_what_was_read() -> None:
-    arrays = gn.simulate(1, (2, 2), (6, 5), seed=3, flagged=0.1).arrays
+    arrays = gn.simulate(1, (2, 2), (6, 5), seed=3, bad=0.1).arrays
     raw = arrays.raw(0)
     record = record_of(raw, arrays.layout, InputDigest("a.gpr", 1, "00"))
     plain = json.loads(json.dumps(record.to_dict()))

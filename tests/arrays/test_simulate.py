@@ -19,7 +19,7 @@ from gridnorm.io.write import write_table
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_written_file_reads_back_exactly(tmp_path: Path, channels: int) -> None:
-    simulated = simulate(2, blocks=(2, 3), spots=(6, 5), channels=channels, flagged=0.2, seed=4)
+    simulated = simulate(2, blocks=(2, 3), spots=(6, 5), channels=channels, bad=0.2, seed=4)
     path = tmp_path / "array2.gpr"
     write_gpr(path, simulated_columns(simulated, 1), simulated.wavelengths)
     expected, read = simulated.raw(1), gpr.read(load(path), ReadOptions({"foreground": "mean"}))
@@ -73,7 +73,7 @@ def test_a_seed_means_the_same_numbers_on_every_machine() -> None:
 
 
 def test_intensities_are_truth_plus_bias_plus_noise() -> None:
-    s = simulate(3, noise_sd=0.1, outliers=0.0, flagged=0.0, background=50.0, seed=2)
+    s = simulate(3, noise_sd=0.1, outliers=0.0, bad=0.0, background=50.0, seed=2)
     net = s.mean - s.background
     bright = (net > 500).all(axis=(0, 1)) & (s.mean < 65535).all(axis=(0, 1))
     assert bright.sum() > 5000
@@ -96,7 +96,7 @@ def test_every_source_of_bias_can_be_switched_off_and_leaves_what_it_says() -> N
 
 
 def test_shares_and_masks_are_what_was_asked_for() -> None:
-    s = simulate(2, blocks=(4, 4), changed=0.25, effect=2.0, outliers=0.05, flagged=0.1, seed=3)
+    s = simulate(2, blocks=(4, 4), changed=0.25, effect=2.0, outliers=0.05, bad=0.1, seed=3)
     n = s.block.size
     assert s.changed.sum() == round(0.25 * n) and set(np.abs(s.true_m[s.changed])) == {2.0}
     assert np.all(s.true_m[~s.changed] == 0.0)

@@ -12,7 +12,7 @@ import gridnorm as gn
 
 @pytest.fixture(scope="module")
 def arrays() -> gn.ArraySet:
-    return gn.simulate(2, (2, 2), (8, 7), flagged=0.1, seed=1).arrays
+    return gn.simulate(2, (2, 2), (8, 7), bad=0.1, seed=1).arrays
 
 
 @pytest.mark.filterwarnings("ignore::gridnorm.errors.GridnormWarning")

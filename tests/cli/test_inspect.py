@@ -32,7 +32,7 @@ KEYS = {
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.chdir(tmp_path)
-    sheet(flagged=0.1).write(tmp_path / "a.gpr")
+    sheet(bad=0.1).write(tmp_path / "a.gpr")
     return Cli(capsys, tmp_path)
 
 
@@ -59,7 +59,7 @@ def test_json_has_every_key_and_the_facts(cli: Cli) -> None:
         ("G", "532", "F532 Mean", "B532 Median"),
     ]
     assert record["layout"]["source"] == "positions" and record["layout"]["evidence"]
-    flags = sheet(flagged=0.1).cells("Flags")
+    flags = sheet(bad=0.1).cells("Flags")
     assert record["flags"] == {code: flags.count(code) for code in sorted(set(flags), key=int)}
     assert [(g["group"], g["spots"]) for g in record["groups"]] == [(b, 56) for b in (1, 2, 3, 4)]
     assert sum(g["usable"] for g in record["groups"]) <= 224 - sum(f != "0" for f in flags)

@@ -23,7 +23,7 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     """The command line in a folder with two arrays, ``a.gpr`` and ``b.gpr``."""
     monkeypatch.chdir(tmp_path)
     for k, name in enumerate("ab"):
-        sheet(k, flagged=0.1).write(tmp_path / f"{name}.gpr")
+        sheet(k, bad=0.1).write(tmp_path / f"{name}.gpr")
     return Cli(capsys, tmp_path)
 
 
@@ -69,7 +69,7 @@ def test_the_table_has_the_spots_in_layout_order_and_the_columns_of_every_array(
 
 def test_weights_are_shown_only_if_one_differs_from_1(cli: Cli) -> None:
     assert "W.a" not in made(cli, "a.gpr", "--flags", "ignore")
-    flagged = [int(flag) < 0 for flag in sheet(flagged=0.1).cells("Flags")]
+    flagged = [int(flag) < 0 for flag in sheet(bad=0.1).cells("Flags")]
     assert [float(w) == 0 for w in made(cli, "a.gpr")["W.a"]] == flagged
 
 

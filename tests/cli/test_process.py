@@ -175,7 +175,7 @@ def runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
     for folder in folders:
         (folder / "in").mkdir(parents=True)
         for k, name in enumerate("ab"):
-            sheet(k, flagged=0.1).write(folder / "in" / f"{name}.gpr")
+            sheet(k, bad=0.1).write(folder / "in" / f"{name}.gpr")
         (folder / "in" / "notes.txt").write_text("nothing")
         damage.gal_of(sheet(), folder / "in" / "print.gal")
     options = ["--gal", "in/print.gal", "--by", "Block,Row", "--min-group", "auto"]
@@ -239,7 +239,7 @@ def test_every_option_leaves_a_record_that_fits_the_schema(
 ) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     monkeypatch.chdir(tmp_path)
-    sheet(flagged=0.3).write(tmp_path / "a.gpr")
+    sheet(bad=0.3).write(tmp_path / "a.gpr")
     (tmp_path / "bad.gpr").write_text("nothing")
     code = Cli(capsys, tmp_path)("normalize", "a.gpr", "bad.gpr", *options, "-o", "x.tsv").code
     if options[:2] == ["--by", "ID"]:  # one spot a group: there is nothing to merge with

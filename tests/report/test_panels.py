@@ -32,7 +32,7 @@ def test_groups_are_called_as_asked_and_crossed_ones_groups() -> None:
 
 
 def test_spots_of_weight_zero_are_not_behind_the_curves() -> None:
-    done = gn.normalize(gn.simulate(1, (2, 2), (8, 7), seed=1, flagged=0.2).arrays, background="half")
+    done = gn.normalize(gn.simulate(1, (2, 2), (8, 7), seed=1, bad=0.2).arrays, background="half")
     (panel,) = panels_of(done)
     np.testing.assert_array_equal(panel.use, done.weights[:, 0] > 0)
     assert 0 < panel.use.sum() < panel.use.size

@@ -6,7 +6,7 @@ Settings, command line, documentation, history and sidecar are made from them.
 
 from __future__ import annotations
 
-from gridnorm.core.option.kinds import FLAG, NUMBER, NUMBERS, TEXT, WHOLE, WORDS, Kind, Range
+from gridnorm.core.option.kinds import FLAG, NUMBER, NUMBERS, TEXT, WHOLE, WORDS, ExplainedError, Kind, Range
 from gridnorm.core.option.option import AUTO, Option, defaults_in_words, effective, nearest, no_meaning, take
 from gridnorm.core.option.table import RESERVED, Row, Table
 
@@ -19,6 +19,7 @@ __all__ = [
     "TEXT",
     "WHOLE",
     "WORDS",
+    "ExplainedError",
     "Kind",
     "Option",
     "Range",
