@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gridnorm.arrays.raw import ReadOptions
-from gridnorm.arrays.simulate import simulate
+from gridnorm.arrays.simulate import OPTIONS, simulate
+from gridnorm.arrays.simulate.slide import EMPTY_LEVEL
 from gridnorm.errors import OptionError
 from gridnorm.io.formats import gpr
 from gridnorm.io.gpr_write import gpr_columns, simulated_columns, write_gpr
@@ -69,11 +70,11 @@ def test_a_seed_gives_the_same_arrays_and_each_array_depends_on_its_number_only(
 
 def test_a_seed_means_the_same_numbers_on_every_machine() -> None:
     counts = simulate(2, blocks=(2, 2), spots=(8, 8), seed=7).mean
-    assert hashlib.sha256(counts.astype("<i8").tobytes()).hexdigest()[:16] == "c642e99121557800"
+    assert hashlib.sha256(counts.astype("<i8").tobytes()).hexdigest()[:16] == "33560e461d5e7509"
 
 
 def test_intensities_are_truth_plus_bias_plus_noise() -> None:
-    s = simulate(3, noise_sd=0.1, outliers=0.0, bad=0.0, background=50.0, seed=2)
+    s = simulate(3, noise_sd=0.1, tip_scale_sd=0.0, additive_sd=0.0, outliers=0.0, bad=0.0, background=50.0, seed=2)
     net = s.mean - s.background
     bright = (net > 500).all(axis=(0, 1)) & (s.mean < 65535).all(axis=(0, 1))
     assert bright.sum() > 5000
@@ -87,23 +88,102 @@ def test_intensities_are_truth_plus_bias_plus_noise() -> None:
 
 
 def test_every_source_of_bias_can_be_switched_off_and_leaves_what_it_says() -> None:
-    none: dict[str, Any] = {"tip_offset_sd": 0.0, "tip_slope_sd": 0.0, "dye_bias": 0.0, "spatial": 0.0}
+    none: dict[str, Any] = {
+        "tip_offset_sd": 0.0, "tip_slope_sd": 0.0, "tip_curve_sd": 0.0, "dye_bias": 0.0, "spatial": 0.0,
+    }  # fmt: skip
     assert np.all(simulate(2, blocks=(2, 2), **none).bias == 0.0)
     tips = simulate(1, blocks=(4, 4), **{**none, "tip_offset_sd": 0.5})
     per_tip = tips.bias[0].reshape(16, -1)
     assert np.ptp(per_tip, axis=1).max() == 0.0 and np.std(per_tip[:, 0]) > 0.2
     assert np.abs(simulate(1, **{**none, "spatial": 0.2}).bias).max() <= 0.2 + 1e-12
+    bent = simulate(1, blocks=(4, 4), **{**none, "tip_curve_sd": 0.3})
+    for tip in range(1, 17):
+        here = bent.block == tip
+        fits = np.polyfit(bent.true_a[here], bent.bias[0][here], 2, full=True)
+        assert fits[1][0] < 1e-20  # a parabola over A, another one in every tip
+    assert np.ptp(simulate(1, channels=1, **{**none, "dye_bias": 0.5}).bias) == 0.0  # one dye is no imbalance
 
 
 def test_shares_and_masks_are_what_was_asked_for() -> None:
-    s = simulate(2, blocks=(4, 4), changed=0.25, effect=2.0, outliers=0.05, bad=0.1, seed=3)
+    s = simulate(2, blocks=(4, 4), changed=0.25, up=0.75, effect=2.0, outliers=0.05, bad=0.04, not_found=0.06,
+                 not_found_sd=0.0, empty=0.1, seed=3)  # fmt: skip
     n = s.block.size
     assert s.changed.sum() == round(0.25 * n) and set(np.abs(s.true_m[s.changed])) == {2.0}
     assert np.all(s.true_m[~s.changed] == 0.0)
     # Binomial, n = 13440: three standard deviations are 0.006 and 0.008.
     assert s.outlier.mean() == pytest.approx(0.05, abs=0.006)
-    assert (s.flags != 0).mean() == pytest.approx(0.1, abs=0.008)
+    assert (s.flags == -100).mean() == pytest.approx(0.04, abs=0.006)
+    assert (s.flags == -50).mean() == pytest.approx(0.06 * 0.96, abs=0.006)  # a damaged one has one flag only
     assert set(np.unique(s.flags)) == {-100, -50, 0}
+    assert (s.true_m[s.changed] > 0).mean() == pytest.approx(0.75, abs=0.025)  # n = 1680
+    empty = s.true_a == EMPTY_LEVEL
+    assert empty.mean() == pytest.approx(0.1, abs=0.009) and not s.changed[empty].any()
+
+
+def test_bad_spots_are_bad_and_spots_not_found_are_dim() -> None:
+    s = simulate(1, blocks=(4, 4), bad=0.1, not_found=0.2, outliers=0.0, seed=6)
+    net = np.maximum(s.mean[0] - s.background[0], 1.0)
+    error = np.abs(np.log2(net[0] / net[1]) - s.true_m - s.bias[0])
+    bright = s.true_a > 9
+    bad, fine = bright & (s.flags[0] == -100), bright & (s.flags[0] == 0)
+    assert np.median(error[bad]) > 4 * np.median(error[fine])
+    assert np.median(s.true_a[s.flags[0] == -50]) < np.quantile(s.true_a, 0.25)
+    rates = [(s.flags[0][s.block == tip] == -50).mean() for tip in range(1, 17)]
+    assert np.ptp(rates) > 0.1  # the spread between tips: 0.5 in log odds
+    even = simulate(1, blocks=(4, 4), bad=0.0, not_found=0.2, not_found_sd=0.0, seed=6)
+    assert np.ptp([(even.flags[0][even.block == tip] == -50).mean() for tip in range(1, 17)]) == 0.0
+    for share, found in ((0.0, 0.0), (1.0, 1.0)):
+        assert (simulate(1, (1, 2), (5, 5), bad=0.0, not_found=share).flags == -50).mean() == found
+
+
+def test_noise_is_additive_where_nothing_is_bound_and_of_the_tip_where_much_is() -> None:
+    s = simulate(1, blocks=(4, 4), spots=(30, 30), empty=0.3, additive_sd=28.0, bad=0.0, outliers=0.0, seed=4)
+    dark = s.true_a == EMPTY_LEVEL
+    assert np.std((s.mean - s.background)[0, 0][dark]) == pytest.approx(28.0, rel=0.1)  # rounding, 2 counts of reading
+    one = simulate(1, blocks=(4, 4), spots=(30, 30), tip_scale_sd=0.8, additive_sd=0.0, bad=0.0, outliers=0.0, seed=4)
+    net = np.log2(np.maximum(one.mean - one.background, 1.0)[0])
+    left = net[0] - net[1] - one.true_m - one.bias[0]
+    spreads = [np.std(left[(one.block == tip) & (one.true_a > 9)]) for tip in range(1, 17)]
+    assert 0.4 < np.std(np.log(spreads)) < 1.3
+
+
+def test_small_and_uneven_tips_lack_rows_and_change_nothing_else() -> None:
+    whole = simulate(1, blocks=(2, 3), spots=(10, 10), seed=9)
+    some = simulate(1, blocks=(2, 3), spots=(10, 10), seed=9, small_tips=2, small_tip_spots=7, uneven=0.4)
+    sizes = np.bincount(some.block)[1:]
+    assert (
+        sorted(sizes)[:2] == [7, 7] and sorted(sizes)[2] >= 60 and sizes.max() <= 100 and np.ptp(sizes[sizes > 7]) > 0
+    )
+    place = {key: k for k, key in enumerate(zip(whole.block, whole.row, whole.column, strict=True))}
+    at = [place[key] for key in zip(some.block, some.row, some.column, strict=True)]
+    for name in ("mean", "background", "flags", "bias", "x"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name)[..., at])
+    np.testing.assert_array_equal(some.id, whole.id[at])
+    assert some.arrays.layout is not None and not some.arrays.layout.complete
+
+
+def test_blocks_with_samples_or_contents_of_their_own() -> None:
+    s = simulate(1, blocks=(4, 4), spots=(8, 8), channels=1, same_probes=True, content_sd=0.8, seed=2)
+    ids = s.id.reshape(16, 64)
+    assert (ids == ids[0]).all() and len(set(ids[0])) == 64
+    levels = s.true_a.reshape(16, 64)
+    np.testing.assert_allclose(levels - levels[:, :1], (levels - levels[:, :1])[:1].repeat(16, axis=0), atol=1e-12)
+    assert 0.4 < np.std(levels[:, 0]) < 1.3
+    apart = simulate(1, blocks=(4, 4), spots=(8, 8), channels=1, seed=2)
+    assert len(set(apart.id)) == 1024
+
+
+def test_scans_at_several_gains_are_of_one_slide() -> None:
+    s = simulate(3, blocks=(2, 2), spots=(15, 15), gains=(0.5, 1.0, 4.0), additive_sd=5.0, seed=3)
+    np.testing.assert_array_equal(s.bias[0], s.bias[2])
+    np.testing.assert_array_equal(s.x[0], s.x[1])
+    net = (s.mean - s.background).astype(float)[:, 0]
+    bright = (s.mean.max(axis=(0, 1)) < 60000) & (net[0] > 400)
+    assert bright.sum() > 100
+    np.testing.assert_allclose(np.median(net[2][bright] / net[0][bright]), 8.0, rtol=0.02)
+    assert np.median(s.background[2]) == pytest.approx(8 * np.median(s.background[0]), rel=0.05)
+    one = simulate(1, (2, 2), (15, 15), gains="1", additive_sd=5.0, seed=3)
+    np.testing.assert_array_equal(one.mean, simulate(1, (2, 2), (15, 15), additive_sd=5.0, seed=3).mean)
 
 
 def test_the_layout_of_simulated_arrays_is_found() -> None:
@@ -128,16 +208,34 @@ def test_the_truth_is_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"changed": 1.5}, "changed is a share"), ({"channels": 3}, "channels"), ({"noise_sd": -1.0}, "noise_sd"),
-     ({"blocks": (0, 4)}, "blocks"), ({"seed": -1}, "seed"), ({"n_arrays": 0}, "n_arrays")],
+    [({"changed": 1.5}, "changed is out of range"), ({"channels": 3}, "channels is out of range; found 3, expected 1 to 2"),
+     ({"noise_sd": -1.0}, "noise_sd is out of range; found -1.0, expected a finite number, 0 or more"),
+     ({"blocks": (0, 4)}, "blocks must be 1 or more"), ({"seed": -1}, "seed"), ({"n_arrays": 0}, "n_arrays"),
+     ({"gains": (1.0, 2.0)}, "gains must be as many as arrays; found 2 gains, expected 1"),
+     ({"gains": "1,-2"}, "gains must be a list of gains; found '1,-2', expected numbers above 0"),
+     ({"small_tips": 2}, "small_tips are more than there are print-tips; found 2, expected at most 1"),
+     ({"small_tip_spots": 0}, "small_tip_spots is out of range"), ({"uneven": 2}, "uneven is out of range"),
+     ({"flagged": 0.1}, "flagged has no meaning for simulate")],
 )  # fmt: skip
 def test_impossible_parameters_are_usage_errors(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         simulate(**{"n_arrays": 1, "blocks": (1, 1), **wrong})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["effect", "dye_bias", "spatial", "background", "noise_sd"])
+@pytest.mark.parametrize("name", [option.name for option in OPTIONS if option.kind.name == "a number"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_none_are_refused(name: str, value: float) -> None:
-    with pytest.raises(OptionError, match=f"{name} must be a finite number"):
+    with pytest.raises(OptionError, match=name):
         simulate(1, (2, 2), (5, 5), **{name: value})
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_option_changes_the_arrays(option: Any) -> None:
+    other = {
+        "channels": 1, "small_tips": 1, "small_tip_spots": 3, "same_probes": True, "gains": (2.0,), "seed": 2,
+    }.get(option.name, 0.5 if option.default != 0.5 else 0.2)  # fmt: skip
+    base: dict[str, Any] = {"small_tips": 1} if option.name == "small_tip_spots" else {}
+    plain, changed = simulate(1, (2, 2), (9, 9), **base), simulate(1, (2, 2), (9, 9), **{**base, option.name: other})
+    assert plain.mean.shape != changed.mean.shape or any(
+        not np.array_equal(getattr(plain, name), getattr(changed, name)) for name in ("mean", "flags", "id")
+    )

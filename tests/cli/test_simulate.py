@@ -38,14 +38,16 @@ def test_same_seed_same_bytes_other_seed_others(cli: Cli) -> None:
 
 
 def test_options_are_those_of_python(cli: Cli) -> None:
-    options = {"tip_offset_sd": 0.9, "tip_slope_sd": 0.0, "noise_sd": 0.1, "changed": 0.5, "effect": 2.0, "outliers": 0.2, "dye_bias": 0.0,
-               "spatial": 0.0, "background": 10.0, "flagged": 0.5, "seed": 3}  # fmt: skip
+    options = {"tip_offset_sd": 0.9, "tip_slope_sd": 0.0, "noise_sd": 0.1, "changed": 0.5, "effect": 2.0,
+               "outliers": 0.2, "dye_bias": 0.0, "spatial": 0.0, "background": 10.0, "bad": 0.5, "small_tips": 1,
+               "gains": "2", "seed": 3}  # fmt: skip
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
-    assert cli("simulate", "-o", "sim", "--arrays", 1, *SMALL, *words).code == 0
-    made = gn.simulate(1, (2, 2), (8, 7), **options)
+    assert cli("simulate", "-o", "sim", "--arrays", 1, *SMALL, *words, "--same-probes").code == 0
+    made = gn.simulate(1, (2, 2), (8, 7), **options, same_probes=True)
     read = gn.read("sim/slide1.gpr")
     np.testing.assert_array_equal(read.R[:, 0], made.mean[0][0])
     np.testing.assert_array_equal(read.flags[:, 0], made.flags[0])
+    assert read.spots["ID"].tolist() == [cell.decode() for cell in made.id.tolist()]
     assert cli("simulate", "-o", "one", "--arrays", 1, *SMALL, "--channels", 1).code == 0
     assert gn.read("one/slide1.gpr").channels == ("E",)
 
@@ -95,7 +97,7 @@ def test_nothing_is_overwritten_without_force_and_nothing_half_done(cli: Cli) ->
         (["--blocks", "2"], 2), (["--blocks", "0x2"], 2), (["--blocks", "axb"], 2), (["--spots", "-1x2"], 2), (["--spots", "²x2"], 2),
         (["--arrays", "0"], 2), (["--arrays", "x"], 2), (["--channels", "3"], 2), (["--changed", "1.5"], 2), (["--noise-sd", "-1"], 2),
         (["--noise-sd", "nan"], 2), (["--effect", "nan"], 2), (["--effect", "inf"], 2), (["--background", "inf"], 2), (["--dye-bias", "nan"], 2),
-        (["--spatial", "inf"], 2), (["--seed", "-1"], 2), (["--prefix", "x/y"], 2), (["--prefix", "../y"], 2), (["-o", "none/deep"], 6), (["-o", "file"], 6),
+        (["--spatial", "inf"], 2), (["--seed", "-1"], 2), (["--gains", "1,2"], 2), (["--gains", "x"], 2), (["--small-tips", "5"], 2), (["--prefix", "x/y"], 2), (["--prefix", "../y"], 2), (["-o", "none/deep"], 6), (["-o", "file"], 6),
     ],
 )  # fmt: skip
 def test_wrong_options_are_usage_errors_and_leave_nothing(cli: Cli, wrong: list[str], code: int) -> None:

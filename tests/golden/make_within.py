@@ -24,7 +24,7 @@ KEPT = (
 def main() -> None:
     folder = Path(__file__).resolve().parent / "within"
     folder.mkdir(exist_ok=True)
-    made = simulate(2, blocks=(4, 4), spots=(14, 14), bad=0.04, seed=22)
+    made = simulate(2, blocks=(4, 4), spots=(14, 14), seed=22)
     for k in range(2):
         columns = simulated_columns(made, k)
         text = b"".join(gpr_blocks({title: columns[title] for title in KEPT}, made.wavelengths))

@@ -73,7 +73,7 @@ def _simulated(
 
 def sheet(array: int = 0, blocks: tuple[int, int] = (2, 2), spots: tuple[int, int] = (8, 7), **options: Any) -> Sheet:
     """A sound file: four tips of 56 spots, no flags; arrays of other numbers are other slides of the same print."""
-    options = {"bad": 0.0, "not_found": 0.0, "seed": 5} | options
+    options = {"bad": 0.0, "not_found": 0.0, "empty": 0.0, "additive_sd": 2.0, "seed": 5} | options
     made = _simulated(3, blocks, spots, tuple(sorted(options.items())))
     text = b"".join(gpr_blocks(simulated_columns(made, array), made.wavelengths)).decode()
     lines = text.split("\r\n")[:-1]

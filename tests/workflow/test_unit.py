@@ -60,7 +60,7 @@ def test_units_and_their_results_cross_processes() -> None:
 
 
 def test_reordering_moves_everything_of_a_spot() -> None:
-    raw = gn.simulate(1, (2, 2), (4, 5), seed=3, flagged=0.2).arrays.raw(0)
+    raw = gn.simulate(1, (2, 2), (4, 5), seed=3, bad=0.2).arrays.raw(0)
     order = np.random.default_rng(0).permutation(raw.n_spots)
     moved = reordered(raw, order)
     np.testing.assert_array_equal(moved.foreground, raw.foreground[:, order])

@@ -40,6 +40,7 @@ OPTIONS: tuple[Option, ...] = (
     _number("tip_scale_sd", 0.1, "Spread over print-tips of the logarithm of their noise."),
     _number("noise_sd", 0.2, "Noise of M that grows with the signal (multiplicative)."),
     _number("additive_sd", 28.0, "Noise in counts of foreground less background, at any signal (additive)."),
+    _share("empty", 0.05, "Share of spots that hold no probe, as buffer spots do; they are never changed."),
     _share("changed", 0.10, "Share of truly changed spots."),
     _share("up", 0.6, "Share of the changed spots that go up; 1: all of them."),
     _number("effect", 1.0, "True M of the changed spots, up or down.", FINITE),

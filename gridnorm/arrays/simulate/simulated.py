@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.raw import Column, FloatArray, RawArray
 from gridnorm.arrays.simulate.options import OPTIONS
-from gridnorm.arrays.simulate.slide import EMPTY, EMPTY_LEVEL, HIGHEST, LOWEST, IntArray, Probes, make_slide, scan
+from gridnorm.arrays.simulate.slide import EMPTY_LEVEL, HIGHEST, LOWEST, IntArray, Probes, make_slide, scan
 from gridnorm.core.option import take
 from gridnorm.errors import OptionError
 
@@ -117,8 +117,8 @@ def simulate(
         Rows and columns of blocks, and of spots in a block.
     **options
         ``channels``, ``seed``; the print-tips: ``tip_offset_sd``, ``tip_slope_sd``, ``tip_curve_sd``, ``tip_scale_sd``;
-        noise: ``noise_sd`` of M and ``additive_sd`` in counts; the truth: ``changed``, ``up``, ``effect``; spots that
-        mislead: ``outliers``, ``bad``, ``not_found``, ``not_found_sd``; what all tips share: ``dye_bias``,
+        noise: ``noise_sd`` of M and ``additive_sd`` in counts; the truth: ``empty``, ``changed``, ``up``, ``effect``;
+        spots that mislead: ``outliers``, ``bad``, ``not_found``, ``not_found_sd``; what all tips share: ``dye_bias``,
         ``spatial``, ``background``; unequal groups: ``small_tips``, ``small_tip_spots``, ``uneven``; blocks with a
         content of their own: ``content_sd``, ``same_probes``; scans of one slide: ``gains``. ``OPTIONS`` lists them
         with their defaults, as does ``gridnorm simulate --help``.
@@ -197,7 +197,7 @@ def _probes(p: dict[str, Any]) -> tuple[Probes, NDArray[np.bool_], NDArray[np.bo
     probe = place if p["same_probes"] else np.arange(n)
     # Most probes are in the lower half, few at either end.
     true_a = (LOWEST + (HIGHEST - LOWEST) * rng.random((2, n)).mean(axis=0) ** 1.3)[probe]
-    empty = (rng.random(n) < EMPTY)[probe]
+    empty = (rng.random(n) < p["empty"])[probe]
     true_a = np.where(empty, EMPTY_LEVEL, true_a)
     hit = np.zeros(n, np.bool_)
     # Empty places come last.
