@@ -20,7 +20,7 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     """The command line in a folder with two arrays, ``a.gpr`` and ``b.gpr``."""
     monkeypatch.chdir(tmp_path)
     for k, name in enumerate("ab"):
-        sheet(k, flagged=0.1).write(tmp_path / f"{name}.gpr")
+        sheet(k, bad=0.1).write(tmp_path / f"{name}.gpr")
     return Cli(capsys, tmp_path)
 
 
@@ -123,7 +123,7 @@ def test_method_none_changes_nothing(cli: Cli) -> None:
     found = made(
         cli, "a.gpr", "--method", "none", "--background", "subtract", "--flags", "ignore", "--precision", "full"
     )
-    raw = sheet(flagged=0.1)
+    raw = sheet(bad=0.1)
     net = {
         w: np.array(raw.cells(f"F{w} Mean"), float) - np.array(raw.cells(f"B{w} Median"), float) for w in ("635", "532")
     }
@@ -133,7 +133,7 @@ def test_method_none_changes_nothing(cli: Cli) -> None:
 
 
 def test_foreground_and_offset_are_what_they_say(cli: Cli) -> None:
-    raw = sheet(flagged=0.1)
+    raw = sheet(bad=0.1)
     found = made(
         cli,
         "a.gpr",
@@ -180,7 +180,7 @@ def test_span_and_iterations_reach_the_curve(cli: Cli) -> None:
 
 
 def test_flags_decide_who_is_fitted_and_who_is_shown(cli: Cli) -> None:
-    flagged = np.array(sheet(flagged=0.1).cells("Flags"), int) < 0
+    flagged = np.array(sheet(bad=0.1).cells("Flags"), int) < 0
     tables = {
         policy: made(cli, "a.gpr", "--flags", policy, "--background", "half")
         for policy in ("exclude", "ignore", "drop", "downweight")
@@ -267,8 +267,8 @@ def test_preset_limma_is_its_parts_and_explicit_options_win(cli: Cli) -> None:
 def test_keep_adds_columns_behind_the_spots(cli: Cli) -> None:
     found = made(cli, "a.gpr", "--keep", "F Pixels,dia.,X")
     assert list(found)[5:9] == ["F Pixels", "Dia.", "X", "M.a"]
-    assert found["F Pixels"] == sheet(flagged=0.1).cells("F Pixels")
-    assert found["X"] == sheet(flagged=0.1).cells("X")
+    assert found["F Pixels"] == sheet(bad=0.1).cells("F Pixels")
+    assert found["X"] == sheet(bad=0.1).cells("X")
 
 
 def test_precision_is_decimals_or_exact(cli: Cli) -> None:

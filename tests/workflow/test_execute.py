@@ -173,7 +173,7 @@ def test_workers_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
 def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.chdir(tmp_path)
     for k, name in enumerate("abcde"):
-        sheet(k % 3, flagged=0.1).write(tmp_path / f"{name}.gpr")
+        sheet(k % 3, bad=0.1).write(tmp_path / f"{name}.gpr")
     damage.without(sheet(1), range(20)).write(tmp_path / "short.gpr")
     Path("cut.gpr").write_text(sheet(1).text()[:-300], newline="")
     return Cli(capsys, tmp_path)

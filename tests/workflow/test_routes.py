@@ -65,8 +65,8 @@ def words(options: dict[str, Any]) -> list[str]:
 def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.chdir(tmp_path)
     for k, name in enumerate("ab"):
-        sheet(k, flagged=0.1).write(tmp_path / f"{name}.gpr")
-    damage.with_cells(sheet(2, flagged=0.1), "ID", range(200), lambda cell: "Q" + cell[1:]).write(
+        sheet(k, bad=0.1).write(tmp_path / f"{name}.gpr")
+    damage.with_cells(sheet(2, bad=0.1), "ID", range(200), lambda cell: "Q" + cell[1:]).write(
         tmp_path / "other.gpr"
     )
     damage.gal_of(sheet(), tmp_path / "print.gal")
@@ -228,7 +228,7 @@ def test_of_a_step_done_twice_the_last_one_counts(cli: Cli) -> None:
 
 
 def test_spots_that_a_file_lacks_have_no_weight_on_any_route(cli: Cli) -> None:
-    damage.without(sheet(1, flagged=0.1), range(25)).write(Path("part.gpr"))
+    damage.without(sheet(1, bad=0.1), range(25)).write(Path("part.gpr"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", gn.GridnormWarning)
         arrays = gn.read(["a.gpr", "part.gpr"])

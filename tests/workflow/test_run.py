@@ -23,7 +23,7 @@ from gridnorm.workflow.unit import Failure, Work
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for k, name in enumerate("abc"):
-        sheet(k, flagged=0.05).write(Path(f"{name}.gpr"))
+        sheet(k, bad=0.05).write(Path(f"{name}.gpr"))
 
 
 def test_tasks_results_and_failures_cross_processes_whole() -> None:
