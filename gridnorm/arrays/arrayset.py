@@ -130,6 +130,11 @@ class ArraySet:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __repr__(self) -> str:
+        """In a line; thousands of numbers help nobody."""
+        shown = ", ".join(self.names[:3]) + (", …" if len(self) > 3 else "")
+        return f"<ArraySet: {len(self)} array{"s" * (len(self) != 1)} of {self.n_spots} spots ({shown}); {' '.join(self.values)}>"
+
     @property
     def n_spots(self) -> int:
         return int(next(iter(self.values.values())).shape[1])

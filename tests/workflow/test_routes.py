@@ -66,9 +66,7 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     for k, name in enumerate("ab"):
         sheet(k, bad=0.1).write(tmp_path / f"{name}.gpr")
-    damage.with_cells(sheet(2, bad=0.1), "ID", range(200), lambda cell: "Q" + cell[1:]).write(
-        tmp_path / "other.gpr"
-    )
+    damage.with_cells(sheet(2, bad=0.1), "ID", range(200), lambda cell: "Q" + cell[1:]).write(tmp_path / "other.gpr")
     damage.gal_of(sheet(), tmp_path / "print.gal")
     return Cli(capsys, tmp_path)
 
