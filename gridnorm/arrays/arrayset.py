@@ -133,7 +133,8 @@ class ArraySet:
     def __repr__(self) -> str:
         """In a line; thousands of numbers help nobody."""
         shown = ", ".join(self.names[:3]) + (", …" if len(self) > 3 else "")
-        return f"<ArraySet: {len(self)} array{"s" * (len(self) != 1)} of {self.n_spots} spots ({shown}); {' '.join(self.values)}>"
+        arrays = "1 array" if len(self) == 1 else f"{len(self)} arrays"
+        return f"<ArraySet: {arrays} of {self.n_spots} spots ({shown}); {' '.join(self.values)}>"
 
     @property
     def n_spots(self) -> int:

@@ -134,6 +134,6 @@ def test_a_set_made_by_hand_is_checked(arrays: gn.ArraySet, change: dict[str, ob
 
 
 def test_a_set_is_shown_in_a_line() -> None:
-    arrays = simulate(4, (2, 2), (5, 5), seed=1).arrays
+    arrays = gn.simulate(4, (2, 2), (5, 5), seed=1).arrays
     assert repr(arrays) == "<ArraySet: 4 arrays of 100 spots (array1, array2, array3, …); R G Rb Gb>"
     assert repr(arrays.part(0)) == "<ArraySet: 1 array of 100 spots (array1); R G Rb Gb>"
