@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import BACKGROUND, INTENSITIES, Matrix, declared
-from gridnorm.arrays.raw import Column, FloatArray, RawArray
+from gridnorm.arrays.raw import NOT_FOUND, Column, FloatArray, RawArray
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.errors import OptionError
 from gridnorm.provenance import History, InputDigest
@@ -282,6 +282,7 @@ class ArraySet:
             taken=known.taken if known else (),
             infinite=known.infinite if known else 0,
             absent=None if self.absent is None else self.absent[index],
+            not_found=known.not_found if known else NOT_FOUND,
         )
 
     def record(self, index: int) -> ArrayRecord:

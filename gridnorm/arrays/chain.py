@@ -15,8 +15,10 @@ import numpy as np
 
 from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.blocks import blocks_in_words
 from gridnorm.arrays.covariates import covariate_of
-from gridnorm.arrays.grouping import find_column, group_spots, slide_position
+from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts
+from gridnorm.arrays.grouping import by_text, find_column, group_spots, slide_position
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import LEVELS, declared
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
@@ -56,6 +58,15 @@ class Levels(NamedTuple):
     ratio: bool
 
 
+class Within(NamedTuple):
+    """One array after normalization within it: the result, which spots were used, the step, and doubts."""
+
+    done: WithinResult
+    use: SpotUse
+    step: Step
+    notes: tuple[str, ...]
+
+
 def correct_one(raw: RawArray, layout: Layout | None, recipe: Recipe) -> CorrectedArray:
     """Foreground corrected for background.
 
@@ -71,7 +82,7 @@ def correct_one(raw: RawArray, layout: Layout | None, recipe: Recipe) -> Correct
         replace(raw, foreground=done.values, background=None),
         (recipe.background_step(measured),),
         _models(raw.channels, done),
-        tuple(f"{raw.name}: {note}" for note in done.notes),
+        (*channel_doubts(raw), *(f"{raw.name}: {note}" for note in done.notes)),
     )
 
 
@@ -150,21 +161,24 @@ def normalize_levels(
     options: Mapping[str, Any],
     position: Position | None = None,
 ) -> WithinResult:
-    """Fit and apply one method, with the groups' shifts before and after; parameters as in ``fit_one``."""
+    """Fit and apply one method, with the groups' shifts before and after; parameters as in ``fit_one``.
+
+    Spots that are dropped may be in the fit; they are missing in what comes out.
+    """
     start = np.where(use.dropped, np.nan, levels.values)
-    n, before = group_shifts(start, segments, use.use, levels.ratio)
+    n, before = group_shifts(levels.values, segments, use.use, levels.ratio)
     if row.statistic is None:
         return WithinResult(start, start, None, segments.labels, n, before, before)
-    levels = levels._replace(values=start)
     found = fit_one(levels, segments, row, use, options, position)
     values = apply_one(levels, segments, row, found)
     _, after = group_shifts(values, segments, use.use, levels.ratio)
+    values = np.where(use.dropped, np.nan, values)
     return WithinResult(values, start, found, segments.labels, found.n, before, after)
 
 
 def within_one(
     raw: RawArray, levels: Levels, layout: Layout | None, recipe: Recipe, weights: FloatArray | None = None
-) -> tuple[WithinResult, SpotUse, Step]:
+) -> Within:
     """One array normalized within groups of its spots.
 
     Parameters
@@ -178,7 +192,7 @@ def within_one(
     """
     row, options = recipe.within(raw.channels)
     given = spot_weights(recipe.weights, raw) if weights is None else weights
-    use = use_of(raw.flags, raw.n_spots, recipe.flags, given)
+    use = use_of(raw.flags, raw.n_spots, recipe.flags, given, raw.not_found)
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
     if row.use is not None:
         use = replace(use, use=use.use & _chosen(row, raw, options))
@@ -189,7 +203,10 @@ def within_one(
     with on_device(recipe.device == "gpu"):
         levels = levels._replace(covariates={**levels.covariates, **needed})
         done = normalize_levels(levels, segments, row, use, options, position)
-    return done, use, recipe.within_step(raw.channels, "given" if weights is not None else None)
+    notes = [*flag_doubts(raw, segments, recipe.flags), *group_doubts(raw.name, done, row, by_text(recipe.by))]
+    if recipe.left_alone(raw.channels):
+        notes.append(f"{raw.name}: {_left_alone(raw, layout, done)}")
+    return Within(done, use, recipe.within_step(raw.channels, "given" if weights is not None else None), tuple(notes))
 
 
 def normalize_one(
@@ -233,11 +250,11 @@ def normalize_one(
     else:
         corrected = correct_one(raw, layout, recipe)
     levels, n_bad = levels_of(corrected.raw)
-    done, use, step = within_one(raw, levels, layout, recipe, weights)
+    done, use, step, doubts = within_one(raw, levels, layout, recipe, weights)
     history = replace(known.history, steps=(*known.history.steps, *corrected.steps, step))
     background = str(history.parameters().get("background"))
     idle = [f"{raw.name}: {text}" for text in recipe.idle(raw.channels, raw.background is not None)]
-    notes = (*idle, *corrected.notes, *counted(raw, n_bad, background))
+    notes = (*idle, *corrected.notes, *counted(raw, n_bad, background), *doubts)
     known = known._replace(history=history, models=corrected.models or known.models)
     return as_set(raw, layout, name or raw.name, levels, done, use, known, notes)
 
@@ -323,6 +340,14 @@ def _chosen(row: Method, raw: RawArray, options: Mapping[str, Any]) -> Any:
             found=f"{chosen.dtype} {chosen.shape}", expected=f"bool ({raw.n_spots},)",
         )  # fmt: skip
     return chosen
+
+
+def _left_alone(raw: RawArray, layout: Layout | None, done: WithinResult) -> str:
+    """That nothing was done, and what the blocks look like; the groups are the blocks where nobody named others."""
+    k = len(raw.channels)
+    said = "one channel is left as it is" if k == 1 else f"{k} channels are left as they are"
+    blocks = blocks_in_words(raw.spots, layout, done.before[0])
+    return f"{said} (method none)" + (f": {blocks}" if blocks else "")
 
 
 def _models(channels: tuple[str, ...], corrected: bg.Corrected) -> dict[str, dict[str, float]] | None:

@@ -14,6 +14,7 @@ IntArray = NDArray[np.int64]
 Column = NDArray[Any]
 
 FULL_SCALE = 65535  # of a 16-bit scanner: what lies there is saturated
+NOT_FOUND = (-50,)  # GenePix, whose flags arrays have that come from no file: a spot too dim for it to find
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class RawArray:
     Shapes: ``foreground`` and ``background`` are (channel, spot) float64, missing and infinite cells NaN.
     Text columns are NumPy bytes arrays (dtype ``S``) in UTF-8, numeric ones float64 or integers. ``settings`` are the
     options of its format with the values that were in force, ``taken`` the columns that the intensities come from.
+    ``not_found`` are the codes among ``flags`` of spots that the image software did not find.
     ``absent`` marks rows of a set that stand for spots which the file does not have; None: it has all.
     """
 
@@ -57,6 +59,7 @@ class RawArray:
     infinite: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     absent: NDArray[np.bool_] | None = None
+    not_found: tuple[int, ...] = NOT_FOUND
 
     @property
     def n_spots(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from gridnorm.arrays.background import BACKGROUNDS, Background, choose_background
 from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
-from gridnorm.arrays.weights import FLAGS, WEIGHTS
+from gridnorm.arrays.weights import FLAGS, WEIGHTS, flag_rule
 from gridnorm.arrays.within import choose_method, method_options, take_options
 from gridnorm.core.methods import METHODS, Method
 from gridnorm.core.option import TEXT, Kind, Option, Table, effective, no_meaning, take
@@ -51,7 +51,7 @@ METHOD = Option(
     "auto",
     "auto, {rows}.",
     metavar="METHOD",
-    shown="auto = loess, median for one channel",
+    shown="auto = loess; one channel none, median where a grouping is named",
 )
 BACKGROUND = Option(
     "background", _row_kind(BACKGROUNDS), "auto", "auto, {rows}.", metavar="METHOD",
@@ -94,13 +94,21 @@ class Recipe(NamedTuple):
         background = self.background if self.background == "auto" else BACKGROUNDS.find(self.background)
         return self._replace(by=by, method=method, background=background)
 
+    def chosen(self, channels: tuple[str, ...]) -> Method:
+        """The method for these channels."""
+        return choose_method(self.method, channels, "by" in self.given)
+
+    def left_alone(self, channels: tuple[str, ...]) -> bool:
+        """Whether ``auto`` means to do nothing."""
+        return isinstance(self.method, str) and self.method == "auto" and self.chosen(channels).statistic is None
+
     def within(self, channels: tuple[str, ...]) -> tuple[Method, dict[str, Any]]:
         """The method for these channels, and all its options as they are effective."""
-        row = choose_method(self.method, channels)
+        row = self.chosen(channels)
         options = take_options(row, self._of(method_options(row)))
         if "clamp_weights" in options:
             # Weight 0 through limma's weighted path: that is what downweighting means.
-            options["clamp_weights"] = options["clamp_weights"] or self.flags == "downweight"
+            options["clamp_weights"] = options["clamp_weights"] or flag_rule(self.flags).policy == "downweight"
         return row, options
 
     def correction(self, measured: bool) -> tuple[Background, dict[str, Any]]:
@@ -126,7 +134,7 @@ class Recipe(NamedTuple):
             **plain_options(grouping_options(self.by), self.grouping()),
             "method": row.name,
             **plain_options(method_options(row), options),
-            "flags": self.flags,
+            "flags": FLAGS.read(self.flags),
             "weights": weights or self.weights,
             "device": "gpu" if self.device == "gpu" else "cpu",
         }
@@ -134,7 +142,7 @@ class Recipe(NamedTuple):
 
     def idle(self, channels: tuple[str, ...], measured: bool) -> list[str]:
         """Sentences about options that were given and that the rows chosen for this array do not take."""
-        method, background = choose_method(self.method, channels), choose_background(self.background, measured)
+        method, background = self.chosen(channels), choose_background(self.background, measured)
         taken = {option.name for option in (*method_options(method), *background.options, *grouping_options(self.by))}
         chosen = f"background {background.name} and method {method.name}, which were chosen for it"
         return [f"{name} has no meaning for {chosen}" for name in self.options if name in self.given - taken]
@@ -162,7 +170,7 @@ def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "metho
         chosen = [choose_background(recipe.background, measured) for measured in (True, False)]
         rows["background"] = {row.name: row.options for row in chosen}
     if "method" in steps:
-        methods = [choose_method(recipe.method, channels) for channels in (("R", "G"), ("E",))]
+        methods = [recipe.chosen(channels) for channels in (("R", "G"), ("E",))]
         rows["method"] = {row.name: method_options(row) for row in methods}
         rows["by"] = {by_text(recipe.by): grouping_options(recipe.by)}
         for row in methods:

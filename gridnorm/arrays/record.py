@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.raw import RawArray
+from gridnorm.arrays.raw import NOT_FOUND, RawArray
 from gridnorm.arrays.weights import count_flagged
 from gridnorm.provenance import History, InputDigest
 
@@ -36,6 +36,8 @@ class ArrayRecord(NamedTuple):
         Parameters of the background model by channel, or None.
     warnings
         Repairs and doubts.
+    not_found
+        Flags of spots that the image software did not find.
     """
 
     file: str
@@ -53,6 +55,7 @@ class ArrayRecord(NamedTuple):
     history: History = History()
     models: Mapping[str, Mapping[str, float]] | None = None
     warnings: tuple[str, ...] = ()
+    not_found: tuple[int, ...] = NOT_FOUND
 
     def to_dict(self) -> dict[str, Any]:
         """As the sidecar has it, without the groups."""
@@ -78,5 +81,5 @@ def record_of(
     """The record of an array that has been read."""
     return ArrayRecord(
         raw.name, raw.format, raw.version, raw.channels, raw.wavelengths, raw.taken, raw.n_spots, count_flagged(raw),
-        raw.missing, raw.infinite, layout, digest, history or History(), None, raw.warnings,
+        raw.missing, raw.infinite, layout, digest, history or History(), None, raw.warnings, raw.not_found,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from gridnorm.arrays.chain import Levels, as_set, correct_one, counted, levels_o
 from gridnorm.arrays.grouping import Grouping
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.raw import FloatArray, RawArray
-from gridnorm.arrays.recipe import Recipe, check_options
+from gridnorm.arrays.recipe import BY, Recipe, check_options
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.core.methods import Method
@@ -86,7 +86,7 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
 
 def normalize_within(
     arrays: ArraySet,
-    by: str | Grouping = "print-tip",
+    by: str | Grouping | None = None,
     method: str | Method = "auto",
     *,
     flags: str = "exclude",
@@ -100,13 +100,13 @@ def normalize_within(
     arrays
         Arrays after ``background_correct`` (or already with M and A).
     by
-        Grouping: ``print-tip``, ``array``, ``plate``, ``print-order``, ``pad``, ``slide-row``, ``slide-column``, a spot
-        column, several joined by commas, or a row of your own.
+        Grouping: ``print-tip`` (also where nothing is given), ``array``, ``plate``, ``print-order``, ``pad``,
+        ``slide-row``, ``slide-column``, a spot column, several joined by commas, or a row of your own.
     method
-        ``auto`` (two channels ``loess``, otherwise ``median``), ``none``, ``median``, ``mean``, ``mad``, ``zscore``,
-        ``loess``, or a row of your own.
+        ``auto`` (two channels ``loess``; otherwise ``median`` where ``by`` is given, else ``none``), ``none``,
+        ``median``, ``mean``, ``mad``, ``zscore``, ``loess``, or a row of your own.
     flags
-        ``exclude``, ``ignore``, ``drop``, ``downweight``.
+        ``exclude``, ``ignore``, ``drop``, ``downweight``; ``exclude:-100,-75`` names the codes that count.
     weights
         float64 (spot, array), or (spot,) for all arrays; 0 leaves a spot out of the fit. Or what the command line
         takes: ``none``, a column, ``area:LOW,HIGH``, ``saturation``.
@@ -130,7 +130,7 @@ def normalize_within(
     Warns
     -----
     GridnormWarning
-        A background was measured but not corrected.
+        A background was measured but not corrected; a doubt about flags or groups; one channel was left as it is.
 
     Notes
     -----
@@ -145,7 +145,11 @@ def normalize_within(
     (900, 1)
     """
     spec = weights if isinstance(weights, str) else "none"
-    recipe = Recipe(by=by, method=method, flags=flags, weights=spec, options=options, given=frozenset(options))
+    named = options if by is None else {**options, "by": by}
+    recipe = Recipe(
+        by=BY.default if by is None else by, method=method, flags=flags, weights=spec, options=options,
+        given=frozenset(named),
+    )  # fmt: skip
     check_options(recipe, ("method",))
     given = weights_per_array(None if isinstance(weights, str) else weights, arrays.n_spots, len(arrays))
     if any(f"{channel}b" in arrays.values for channel in arrays.channels):
@@ -154,12 +158,13 @@ def normalize_within(
     for index in range(len(arrays)):
         raw, levels, notes = _levels(arrays, index)
         try:
-            within, use, step = within_one(raw, levels, arrays.layout, recipe, given[index])
+            within, use, step, doubts = within_one(raw, levels, arrays.layout, recipe, given[index])
         except GridnormError as error:
             raise error.completed(file=raw.name) from None
+        _warn(doubts)
         record = arrays.record(index)
         record = record._replace(history=replace(record.history, steps=(*record.history.steps, step)))
-        done.append(as_set(raw, arrays.layout, arrays.names[index], levels, within, use, record, notes))
+        done.append(as_set(raw, arrays.layout, arrays.names[index], levels, within, use, record, (*notes, *doubts)))
     return stack(done, like=arrays)
 
 

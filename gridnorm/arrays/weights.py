@@ -3,19 +3,77 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.raw import FULL_SCALE, FloatArray, RawArray
-from gridnorm.core.option import TEXT, Option
+from gridnorm.core.option import TEXT, Option, nearest
 from gridnorm.errors import FormatError, OptionError, option_word
 
 AREA_COLUMNS = ("area", "F Pixels")
+POLICIES = ("exclude", "ignore", "drop", "downweight")
+
+
+class FlagRule(NamedTuple):
+    """What flags mean: a policy, and the codes that count; None: every negative code."""
+
+    policy: str
+    codes: tuple[int, ...] | None = None
+
+
+def flag_rule(given: object) -> FlagRule:
+    """The rule that ``POLICY`` or ``POLICY:CODES`` says.
+
+    Raises
+    ------
+    OptionError
+        Another policy, a code that is no whole number, or codes of ``ignore``.
+
+    Examples
+    --------
+    >>> flag_rule("drop:-75,-100")
+    FlagRule(policy='drop', codes=(-100, -75))
+    """
+    if given is None:
+        raise ValueError
+    policy, colon, listed = str(given).partition(":")
+    word, expected = option_word("flags"), "for example exclude:-100,-75"
+    if policy not in POLICIES:
+        near = nearest(policy, POLICIES)
+        raise OptionError(
+            f"unknown value of {word}", found=repr(given), expected=f"{', '.join(POLICIES)}; {expected}",
+            hint=f"Did you mean {near}?" if near else None,
+        )  # fmt: skip
+    if not colon:
+        return FlagRule(policy)
+    if policy == "ignore":
+        raise OptionError(
+            f"{word} ignore takes no codes", found=repr(given), expected="the codes that count",
+            hint=f"Name those that are left out, {expected}",
+        )  # fmt: skip
+    try:
+        codes = {int(part) for part in listed.split(",")}
+    except ValueError:
+        raise OptionError(
+            f"a code of {word} is no whole number", found=repr(given), expected=f"POLICY:CODES, {expected}"
+        ) from None
+    return FlagRule(policy, tuple(sorted(codes)))
+
+
+def _rule_text(given: object) -> str:
+    policy, codes = flag_rule(given)
+    return policy if codes is None else f"{policy}:{','.join(map(str, codes))}"
+
+
+_PATTERN = f"^({'|'.join(POLICIES)})(:-?[0-9]+(,-?[0-9]+)*)?$"
 FLAGS = Option(
-    "flags", TEXT, "exclude", "exclude (from the fit), ignore, drop (from the result), downweight (limma's weight 0).",
-    choices=("exclude", "ignore", "drop", "downweight"), metavar="POLICY", source="limma's wtflags",
+    "flags", TEXT._replace(read=_rule_text, schema={"type": "string", "pattern": _PATTERN}), "exclude",
+    "exclude (from the fit; spots that were not found stay in it), ignore, drop (from the result), downweight (limma's "
+    "weight 0); exclude:-100,-75 says which codes count.",
+    metavar="POLICY[:CODES]", source="limma's wtflags", begins=POLICIES,
 )  # fmt: skip
 
 
@@ -26,7 +84,7 @@ class SpotUse:
     Attributes
     ----------
     use
-        bool (spot,): spots that may enter a fit.
+        bool (spot,): spots that may enter a fit; one that is missing in the result may be among them.
     weights
         float64 (spot,) for the fit, or None where all count alike.
     dropped
@@ -41,9 +99,11 @@ class SpotUse:
     reported: FloatArray
 
 
-def flagged(flags: NDArray[np.int64] | None, n_spots: int) -> NDArray[np.bool_]:
-    """Spots with a negative flag (GenePix: −50 not found, −75 absent, −100 bad)."""
-    return np.zeros(n_spots, bool) if flags is None else flags < 0
+def flagged(flags: NDArray[np.int64] | None, n_spots: int, codes: tuple[int, ...] | None = None) -> NDArray[np.bool_]:
+    """Spots with one of these flags; None: a negative one (GenePix: −50 not found, −75 absent, −100 bad)."""
+    if flags is None:
+        return np.zeros(n_spots, bool)
+    return flags < 0 if codes is None else np.isin(flags, codes)
 
 
 def use_of(
@@ -51,6 +111,7 @@ def use_of(
     n_spots: int,
     policy: str,
     weights: FloatArray | None = None,
+    not_found: tuple[int, ...] = (),
 ) -> SpotUse:
     """Turn the flags of an array and its spot weights into what a fit needs.
 
@@ -62,22 +123,29 @@ def use_of(
         ``exclude``: flagged spots are left out of the fit, get the curve like any spot, and have W = 0.
         ``ignore``: flags mean nothing. ``drop``: flagged spots are missing in the result.
         ``downweight``: flagged spots have weight 0 in limma's weighted path (limma's ``wtflags(0)``).
+        ``POLICY:CODES``: only these codes are flags; else every negative one is.
     weights
         float64 (spot,), 0 or more; NaN counts as 0.
+    not_found
+        Codes of spots that were not found. Those are dim, not wrong: with ``exclude`` and ``drop`` they stay in the
+        fit, which their absence would bias, unless ``CODES`` names them.
     """
-    policy = FLAGS.read(policy)
+    rule = flag_rule(policy)
     if weights is not None and bool((weights < 0).any()):
         raise OptionError("weights must not be negative", found=f"{np.nanmin(weights):g}")
-    marked = flagged(flags, n_spots)
+    marked = flagged(flags, n_spots, rule.codes)
     nothing = np.zeros(n_spots, bool)
     given = None if weights is None else np.where(np.isnan(weights), 0.0, weights)
     reported = np.ones(n_spots) if given is None else given.copy()
-    if policy == "ignore" or not marked.any():
+    if rule.policy == "ignore" or not marked.any():
         return SpotUse(~nothing, given, nothing, reported)
     reported[marked] = 0.0
-    if policy == "downweight":
+    if rule.policy == "downweight":
         return SpotUse(~nothing, reported, nothing, reported)
-    return SpotUse(~marked, given, marked if policy == "drop" else nothing, reported)
+    left_out = marked
+    if rule.codes is None and not_found:
+        left_out = marked & ~flagged(flags, n_spots, not_found)
+    return SpotUse(~left_out, given, marked if rule.policy == "drop" else nothing, reported)
 
 
 def weight_columns(spec: str, raw_columns: tuple[str, ...], file: str = "") -> tuple[str, ...]:

@@ -68,10 +68,14 @@ class WithinResult:
         return [named[code] for code in self.fit.source[row].tolist()]
 
 
-def choose_method(given: str | Method, channels: tuple[str, ...]) -> Method:
-    """The row that was asked for; ``auto`` is loess for two channels, median otherwise."""
+def choose_method(given: str | Method, channels: tuple[str, ...], grouped: bool = False) -> Method:
+    """The row that was asked for.
+
+    ``auto`` is loess for two channels. Otherwise it is median where somebody named a grouping (``grouped``), and else
+    none: blocks of one channel may hold samples, or contents of their own.
+    """
     if isinstance(given, str) and given == "auto":
-        return METHODS["loess" if channels == ("R", "G") else "median"]
+        return METHODS["loess" if channels == ("R", "G") else "median" if grouped else "none"]
     return METHODS.find(given, also=("auto",))
 
 

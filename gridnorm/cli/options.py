@@ -66,7 +66,7 @@ def _words(option: Option) -> tuple[str, ...]:
     """The words that an option may be, as far as they can be listed."""
     from gridnorm.workflow.settings import row_names
 
-    return option.words() or row_names(option.name)
+    return option.words() or option.begins or row_names(option.name)
 
 
 def help_of(option: Option) -> str:

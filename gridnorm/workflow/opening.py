@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gridnorm.arrays.annotate import annotate
@@ -74,7 +74,7 @@ def read_array(task: ArrayTask, settings: Settings) -> tuple[RawArray, InputDige
     FormatError, LayoutError, OptionError
     """
     text = load(task.path)
-    raw = task.format.read(text, task.options)
+    raw = replace(task.format.read(text, task.options), not_found=task.format.not_found)
     if settings.gal is not None:
         raw = annotate(raw, read_gal(settings.gal))
     return raw, InputDigest(task.file, text.size, text.sha256)

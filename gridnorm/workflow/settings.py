@@ -244,7 +244,7 @@ def _applying(preset: Mapping[str, Any], made: Settings) -> dict[str, Any]:
             found[name] = value
             continue
         try:
-            check_options(Recipe(recipe.by, recipe.method, recipe.background, options={name: value}))
+            check_options(recipe._replace(options={name: value}))
         except OptionError:
             continue
         found[name] = value

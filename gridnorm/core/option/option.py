@@ -36,6 +36,8 @@ class Option(NamedTuple):
         The default in words, where the value itself does not tell.
     source
         Paper or peer function.
+    begins
+        Words that a value may begin with, for people and shells; where these are all, they are ``choices``.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Option(NamedTuple):
     auto: bool = False
     shown: str = ""
     source: str = ""
+    begins: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gridnorm.arrays.raw import RawArray, ReadOptions
+from gridnorm.arrays.raw import NOT_FOUND, RawArray, ReadOptions
 from gridnorm.errors import FormatError, OptionError
 from gridnorm.io import atf, cells, columns
 from gridnorm.io import table as tables
@@ -248,4 +248,5 @@ FORMAT = Format(
     (columns.FOREGROUND, columns.CHANNELS),
     "GenePix results of every version, and GenePix exports",
     'GenePix Pro file formats; the columns are those of limma\'s source "genepix"',
+    not_found=NOT_FOUND,
 )

@@ -37,6 +37,8 @@ class Format(NamedTuple):
         What the format takes; the values stand in ``ReadOptions.settings``, where other formats' may stand, too.
     summary, source
         One sentence for people, and where the format or the choice of columns comes from.
+    not_found
+        Flags of spots that the image software did not find; none where the format has no such flag.
     catch_all
         Asked only when no other format recognises a file.
     """
@@ -49,3 +51,4 @@ class Format(NamedTuple):
     summary: str = ""
     source: str = ""
     catch_all: bool = False
+    not_found: tuple[int, ...] = ()

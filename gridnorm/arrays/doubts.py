@@ -1,0 +1,116 @@
+"""What a person should know of an array before believing its numbers: flags, empty groups, a channel without signal.
+
+Sentences name options as the command line has them on every route, since they go into the sidecar, which is the same
+on all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.weights import flag_rule, flagged
+from gridnorm.arrays.within import WithinResult
+from gridnorm.core.methods import Method
+from gridnorm.core.segments import Segments
+
+APART = 0.2  # difference of flag rates between two groups that is told,
+BEYOND_CHANCE = 4.0  # where it is also this many standard errors of a difference that chance makes
+MOST_FLAGGED = 0.5  # share of flagged spots of an array that is told
+# Natural log of the ratio of the quartiles of a channel's foreground. Ten protein arrays whose second wavelength shows
+# background only: 0.06 to 0.2 beside 1.0 and more; 24 two-colour arrays: 0.8 and more in both.
+DARK, LIT = 0.35, 0.7
+TOGETHER = 0.6  # rank correlation of two channels; the same arrays: at most 0.43, at least 0.84
+
+
+def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
+    """Flag rates that differ much between groups, and arrays that are mostly flagged."""
+    rule = flag_rule(flags)
+    marked = flagged(raw.flags, raw.n_spots, rule.codes)
+    total = int(np.count_nonzero(marked))
+    if rule.policy == "ignore" or not total:
+        return []
+    out = []
+    share = total / raw.n_spots
+    if share > MOST_FLAGGED:
+        out.append(
+            f"{raw.name}: {share:.0%} of the spots are flagged; does the grid lie on them? --flags says which count"
+        )
+    n = segments.sizes
+    rates = segments.count(marked) / np.maximum(n, 1)
+    low, high = int(np.argmin(rates)), int(np.argmax(rates))
+    chance = np.sqrt(share * (1 - share) * (1 / n[low] + 1 / n[high]))
+    if rates[high] - rates[low] > max(APART, BEYOND_CHANCE * chance):
+        labels = segments.labels
+        out.append(
+            f"{raw.name}: {rates[high]:.0%} of group {_label(labels[high])} are flagged, {rates[low]:.0%} of group "
+            f"{_label(labels[low])}; look at the slide there, and compare with --flags ignore"
+        )
+    return out
+
+
+def group_doubts(name: str, done: WithinResult, row: Method, by: str) -> list[str]:
+    """Groups without a usable spot, and a grouping of which nothing comes into the fit."""
+    n = done.n.min(axis=0)
+    out = []
+    empty = np.flatnonzero(n == 0)
+    if empty.size and empty.size < n.size:
+        named = ", ".join(_label(done.labels[g]) for g in empty[:5].tolist()) + (", …" if empty.size > 5 else "")
+        instead = "" if row.statistic is None else f"; it got the fit of: {done.sources()[int(empty[0])]}"
+        out.append(
+            f"{name}: no spot of group {named} can be used (flagged, missing or of weight 0){instead}; leave it out "
+            "later, or say with --flags which codes count"
+        )
+    if row.statistic is None or n.size < 2:
+        return out
+    sources = set(done.sources())
+    if sources == {"array"} or ("own" not in sources and int(n.max()) < row.minimum):
+        out.append(
+            f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {int(n.max())} usable "
+            f"spots, {row.name} wants {row.minimum}; name larger groups, or --by array"
+        )
+    return out
+
+
+def channel_doubts(raw: RawArray) -> list[str]:
+    """A second channel without signal of probes, as two-wavelength scans of protein arrays have it.
+
+    Its foreground hardly differs between spots while the other channel's does, and has nothing in common with that:
+    the two channels of a real pair share the amount of probe in a spot.
+    """
+    if raw.channels != ("R", "G"):
+        return []
+    spread = [_spread(row) for row in raw.foreground]
+    dark, lit = (0, 1) if spread[0] < spread[1] else (1, 0)
+    if not (spread[dark] < DARK and spread[lit] > LIT):
+        return []
+    net = raw.foreground if raw.background is None else raw.foreground - raw.background
+    if _rank_correlation(net) > TOGETHER:
+        return []
+    wavelength = raw.wavelengths[lit]
+    how = f"--channels {wavelength}" if wavelength else f"--channels {raw.channels[lit]} (of tables --columns E=TITLE)"
+    which = raw.wavelengths[dark] or raw.channels[dark]
+    return [
+        f"{raw.name}: channel {which} shows no signal of probes; this looks like an experiment of one channel, which "
+        f"{how} reads"
+    ]
+
+
+def _spread(values: FloatArray) -> float:
+    """Log of the ratio of the quartiles."""
+    known = values[values > 0]
+    if known.size < 4:
+        return np.nan
+    at = [known.size // 4, (3 * known.size) // 4]
+    quartiles = np.partition(known, at)[at]
+    return float(np.log(quartiles[1] / quartiles[0]))
+
+
+def _rank_correlation(rows: FloatArray) -> float:
+    known = rows[:, np.isfinite(rows).all(axis=0)]
+    ranks = known.argsort(axis=1).argsort(axis=1).astype(np.float64)
+    return float(np.asarray(np.corrcoef(ranks))[0, 1])
+
+
+def _label(label: object) -> str:
+    return ",".join(map(str, label)) if isinstance(label, tuple) else str(label)
