@@ -351,7 +351,10 @@ def test_16_arrays_are_drawn(arrays: int, more: bool) -> None:
     from gridnorm.report import ma_by_group
 
     done = gn.normalize(
-        gn.simulate(arrays, blocks=(1, 2), spots=(4, 4), channels=1, seed=2).arrays, background="none", min_group=0
+        gn.simulate(arrays, blocks=(1, 2), spots=(4, 4), channels=1, seed=2).arrays,
+        by="print-tip",
+        background="none",
+        min_group=0,
     )
     said = [text.get_text() for text in ma_by_group(done).findobj(Text)]
     assert f"array{16}" in said and f"array{17}" not in said

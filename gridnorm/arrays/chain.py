@@ -203,7 +203,7 @@ def within_one(
     with on_device(recipe.device == "gpu"):
         levels = levels._replace(covariates={**levels.covariates, **needed})
         done = normalize_levels(levels, segments, row, use, options, position)
-    notes = [*flag_doubts(raw, segments, recipe.flags), *group_doubts(raw.name, done, row, by_text(recipe.by))]
+    notes = [*flag_doubts(raw, segments, recipe.flags), *group_doubts(raw.name, done, row, options, by_text(recipe.by))]
     if recipe.left_alone(raw.channels):
         notes.append(f"{raw.name}: {_left_alone(raw, layout, done)}")
     return Within(done, use, recipe.within_step(raw.channels, "given" if weights is not None else None), tuple(notes))

@@ -6,6 +6,9 @@ on all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from gridnorm.arrays.raw import FloatArray, RawArray
@@ -49,7 +52,7 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
     return out
 
 
-def group_doubts(name: str, done: WithinResult, row: Method, by: str) -> list[str]:
+def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[str, Any], by: str) -> list[str]:
     """Groups without a usable spot, and a grouping of which nothing comes into the fit."""
     n = done.n.min(axis=0)
     out = []
@@ -63,11 +66,11 @@ def group_doubts(name: str, done: WithinResult, row: Method, by: str) -> list[st
         )
     if row.statistic is None or n.size < 2:
         return out
-    sources = set(done.sources())
-    if sources == {"array"} or ("own" not in sources and int(n.max()) < row.minimum):
+    sources, least = set(done.sources()), options.get("min_group", row.minimum)
+    if sources == {"array"} or ("own" not in sources and int(n.max()) < least):
         out.append(
             f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {int(n.max())} usable "
-            f"spots, {row.name} wants {row.minimum}; name larger groups, or --by array"
+            f"spots, {row.name} wants {least}; name larger groups, or --by array"
         )
     return out
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from gridnorm.arrays.blocks import blocks_in_words
 from gridnorm.arrays.chain import correct_one, groups_of, levels_of
+from gridnorm.arrays.doubts import channel_doubts, flag_doubts
 from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_options
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.recipe import Recipe
-from gridnorm.arrays.weights import count_flagged, flagged, saturated
+from gridnorm.arrays.weights import count_flagged, flagged, saturated, use_of
+from gridnorm.arrays.within import group_shifts
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread import share_explained
@@ -98,7 +101,7 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
     recipe = settings.recipe
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
     level = _level(raw)
-    usable = np.isfinite(level) & ~flagged(raw.flags, raw.n_spots)
+    usable = np.isfinite(level) & use_of(raw.flags, raw.n_spots, recipe.flags, not_found=raw.not_found).use
     counted = segments.count(usable)
     return {
         "file": raw.name,
@@ -116,8 +119,20 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
         ],
         "quality": quality_of(raw),
         "explained": explained_by(level, raw, layout, recipe),
-        "warnings": list(raw.warnings),
+        "warnings": [*raw.warnings, *_doubts(raw, layout, level, segments, recipe)],
     }
+
+
+def _doubts(raw: RawArray, layout: Layout | None, level: FloatArray, segments: Segments, recipe: Recipe) -> list[str]:
+    """Flags, a channel without signal, and what the blocks of one channel look like."""
+    out = [*channel_doubts(raw), *flag_doubts(raw, segments, recipe.flags)]
+    if recipe._replace(given=frozenset()).left_alone(raw.channels):
+        blocks = groups_of(recipe._replace(by="print-tip"), raw.spots, layout, raw.n_spots, raw.name)
+        use = use_of(raw.flags, raw.n_spots, recipe.flags, not_found=raw.not_found).use
+        _, shifts = group_shifts(level[None, :], blocks, use, True)
+        said = blocks_in_words(raw.spots, layout, shifts[0])
+        out += [f"{raw.name}: {said}"] if said else []
+    return out
 
 
 def _flag_counts(raw: RawArray) -> dict[str, int]:

@@ -14,8 +14,13 @@ from gridnorm.errors import OptionError
 TWO, ONE = ("R", "G"), ("E",)
 
 
-def test_auto_is_loess_of_two_channels_and_median_of_one() -> None:
-    assert Recipe().within(TWO)[0] is METHODS["loess"] and Recipe().within(ONE)[0] is METHODS["median"]
+def test_auto_is_loess_of_two_channels_and_leaves_one_alone_until_a_grouping_is_named() -> None:
+    """Blocks of one channel may be samples; only whoever names a grouping says that they are not."""
+    named = Recipe(given=frozenset({"by"}))
+    assert Recipe().within(TWO)[0] is METHODS["loess"] and Recipe().within(ONE)[0] is METHODS["none"]
+    assert named.within(TWO)[0] is METHODS["loess"] and named.within(ONE)[0] is METHODS["median"]
+    assert [recipe.left_alone(ONE) for recipe in (Recipe(), named, Recipe(method="none"))] == [True, False, False]
+    assert not Recipe().left_alone(TWO)
     assert Recipe().correction(True)[0].name == "normexp" and Recipe().correction(False)[0].name == "none"
 
 
@@ -31,7 +36,9 @@ def test_steps_tell_every_effective_setting() -> None:
 
 def test_downweighting_takes_the_weighted_path() -> None:
     assert Recipe(flags="downweight").within(TWO)[1]["clamp_weights"] is True
+    assert Recipe(flags="downweight:-100").within(TWO)[1]["clamp_weights"] is True
     assert "clamp_weights" not in Recipe(flags="downweight", method="median").within(TWO)[1]
+    assert Recipe(flags="drop:-75, -100").within_step(TWO).parameters["flags"] == "drop:-100,-75"
 
 
 def test_a_resolved_recipe_has_rows_in_the_place_of_names_and_travels() -> None:
@@ -45,7 +52,7 @@ def test_options_that_the_chosen_rows_do_not_take_are_told_or_refused() -> None:
     idle = Recipe(method="auto", options={"span": 0.5}, given=frozenset({"span"}))
     assert idle.idle(TWO, True) == []
     assert idle.idle(ONE, True) == [
-        "span has no meaning for background normexp and method median, which were chosen for it"
+        "span has no meaning for background normexp and method none, which were chosen for it"
     ]
     check_options(idle)
     with pytest.raises(OptionError, match="span has no meaning for method median"):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import gridnorm as gn
 from gridnorm.arrays.raw import FULL_SCALE as SATURATED
 from gridnorm.arrays.raw import RawArray
-from gridnorm.arrays.weights import FLAGS as POLICIES
-from gridnorm.arrays.weights import flagged, parse_area, spot_weights, use_of, weight_columns
+from gridnorm.arrays.weights import FLAGS as OPTION
+from gridnorm.arrays.weights import POLICIES, flag_rule, flagged, parse_area, spot_weights, use_of, weight_columns
 from gridnorm.errors import FormatError, OptionError
 
 FLAGS = np.array([0, -50, -75, -100, 100, 0])
@@ -40,7 +40,7 @@ def test_only_negative_flags_are_flags() -> None:
     assert flagged(None, 3).tolist() == [False] * 3
 
 
-@pytest.mark.parametrize("policy", POLICIES.words())
+@pytest.mark.parametrize("policy", POLICIES)
 @given(
     flags=st.lists(st.sampled_from([0, -50, 100]), min_size=1, max_size=30),
     weights=st.one_of(st.none(), st.lists(st.floats(0, 10) | st.just(float("nan")), min_size=30, max_size=30)),
@@ -59,6 +59,49 @@ def test_what_every_policy_promises(policy: str, flags: list[int], weights: list
     assert found.weights is None or not np.isnan(found.weights).any()
     if w is not None:
         np.testing.assert_array_equal(w, before)  # what was given is not changed
+
+
+@pytest.mark.parametrize("policy", ["exclude", "drop"])
+def test_spots_that_were_not_found_stay_in_the_fit_and_have_no_weight_in_the_result(policy: str) -> None:
+    """They are dim: a median without them is that of the brighter ones. The other codes stay out."""
+    found = use_of(FLAGS, 6, policy, not_found=(-50,))
+    assert found.use.tolist() == [True, True, False, False, True, True]
+    assert found.reported.tolist() == [1, 0, 0, 0, 1, 1]
+    assert found.dropped.tolist() == ([False] * 6 if policy == "exclude" else [False, True, True, True, False, False])
+    for other in ("ignore", "downweight"):
+        one, two = (use_of(FLAGS, 6, other, not_found=codes) for codes in ((), (-50,)))
+        np.testing.assert_array_equal(one.use, two.use)
+        np.testing.assert_array_equal(one.reported, two.reported)
+
+
+def test_codes_say_which_flags_count() -> None:
+    """A code that is named is left out, also the one of spots that were not found; others are no flags then."""
+    named = use_of(FLAGS, 6, "exclude:-50,100", not_found=(-50,))
+    assert named.use.tolist() == [True, False, True, True, False, True]
+    assert named.reported.tolist() == [1, 0, 1, 1, 0, 1]
+    assert use_of(FLAGS, 6, "drop:-100").dropped.tolist() == [False, False, False, True, False, False]
+    assert use_of(FLAGS, 6, "downweight:-75").weights.tolist() == [1, 1, 0, 1, 1, 1]  # type: ignore[union-attr]
+    assert use_of(FLAGS, 6, "exclude:-1").use.all()
+    assert OPTION.read("exclude:-75, -100,-75") == "exclude:-100,-75" and OPTION.read("drop") == "drop"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("exclud", "unknown value of flags; found 'exclud'.*Did you mean exclude"),
+        ("exclude:bad", "a code of flags is no whole number; found 'exclude:bad'.*exclude:-100,-75"),
+        ("exclude:", "no whole number"),
+        ("drop:-50,", "no whole number"),
+        ("drop:-50.5", "no whole number"),
+        ("ignore:-50", "flags ignore takes no codes.*Name those that are left out"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused(text: str, says: str) -> None:
+    for read in (flag_rule, OPTION.read):
+        with pytest.raises(OptionError, match=says):
+            read(text)
+    with pytest.raises(OptionError, match="flags must be text"):
+        OPTION.read(None)
 
 
 def test_negative_weights_and_unknown_policies_are_usage_errors() -> None:

@@ -38,11 +38,9 @@ def within_array(
 
 
 def test_automatic_method_follows_the_channels() -> None:
-    assert [choose_method("auto", c).name for c in (("R", "G"), ("E",), ("635", "532", "594"))] == [
-        "loess",
-        "median",
-        "median",
-    ]
+    channels = (("R", "G"), ("E",), ("635", "532", "594"))
+    assert [choose_method("auto", c).name for c in channels] == ["loess", "none", "none"]
+    assert [choose_method("auto", c, grouped=True).name for c in channels] == ["loess", "median", "median"]
 
 
 @pytest.mark.parametrize("method", FITTED)

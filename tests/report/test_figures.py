@@ -96,7 +96,7 @@ def test_a_style_of_the_user_changes_nothing(normalized: gn.ArraySet) -> None:
 
 
 def test_one_channel_arrays_show_their_group_medians(folder: Path) -> None:
-    result = gn.normalize(gn.simulate(3, blocks=(2, 2), spots=(12, 12), channels=1, seed=2).arrays, background="none")
+    result = gn.normalize(gn.simulate(3, blocks=(2, 2), spots=(12, 12), channels=1, seed=2).arrays, by="print-tip", background="none")
     said = texts(ma_by_group(result))
     assert not any(text.startswith("Before") for text in said)
     assert {"array1", "array2", "array3"} <= set(said)

@@ -20,7 +20,7 @@ def test_two_channels_are_one_panel_an_array_one_channel_has_no_covariate() -> N
         np.testing.assert_array_equal(panel.before, done.fits[k].before[0])
         assert (panel.noun, panel.method, panel.segments.n_segments) == ("print-tip", "loess", 4)
         assert panel.use.all() == (done.weights is None)
-    single = gn.normalize(gn.simulate(1, (2, 2), (8, 7), channels=1, seed=1).arrays, background="none")
+    single = gn.normalize(gn.simulate(1, (2, 2), (8, 7), channels=1, seed=1).arrays, by="print-tip", background="none")
     assert panels_of(single)[0].covariate is None
 
 

@@ -247,7 +247,7 @@ def test_missing_counts_spots_of_any_channel() -> None:
         ("a",), ("635", "532", "594"), dict(zip(("635", "532", "594"), values[:, None], strict=True)), {}
     )
     with pytest.warns(gn.GridnormWarning, match="5 intensities are not positive"):
-        done = gn.normalize(three, background="none", min_group=0)
+        done = gn.normalize(three, background="none", by="array", min_group=0)
     assert done.records[0].missing == 5 and list(done.values) == ["E.635", "E.532", "E.594"]
     with pytest.raises(gn.OptionError, match="loess needs two channels .*found 3 channels"):
         gn.normalize(three, background="none", method="loess")
@@ -255,12 +255,12 @@ def test_missing_counts_spots_of_any_channel() -> None:
 
 def test_an_option_that_the_row_chosen_by_auto_does_not_take_is_said(cli: Cli) -> None:
     ran = cli("normalize", "a.gpr", "--channels", "635", "--span", "0.5", "-o", "x.tsv")
-    said = "a.gpr: span has no meaning for background normexp and method median, which were chosen for it"
+    said = "a.gpr: span has no meaning for background normexp and method none, which were chosen for it"
     assert ran.code == 0 and f"warning: {said}" in ran.err
     assert said in damage.sidecar(Path("x.tsv"))["warnings"]
     assert "no meaning" not in cli("normalize", "a.gpr", "--channels", "635", "--preset", "limma", "-o", "y.tsv").err
     shown = json.loads(cli("normalize", "a.gpr", "--channels", "635", "--span", "0.5", "--dry-run").out)["settings"]
-    assert "span" not in shown and shown["method"] == "median"
+    assert "span" not in shown and shown["method"] == "none"
 
 
 def test_a_set_goes_through_any_pool(cli: Cli) -> None:

@@ -1,0 +1,120 @@
+"""What a person should know of an array: flags, empty groups, a channel without signal."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gridnorm as gn
+from gridnorm.arrays.doubts import channel_doubts, flag_doubts
+from gridnorm.arrays.raw import RawArray
+from gridnorm.core.segments import Segments
+
+SHARED = Path(os.environ.get("GRIDNORM_SHARED", Path(gn.__file__).parents[2] / "shared")) / "data" / "arrays"
+
+
+def flags_of(*shares: float, size: int = 400) -> tuple[RawArray, Segments]:
+    """Groups a, b, … with these shares of flagged spots."""
+    raw = gn.simulate(1, (1, len(shares)), (size // 20, 20), seed=1).raw(0)
+    flags = np.concatenate([np.where(np.arange(size) < share * size, -50, 0) for share in shares])
+    labels = np.repeat([f"{chr(97 + k)}" for k in range(len(shares))], size)
+    return replace(raw, flags=flags), Segments.from_labels(labels)
+
+
+def test_flag_rates_that_differ_name_the_extremes() -> None:
+    raw, groups = flags_of(0.1, 0.15, 0.5)
+    assert flag_doubts(raw, groups, "exclude") == [
+        "array1.gpr: 50% of group c are flagged, 10% of group a; look at the slide there, and compare with --flags ignore"
+    ]
+    assert flag_doubts(raw, groups, "ignore") == flag_doubts(raw, groups, "exclude:-75") == []
+    assert flag_doubts(replace(raw, flags=None), groups, "exclude") == []
+
+
+def test_rates_that_chance_makes_differ_are_not_named() -> None:
+    rng = np.random.default_rng(1)
+    raw, groups = flags_of(*[0.0] * 30, size=20)
+    rates = [np.where(rng.random(600) < 0.3, -50, 0) for _ in range(20)]
+    spread = [groups.count(flags < 0) / 20 for flags in rates]
+    assert min(np.ptp(one) for one in spread) > 0.2
+    assert [flag_doubts(replace(raw, flags=flags), groups, "exclude") for flags in rates] == [[]] * 20
+
+
+def test_an_array_that_is_mostly_flagged_is_named() -> None:
+    raw, groups = flags_of(0.6, 0.6)
+    assert flag_doubts(raw, groups, "drop") == [
+        "array1.gpr: 60% of the spots are flagged; does the grid lie on them? --flags says which count"
+    ]
+
+
+def test_a_group_without_a_usable_spot_is_named_with_what_it_got() -> None:
+    arrays = gn.simulate(1, (2, 2), (8, 7), seed=1, not_found=0.0).arrays
+    flags = np.where(arrays.columns["Block"] == 3, -100, 0)[None, :]
+    with pytest.warns(gn.GridnormWarning) as seen:
+        done = gn.normalize(replace(arrays, flag_codes=flags))
+    texts = [str(one.message) for one in seen]
+    assert len(texts) == 2 and "100% of group 3 are flagged, 0% of group 1" in texts[0]
+    assert texts[1].startswith("array1: no spot of group 3 can be used") and "it got the fit of: array" in texts[1]
+    assert done.warnings == tuple(texts)
+
+
+def test_a_grouping_of_which_nothing_is_fitted_is_said() -> None:
+    arrays = gn.simulate(1, (4, 4), (4, 4), seed=1).arrays
+    with pytest.warns(
+        gn.GridnormWarning, match="array1: no group of --by print-tip has a fit of its own: the largest of "
+    ):
+        gn.normalize(arrays, small_groups="array")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gn.normalize(arrays, by="array", background="half")
+        gn.normalize(arrays, small_groups="own", background="half")
+
+
+def two_channels(dark: int, seed: int = 1) -> RawArray:
+    """A protein array in two wavelengths: one shows background and a few control spots."""
+    raw = gn.simulate(1, (2, 2), (15, 15), seed=seed).raw(0)
+    rng = np.random.default_rng(seed)
+    foreground = raw.foreground.copy()
+    foreground[dark] = 600 + 60 * rng.standard_normal(raw.n_spots) + np.where(rng.random(raw.n_spots) < 0.03, 5000, 0)
+    background = np.full_like(foreground, 470.0)
+    background[1 - dark] = 60.0
+    return replace(raw, foreground=foreground, background=background)
+
+
+@pytest.mark.parametrize(("dark", "names"), [(1, ("532", "635")), (0, ("635", "532"))])
+def test_a_channel_without_signal_of_probes_is_said_to_be_none(dark: int, names: tuple[str, str]) -> None:
+    raw = two_channels(dark)
+    assert channel_doubts(raw) == [
+        f"array1.gpr: channel {names[0]} shows no signal of probes; this looks like an experiment of one channel, which "
+        f"--channels {names[1]} reads"
+    ]
+    unnamed = channel_doubts(replace(raw, wavelengths=("", ""), background=None))
+    assert f"--channels {'RG'[1 - dark]} (of tables --columns E=TITLE) reads" in unnamed[0]
+    assert channel_doubts(replace(raw, channels=("635", "532"))) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"additive_sd": 84.0, "background": 400.0}, {"background": 1000.0}])
+def test_two_channels_with_signal_are_not_accused(options: dict[str, float]) -> None:
+    made = gn.simulate(6, (4, 4), (12, 12), seed=3, **options)
+    assert [channel_doubts(made.raw(k)) for k in range(6)] == [[]] * 6
+
+
+def test_a_weak_channel_that_follows_the_other_is_signal() -> None:
+    raw = two_channels(1)
+    weak = raw.foreground.copy()
+    weak[1] = 600 + 0.02 * weak[0]
+    assert channel_doubts(replace(raw, foreground=weak)) == []
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the folder that GRIDNORM_SHARED names")
+def test_real_arrays_of_two_channels_are_told_from_protein_arrays() -> None:
+    real = ["bioc_marray/swirl.1.spot.gz", "caArray/18258_wap3.gpr.gz", "HenrikBengtsson_aroma/gpr123.gpr.gz"]
+    protein = sorted(SHARED.glob("bioc_PAA/dummy_GSM*.gpr.gz"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert [channel_doubts(gn.read(SHARED / name).raw(0)) for name in real] == [[]] * 3
+        assert protein and all("--channels 635 reads" in channel_doubts(gn.read(path).raw(0))[0] for path in protein)
