@@ -67,7 +67,8 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     if row.statistic is None or n.size < 2:
         return out
     sources, least = set(done.sources()), options.get("min_group", row.minimum)
-    if sources == {"array"} or ("own" not in sources and int(n.max()) < least):
+    # Groups that are pooled or moved toward their own have something of their own unless all are very small.
+    if sources == {"array"} or ("own" not in sources and int(n.max()) < row.minimum):
         out.append(
             f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {int(n.max())} usable "
             f"spots, {row.name} wants {least}; name larger groups, or --by array"
