@@ -35,6 +35,20 @@ def test_flag_rates_that_differ_name_the_extremes() -> None:
     assert flag_doubts(replace(raw, flags=None), groups, "exclude") == []
 
 
+@pytest.mark.parametrize(
+    ("shares", "size", "named"),
+    [
+        ((0.1, 0.3), 400, False),  # 20 points are not more than 20
+        ((0.1, 0.305), 400, True),
+        ((0.1, 0.4), 60, False),  # 4 standard errors by chance are 0.31
+        ((0.1, 0.45), 60, True),
+    ],
+)
+def test_21_points_and_more_than_chance_are_named(shares: tuple[float, float], size: int, named: bool) -> None:
+    raw, groups = flags_of(*shares, size=size)
+    assert bool(flag_doubts(raw, groups, "exclude")) is named
+
+
 def test_rates_that_chance_makes_differ_are_not_named() -> None:
     rng = np.random.default_rng(1)
     raw, groups = flags_of(*[0.0] * 30, size=20)
@@ -45,6 +59,7 @@ def test_rates_that_chance_makes_differ_are_not_named() -> None:
 
 
 def test_an_array_that_is_mostly_flagged_is_named() -> None:
+    assert flag_doubts(*flags_of(0.5, 0.5), "drop") == []
     raw, groups = flags_of(0.6, 0.6)
     assert flag_doubts(raw, groups, "drop") == [
         "array1.gpr: 60% of the spots are flagged; does the grid lie on them? --flags says which count"
@@ -101,6 +116,24 @@ def test_a_channel_without_signal_of_probes_is_said_to_be_none(dark: int, names:
 def test_two_channels_with_signal_are_not_accused(options: dict[str, float]) -> None:
     made = gn.simulate(6, (4, 4), (12, 12), seed=3, **options)
     assert [channel_doubts(made.raw(k)) for k in range(6)] == [[]] * 6
+
+
+def quartiles(dark: float, lit: float, together: float) -> RawArray:
+    """Channels whose quartiles lie these logarithms apart, with about this rank correlation."""
+    rng = np.random.default_rng(1)
+    z = rng.standard_normal((2, 2000))
+    z[1] = together * z[0] + np.sqrt(1 - together**2) * z[1]
+    ranks = z.argsort(axis=1).argsort(axis=1) / 1999 - 0.5
+    raw = gn.simulate(1, (2, 2), (20, 25), seed=1).raw(0)
+    return replace(raw, foreground=1000 * np.exp(2 * ranks * np.array([[lit], [dark]])), background=None)
+
+
+@pytest.mark.parametrize(
+    ("dark", "lit", "together", "said"),
+    [(0.39, 0.61, 0.5, True), (0.41, 0.61, 0.5, False), (0.39, 0.59, 0.5, False), (0.39, 0.61, 0.7, False)],
+)
+def test_limits_of_a_channel_without_signal(dark: float, lit: float, together: float, said: bool) -> None:
+    assert bool(channel_doubts(quartiles(dark, lit, together))) is said
 
 
 def test_a_weak_channel_that_follows_the_other_is_signal() -> None:
