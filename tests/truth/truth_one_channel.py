@@ -133,7 +133,7 @@ def _not_found() -> Iterator[Judged]:
 
 def _contents() -> Iterator[Judged]:
     """Leaving alone is right where blocks have levels of their own; where they are print-tips, naming them pays."""
-    for tip, content, named, limit in ((0.0, 0.6, False, 0.7), (0.1, 0.3, False, 0.9), (0.3, 0.0, True, 0.7)):
+    for tip, content, named, limit in ((0.0, 0.6, False, 0.7), (0.1, 0.3, False, 0.9), (0.3, 0.0, True, 0.8)):
         made = [
             gn.simulate(
                 1, (4, 4), (20, 20), channels=1, tip_offset_sd=tip, tip_slope_sd=0.0, tip_curve_sd=0.0, spatial=0.0,
