@@ -61,9 +61,10 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     if empty.size and empty.size < n.size:
         named = ", ".join(_label(done.labels[g]) for g in empty[:5].tolist()) + (", …" if empty.size > 5 else "")
         instead = "" if row.statistic is None else f"; it got the fit of: {done.sources()[int(empty[0])]}"
+        chosen = "" if row.use is None else f", or no spot that {row.name} chooses"
         out.append(
-            f"{name}: no spot of group {named} can be used (flagged, missing or of weight 0){instead}; leave it out "
-            "later, or say with --flags which codes count"
+            f"{name}: no spot of group {named} can be used (flagged, missing or of weight 0{chosen}){instead}; leave "
+            "it out later, or say with --flags which codes count"
         )
     if row.statistic is None or n.size < 2:
         return out

@@ -12,6 +12,7 @@ from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.grouping import group_spots
 from gridnorm.arrays.matrices import LEVELS
 from gridnorm.arrays.raw import FloatArray
+from gridnorm.arrays.weights import flag_rule, flagged
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
@@ -62,7 +63,7 @@ def _of_set(arrays: ArraySet, by: str | None) -> list[Panel]:
         noun = by or grouping
         segments = group_spots(grouping, arrays.columns, arrays.layout, arrays.n_spots, options=parameters)
         place = {label: g for g, label in enumerate(within.labels)}
-        use = _usable(None if arrays.spot_weights is None else arrays.spot_weights[i], arrays.n_spots)
+        use = _usable(arrays, i, str(parameters.get("flags", "ignore")))
         for row, matrix in enumerate(matrices):
             before, after = (
                 # A group that the set has and this array lacks has no shift.
@@ -91,5 +92,12 @@ def _title(name: str, matrix: str) -> str:
     return f"{name} ({wavelength} nm)" if wavelength else name
 
 
-def _usable(weights: FloatArray | None, n: int) -> NDArray[np.bool_]:
-    return np.ones(n, np.bool_) if weights is None else weights > 0
+def _usable(arrays: ArraySet, index: int, flags: str) -> NDArray[np.bool_]:
+    """Spots with a weight, and those that were not found: they have none in the result and were in the fit."""
+    if arrays.spot_weights is None:
+        return np.ones(arrays.n_spots, np.bool_)
+    use: NDArray[np.bool_] = arrays.spot_weights[index] > 0
+    rule = flag_rule(flags)
+    if arrays.flag_codes is None or rule.codes is not None or rule.policy not in ("exclude", "drop"):
+        return use
+    return use | flagged(arrays.flag_codes[index], arrays.n_spots, arrays.record(index).not_found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,26 @@ def test_one_channel_keeps_the_level_that_the_fit_has_learnt() -> None:
     moved = apply_one(levels[1], groups, row, found)
     medians = np.array([np.median(levels[0].values[0, groups.codes == g]) for g in range(4)])
     np.testing.assert_allclose(levels[1].values - moved, (medians - own)[groups.codes][None], atol=1e-12)
+
+
+@pytest.mark.parametrize(("channels", "method"), [(1, "median"), (2, "loess")])
+def test_spots_that_were_not_found_shape_the_fit_whatever_becomes_of_them(channels: int, method: str) -> None:
+    """A block of which half was not found is not moved against the others; dropped spots were in the fit all the same."""
+    arrays = gn.simulate(1, (2, 2), (20, 20), channels=channels, not_found=0.0, bad=0.0, seed=2).arrays
+    raw = arrays.raw(0)
+    level = raw.foreground.mean(axis=0)
+    dim = (level < np.median(level)) & (raw.spots["Block"] == 2)
+    recipe = Recipe(background="none", method=method)
+    whole = normalize_one(raw, recipe, arrays.layout)
+    for code, same in ((-50, True), (-100, False)):
+        lost = replace(raw, flags=np.where(dim, code, 0))
+        kept, dropped = (
+            normalize_one(lost, recipe._replace(flags=flags), arrays.layout) for flags in ("exclude", "drop")
+        )
+        for matrix in whole.values:
+            assert np.array_equal(kept.values[matrix], whole.values[matrix]) is (same or matrix == "A")
+            np.testing.assert_array_equal(dropped.values[matrix][0, ~dim], kept.values[matrix][0, ~dim])
+        assert np.isnan(dropped.fits[0].values[0, dim]).all() and (kept.spot_weights[0] == ~dim).all()
 
 
 def test_auto_is_resolved_by_what_the_array_has() -> None:

@@ -79,6 +79,18 @@ def test_words_for_people_name_the_evidence(cli: Cli) -> None:
         assert words in out
 
 
+def test_blocks_of_one_channel_flags_and_a_dark_channel_are_doubts(cli: Cli) -> None:
+    sheet(channels=1, same_probes=True).write(Path("one.gpr"))
+    (one,) = inspected(cli, "one.gpr")
+    assert [text.partition(": sub-arrays?")[0] for text in one["warnings"]] == ["one.gpr: 4 blocks hold the same IDs"]
+    flagged = damage.with_cells(sheet(), "Flags", sheet().where(Block=2), "-50")
+    damage.with_cells(flagged, "F532 Mean", range(224), lambda cell: str(600 + int(cell) % 50)).write(Path("two.gpr"))
+    (two,) = inspected(cli, "two.gpr")
+    assert len(two["warnings"]) == 2 and "--channels 635 reads" in two["warnings"][0]
+    assert two["warnings"][1].startswith("two.gpr: 100% of group 2 are flagged, 0% of group 1;")
+    assert [group["usable"] for group in two["groups"]] == [56, 56, 56, 56]  # not found, but in every fit
+
+
 def test_a_gal_a_targets_table_a_folder_and_a_glob_are_inputs_too(cli: Cli) -> None:
     damage.gal_of(sheet(), Path("print.gal"))
     (record,) = inspected(cli, "print.gal")

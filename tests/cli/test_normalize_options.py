@@ -197,6 +197,28 @@ def test_flags_decide_who_is_fitted_and_who_is_shown(cli: Cli) -> None:
         assert [float(w) for w in tables[policy]["W.a"]] == np.where(flagged, 0.0, 1.0).tolist()
 
 
+def test_codes_of_flags_reach_fit_table_and_record(cli: Cli) -> None:
+    lost = damage.with_cells(sheet(0), "Flags", range(0, 224, 4), "-50")
+    damage.with_cells(lost, "Flags", range(1, 224, 8), "-100").write(Path("c.gpr"))
+    n = {}
+    for flags in ("exclude", "drop", "exclude:-100", "exclude:-100,-50", "ignore"):
+        found = made(cli, "c.gpr", "--flags", flags, "--background", "half", "--min-group", "0")
+        record = sidecar(Path("made.tsv"))
+        n[flags] = sum(group["spots"] for group in record["arrays"][0]["groups"])
+        zero = [k for k in range(SPOTS) if "W.c" in found and float(found["W.c"][k]) == 0]
+        assert record["parameters"]["flags"] == flags
+        named = (
+            set()
+            if flags == "ignore"
+            else set(range(1, 224, 8)) | (set() if flags == "exclude:-100" else {*range(0, 224, 4)})
+        )
+        assert set(zero) == named
+        assert {k for k in range(SPOTS) if found["M.c"][k] == ""} == (named if flags == "drop" else set())
+    assert n == {"exclude": 196, "drop": 196, "exclude:-100": 196, "exclude:-100,-50": 140, "ignore": 224}
+    ran = cli("normalize", "c.gpr", "--flags", "exclude:low", "-o", "x.tsv")
+    assert ran.code == 2 and "a code of --flags is no whole number; found 'exclude:low'" in ran.err
+
+
 def test_weights_from_a_column_an_area_or_saturation(cli: Cli) -> None:
     base = sheet()
     weight = ["0" if k % 5 == 0 else "1" for k in range(SPOTS)]

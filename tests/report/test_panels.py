@@ -34,8 +34,10 @@ def test_groups_are_called_as_asked_and_crossed_ones_groups() -> None:
 def test_spots_of_weight_zero_are_not_behind_the_curves() -> None:
     done = gn.normalize(gn.simulate(1, (2, 2), (8, 7), seed=1, bad=0.2).arrays, background="half")
     (panel,) = panels_of(done)
-    np.testing.assert_array_equal(panel.use, done.weights[:, 0] > 0)
-    assert 0 < panel.use.sum() < panel.use.size
+    assert done.flags is not None and (done.flags == -50).any() and (done.weights[done.flags < 0] == 0).all()
+    np.testing.assert_array_equal(panel.use, done.flags[:, 0] != -100)  # those not found are, as in the fit
+    named = gn.normalize(gn.simulate(1, (2, 2), (8, 7), seed=1).arrays, background="half", flags="exclude:-50")
+    np.testing.assert_array_equal(panels_of(named)[0].use, named.weights[:, 0] > 0)
 
 
 def test_what_is_not_normalized_or_nothing_is_refused() -> None:

@@ -41,6 +41,19 @@ def test_a_gal_is_no_array_but_welcome_where_it_is() -> None:
         recognise_file("x.txt", settings, gal=True)
 
 
+def test_an_array_has_the_codes_of_its_format_on_every_route() -> None:
+    """A plain table does not say what −50 means; a GenePix file does."""
+    settings = make_settings({})
+    assert read_array(task_of(settings), settings)[0].not_found == (-50,)
+    titles = "Block,Row,Column,ID,R,G,Flags\n"
+    Path("t.csv").write_text(titles + "".join(f"1,1,{k},x{k},{90 + k},80,{-50 * (k % 2)}\n" for k in range(1, 9)))
+    sets = [gn.read("a.gpr"), gn.read("t.csv")]
+    assert [one.record(0).not_found for one in sets] == [one.raw(0).not_found for one in sets] == [(-50,), ()]
+    done = gn.normalize("t.csv", method="median", by="array", min_group=0)
+    assert done.fits[0].n.tolist() == gn.normalize(sets[1], method="median", by="array", min_group=0).fits[0].n.tolist()
+    assert done.fits[0].n.tolist() == [[4]]
+
+
 def test_an_array_comes_with_the_digest_of_its_file() -> None:
     import hashlib
 

@@ -35,7 +35,7 @@ CHOICES: dict[str, list[Any]] = {
     "normexp_method": ["saddle", "mle"],
     "foreground": ["mean", "median"],
     "channels": ["635,532", "532,635"],
-    "flags": ["exclude", "ignore", "drop", "downweight"],
+    "flags": ["exclude", "ignore", "drop", "downweight", "exclude:-100", "drop:-50,-75"],
     "weights": ["none", "area:60,90", "F Pixels", "saturation"],
     "small_groups": ["array", "shrink", "own", "merge"],
     "min_group": [0, 10, 57],

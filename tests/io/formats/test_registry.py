@@ -204,6 +204,10 @@ def test_every_option_is_declared_once() -> None:
     assert all(option.help and option.name == name for name, option in FORMATS.options().items())
 
 
+def test_every_format_names_its_flags_of_spots_that_were_not_found() -> None:
+    assert {name: row.not_found for name, row in FORMATS.items()} == {"GPR": (-50,), "SPOT": (), "table": ()}
+
+
 def test_an_array_knows_the_options_it_was_read_with(gpr: bytes) -> None:
     given = {"channels": ("532", "635"), "columns": (("E", "x"),)}
     named = (("R", "G"), ("G", "R"))
