@@ -37,14 +37,18 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
     out = []
     share = total / raw.n_spots
     if share > MOST_FLAGGED:
+        lost = int(np.count_nonzero(marked & flagged(raw.flags, raw.n_spots, raw.not_found)))
+        which = f" ({lost / raw.n_spots:.0%} not found)" if lost else ""
         out.append(
-            f"{raw.name}: {share:.0%} of the spots are flagged; does the grid lie on them? --flags says which count"
+            f"{raw.name}: {share:.0%} of the spots are flagged{which}; does the grid lie on them? --flags says "
+            "which codes count"
         )
     n = segments.sizes
     rates = segments.count(marked) / np.maximum(n, 1)
-    low, high = int(np.argmin(rates)), int(np.argmax(rates))
-    chance = np.sqrt(share * (1 - share) * (1 / n[low] + 1 / n[high]))
-    if rates[high] - rates[low] > max(APART, BEYOND_CHANCE * chance):
+    # One spot that is flagged makes a rate of 1: a group counts as far as its size says that it is extreme.
+    error = np.sqrt(share * (1 - share) / np.maximum(n, 1))
+    low, high = int(np.argmin(rates + 2 * error)), int(np.argmax(rates - 2 * error))
+    if rates[high] - rates[low] > max(APART, BEYOND_CHANCE * np.hypot(error[low], error[high])):
         labels = segments.labels
         out.append(
             f"{raw.name}: {rates[high]:.0%} of group {_label(labels[high])} are flagged, {rates[low]:.0%} of group "

@@ -35,6 +35,13 @@ def test_flag_rates_that_differ_name_the_extremes() -> None:
     assert flag_doubts(replace(raw, flags=None), groups, "exclude") == []
 
 
+def test_a_group_of_one_flagged_spot_hides_no_larger_one() -> None:
+    raw, groups = flags_of(0.1, 0.5)
+    labels = np.append(np.array(groups.labels)[groups.codes][:-1], "single")
+    found = flag_doubts(replace(raw, flags=np.append(raw.flags[:-1], -50)), Segments.from_labels(labels), "exclude")  # type: ignore[index]
+    assert len(found) == 1 and "50% of group b are flagged, 10% of group a" in found[0]
+
+
 @pytest.mark.parametrize(
     ("shares", "size", "named"),
     [
@@ -62,8 +69,9 @@ def test_an_array_that_is_mostly_flagged_is_named() -> None:
     assert flag_doubts(*flags_of(0.5, 0.5), "drop") == []
     raw, groups = flags_of(0.6, 0.6)
     assert flag_doubts(raw, groups, "drop") == [
-        "array1.gpr: 60% of the spots are flagged; does the grid lie on them? --flags says which count"
+        "array1.gpr: 60% of the spots are flagged (60% not found); does the grid lie on them? --flags says which codes count"
     ]
+    assert "60% of the spots are flagged; does" in flag_doubts(replace(raw, not_found=()), groups, "drop")[0]
 
 
 def test_a_group_without_a_usable_spot_is_named_with_what_it_got() -> None:
