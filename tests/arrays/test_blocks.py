@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ import pytest
 import gridnorm as gn
 from gridnorm.arrays.blocks import blocks_in_words, contents_of
 from gridnorm.arrays.layout import Layout, infer_layout
-
-SHARED = Path(os.environ.get("GRIDNORM_SHARED", Path(gn.__file__).parents[2] / "shared")) / "data" / "arrays"
 
 
 def slide(contents: list[int], size: tuple[int, int] = (3, 4), gap_after: int = 0) -> tuple[dict[str, Any], Layout]:
@@ -111,7 +108,6 @@ def test_a_simulated_slide_of_samples_is_left_alone_with_that_sentence() -> None
     np.testing.assert_array_equal(step.E, level.E)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the folder that GRIDNORM_SHARED names")
 @pytest.mark.parametrize(
     ("file", "says"),
     [
@@ -120,11 +116,11 @@ def test_a_simulated_slide_of_samples_is_left_alone_with_that_sentence() -> None
         ("cran_RPPanalyzer/Slide1.gpr.gz", "48 blocks have 12 contents, 4 times each, alike in each of 4 pads"),
     ],
 )
-def test_real_slides_of_samples_come_out_as_they_went_in(file: str, says: str) -> None:
+def test_real_slides_of_samples_come_out_as_they_went_in(shared: Path, file: str, says: str) -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        done = gn.normalize(SHARED / file)
-        level = gn.normalize(SHARED / file, method="none")
+        done = gn.normalize(shared / "data" / "arrays" / file)
+        level = gn.normalize(shared / "data" / "arrays" / file, method="none")
     np.testing.assert_array_equal(done.E, level.E)
     mine = [str(one.message) for one in seen if "left as it is" in str(one.message)]
     assert len(mine) == 1 and mine[0].startswith(Path(file).name + ": ") and says in mine[0]

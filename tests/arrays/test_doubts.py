@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,6 @@ import gridnorm as gn
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts
 from gridnorm.arrays.raw import RawArray
 from gridnorm.core.segments import Segments
-
-SHARED = Path(os.environ.get("GRIDNORM_SHARED", Path(gn.__file__).parents[2] / "shared")) / "data" / "arrays"
 
 
 def flags_of(*shares: float, size: int = 400) -> tuple[RawArray, Segments]:
@@ -151,11 +148,10 @@ def test_a_weak_channel_that_follows_the_other_is_signal() -> None:
     assert channel_doubts(replace(raw, foreground=weak)) == []
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the folder that GRIDNORM_SHARED names")
-def test_real_arrays_of_two_channels_are_told_from_protein_arrays() -> None:
+def test_real_arrays_of_two_channels_are_told_from_protein_arrays(shared: Path) -> None:
     real = ["bioc_marray/swirl.1.spot.gz", "caArray/18258_wap3.gpr.gz", "HenrikBengtsson_aroma/gpr123.gpr.gz"]
-    protein = sorted(SHARED.glob("bioc_PAA/dummy_GSM*.gpr.gz"))
+    protein = sorted((shared / "data" / "arrays").glob("bioc_PAA/dummy_GSM*.gpr.gz"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert [channel_doubts(gn.read(SHARED / name).raw(0)) for name in real] == [[]] * 3
+        assert [channel_doubts(gn.read(shared / "data" / "arrays" / name).raw(0)) for name in real] == [[]] * 3
         assert protein and all("--channels 635 reads" in channel_doubts(gn.read(path).raw(0))[0] for path in protein)
