@@ -12,6 +12,11 @@ PACKAGE, TESTS = Path(gridnorm.__file__).parent, Path(__file__).resolve().parent
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "__main__.py": ("cli/test_process.py", "starts the command line in a process"),
     "_version.py": ("docs/test_readme.py", "a number"),
+    "arrays/normexp/exact.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
+    "arrays/normexp/model.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
+    "arrays/normexp/normal.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
+    "arrays/normexp/saddle.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
+    "arrays/normexp/values.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
     "cli/doctor_command.py": ("cli/test_doctor.py", "named after the command"),
     "cli/inspect_command.py": ("cli/test_inspect.py", "named after the command"),
     "cli/normalize_command.py": ("cli/test_normalize.py", "named after the command"),

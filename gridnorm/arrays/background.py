@@ -13,48 +13,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays import normexp
-from gridnorm.arrays.nelder_mead import MAX_EVALUATIONS
-from gridnorm.core.option import NUMBER, TEXT, Option, Range, Table, take
-from gridnorm.errors import FitError, OptionError
+from gridnorm.core.option import AUTO, NUMBER, TEXT, Option, Range, Table, take
+from gridnorm.errors import FitError, OptionError, option_value
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _LEAST = 1e-18  # limma's "positive" in minimum
 _EDWARDS_ZERO, _EDWARDS_SHARE = 1e-16, 1.1  # limma's "not positive" in edwards, and by how much their share is widened
+# The automatic offset, in spreads of the darkest spots: decision 0019 has the measurements.
+OFFSET_SPREADS = 1.1
+# A fit is doubted where more than this share of the signals is below the offset or the noise.
+MOST = 0.5
 
 
 class Corrected(NamedTuple):
     """Corrected intensities.
 
     ``values`` is (row, spot) in the unit of the foreground. ``fits`` has one normexp fit a row, None for other
-    methods. ``notes`` are doubts about single rows, ready to be shown after the name of a file.
+    methods; ``offsets`` is what was added to each row. ``notes`` are doubts about rows, ready to be shown after the
+    name of a file.
     """
 
     values: FloatArray
     fits: tuple[normexp.NormexpFit, ...] | None
     notes: tuple[str, ...]
+    offsets: tuple[float, ...] = ()
 
 
 class Channel(NamedTuple):
-    """One channel of an array as a background method sees it: float64 (spot,), and the method's options."""
+    """One channel of an array as a background method sees it: float64 (spot,), and the method's options.
+
+    ``ratio`` is whether the logarithms of two channels are subtracted from each other afterwards.
+    """
 
     foreground: FloatArray
     background: FloatArray | None
     neighbours: Neighbours | None
     options: Mapping[str, Any]
+    ratio: bool = True
 
     def difference(self) -> FloatArray:
         """Foreground minus background, as far as there is one."""
         return self.foreground if self.background is None else self.foreground - self.background
 
 
+class Doubt(NamedTuple):
+    """A doubt that several channels of an array may raise: what is said once, and the figure of this channel."""
+
+    text: str
+    figure: str
+
+
 class Done(NamedTuple):
-    """What a background method gives back: corrected intensities, the model if it has one, and doubts."""
+    """What a background method gives back: corrected intensities, the model if it has one, and doubts.
+
+    ``offset`` is what ``auto`` means for this channel; it is added by `correct`.
+    """
 
     values: FloatArray
     fit: normexp.NormexpFit | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    offset: float = 0.0
 
 
 class Background(NamedTuple):
@@ -83,6 +104,7 @@ def correct(
     *,
     position: Sequence[IntArray] | None = None,
     names: Sequence[str] | None = None,
+    ratio: bool = True,
     **options: Any,
 ) -> Corrected:
     """Correct foreground intensities for their local background.
@@ -98,9 +120,12 @@ def correct(
         such as the block, is not used: neighbours cross the borders of blocks.
     names
         What to call the rows in messages, such as ``("R", "G")``.
+    ratio
+        Whether the logarithms of two rows are subtracted from each other afterwards; the automatic offset is 0 where
+        they are not.
     **options
-        Of the row: ``offset``, added to the result of every method (50 with ``normexp``, else 0), and
-        ``normexp_method``, ``"saddle"`` or ``"mle"``.
+        Of the row: ``offset``, added to the result of every method (``"auto"`` with ``normexp``, else 0), and
+        ``normexp_method``, ``"scaled"``, ``"saddle"`` or ``"mle"``.
 
     Raises
     ------
@@ -118,7 +143,7 @@ def correct(
     """
     row = BACKGROUNDS.find(method)
     chosen = take(row.options, options, f"background method {row.name}")
-    return correct_rows(foreground, background, row, chosen, position, names)
+    return correct_rows(foreground, background, row, chosen, position, names, ratio)
 
 
 def correct_rows(
@@ -128,6 +153,7 @@ def correct_rows(
     chosen: Mapping[str, Any],
     position: Sequence[IntArray] | None = None,
     names: Sequence[str] | None = None,
+    ratio: bool = True,
 ) -> Corrected:
     """``correct`` with all options of the method in force."""
     _check(foreground, background, method, position)
@@ -135,24 +161,37 @@ def correct_rows(
         names = [f"row {i + 1}" for i in range(foreground.shape[0])]
     neighbours = _neighbours(position[0], position[1]) if method.needs_position and position is not None else None
     values = np.empty(foreground.shape, dtype=np.float64)
-    fits: list[normexp.NormexpFit] = []
+    done: list[Done] = []
     notes: list[str] = []
+    given = chosen.get("offset", 0.0)
     for i, name in zip(range(foreground.shape[0]), names, strict=True):
-        channel = Channel(foreground[i], None if background is None else background[i], neighbours, chosen)
+        channel = Channel(foreground[i], None if background is None else background[i], neighbours, chosen, ratio)
         try:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                done = method.function(channel)
+                found = method.function(channel)
         except FitError as error:
             raise FitError(
                 f"{name}: {error.what}", found=error.found, expected=error.expected, hint=error.hint
             ) from None
-        values[i] = done.values
-        notes += [f"{name}: {note}" for note in done.notes]
-        if done.fit is not None:
-            fits.append(done.fit)
-    if chosen.get("offset"):
-        values += chosen["offset"]
-    return Corrected(values, tuple(fits) if fits else None, tuple(notes))
+        done.append(found if given == AUTO else found._replace(offset=given))
+        values[i] = found.values
+        if done[i].offset:
+            values[i] += done[i].offset
+        notes += [f"{name}: {note}" for note in found.notes]
+    fits = tuple(one.fit for one in done if one.fit is not None)
+    return Corrected(values, fits or None, (*notes, *_told_once(names, done)), tuple(one.offset for one in done))
+
+
+def _told_once(names: Sequence[str], done: Sequence[Done]) -> list[str]:
+    """Doubts of the channels of an array, each with the channels that raise it and their figures."""
+    raised: dict[str, list[tuple[str, str]]] = {}
+    for name, one in zip(names, done, strict=True):
+        for doubt in one.doubts:
+            raised.setdefault(doubt.text, []).append((name, doubt.figure))
+    return [
+        f"{', '.join(name for name, _ in by)}: {text}; found {'; '.join(figure for _, figure in by)}"
+        for text, by in raised.items()
+    ]
 
 
 def _check(
@@ -243,20 +282,55 @@ def _movingmin(row: Channel) -> Done:
 
 def _normexp(row: Channel) -> Done:
     x = row.difference()
-    fit = normexp.fit(x, row.options["normexp_method"])
+    method, offset = row.options["normexp_method"], row.options["offset"]
+    fit = normexp.fit(x, method)
+    signal = normexp.signal(fit, x)
+    # A multiple of the channel's own spread follows the scanner's gain, so that M does not. Levels of a single channel
+    # are compared over their whole range, where an offset would bend them.
+    automatic = OFFSET_SPREADS * fit.spread if row.ratio else 0.0
     notes = []
-    if fit.evaluations > MAX_EVALUATIONS and row.options["normexp_method"] == "saddle":
+    if not fit.converged:
         notes.append(f"normexp: the fit was stopped after {fit.evaluations} evaluations and may not be the optimum")
-    return Done(normexp.signal(fit, x), fit, tuple(notes))
+    added = automatic if offset == AUTO else offset
+    return Done(signal, fit, tuple(notes), _doubts(fit, signal, added, offset == AUTO), automatic)
+
+
+def _doubts(fit: normexp.NormexpFit, signal: FloatArray, offset: float, automatic: bool) -> tuple[Doubt, ...]:
+    """Whether the model is not there in this channel, or most of what it found is flattened."""
+    if fit.alpha < fit.sigma:
+        return (
+            Doubt(
+                "normexp cannot tell signal from background: the mean signal is less than the noise, and the corrected "
+                f"intensities are flattened. Use {option_value('background', 'subtract')} or "
+                f"{option_value('background', 'none')}",
+                f"mean signal {fit.alpha:.4g}, noise {fit.sigma:.4g}, background {fit.mu:.4g}",
+            ),
+        )
+    floor = max(offset, fit.sigma)
+    known = signal[~np.isnan(signal)]
+    below = int(np.count_nonzero(known < floor)) / known.size
+    if below <= MOST:
+        return ()
+    if offset >= fit.sigma and not automatic:
+        what = (
+            "normexp: most signals are smaller than the offset, which flattens them. "
+            f"Use {option_value('offset', AUTO)} or {option_value('offset', '0')}"
+        )
+    else:
+        what = (
+            "normexp: most signals are smaller than the noise of the darkest spots, which flattens them. "
+            f"Compare with {option_value('background', 'subtract')}"
+        )
+    return (Doubt(what, f"{below:.0%} below {floor:.4g}"),)
 
 
 OFFSET = Option(
-    "offset", NUMBER, 0.0, "Added after background correction.", Range(0), metavar="X", auto=True,
-    source="limma's backgroundCorrect",
+    "offset", NUMBER, 0.0, "Added after background correction; auto: in proportion to the noise of each channel.",
+    Range(0), metavar="X", auto=True, source="limma's backgroundCorrect",
 )  # fmt: skip
 NORMEXP_METHOD = Option(
-    "normexp_method", TEXT, "saddle", "How the model of normexp is fitted.", choices=("saddle", "mle"),
-    source="limma's normexp.fit",
+    "normexp_method", TEXT, "scaled", "How the model of normexp is fitted: scaled follows the scanner's gain.",
+    choices=normexp.METHODS, source="limma's normexp.fit",
 )  # fmt: skip
 LIMMA = "limma's backgroundCorrect"
 
@@ -280,7 +354,7 @@ BACKGROUNDS: Table[Background] = Table(
         ),
         Background(
             "normexp", _normexp, "mean signal in a normal + exponential model of the difference",
-            (OFFSET._replace(default=50.0), NORMEXP_METHOD),
+            (OFFSET._replace(default=AUTO), NORMEXP_METHOD),
             source="Ritchie et al., Bioinformatics 23 (2007)",
         ),
     ],

@@ -6,7 +6,6 @@ and the record of it, is written here and nowhere else.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -77,7 +76,8 @@ def correct_one(raw: RawArray, layout: Layout | None, recipe: Recipe) -> Correct
     position = None
     if row.needs_position and layout is not None:
         position = slide_position(raw.spots, layout)
-    done = bg.correct_rows(raw.foreground, raw.background, row, options, position, raw.channels)
+    ratio = raw.channels == ("R", "G")
+    done = bg.correct_rows(raw.foreground, raw.background, row, options, position, raw.channels, ratio)
     return CorrectedArray(
         replace(raw, foreground=done.values, background=None),
         (recipe.background_step(measured),),
@@ -351,11 +351,11 @@ def _left_alone(raw: RawArray, layout: Layout | None, done: WithinResult) -> str
 
 
 def _models(channels: tuple[str, ...], corrected: bg.Corrected) -> dict[str, dict[str, float]] | None:
-    """Parameters of the normexp model of each channel, to nine digits, in the unit of the intensities."""
+    """The normexp model of each channel and its offset, to nine digits, in the unit of the intensities."""
     if corrected.fits is None:
         return None
     shown = {}
-    for channel, fit in zip(channels, corrected.fits, strict=True):
-        numbers = {"mu": fit.mu, "sigma": math.exp(fit.log_sigma), "alpha": math.exp(fit.log_alpha)}
+    for channel, fit, offset in zip(channels, corrected.fits, corrected.offsets, strict=True):
+        numbers = {"mu": fit.mu, "sigma": fit.sigma, "alpha": fit.alpha, "offset": offset}
         shown[channel] = {name: float(f"{number:.9g}") for name, number in numbers.items()}
     return shown

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gridnorm.core.option import Option
-from gridnorm.workflow.settings import all_options
+from gridnorm.core.option import AUTO, Option
+from gridnorm.workflow.settings import all_options, row_defaults
 
 FILE = Path(__file__).resolve().parent.parent / "schemas" / "sidecar-2.schema.json"
 
@@ -26,8 +26,8 @@ def parameters() -> dict[str, Any]:
     """Effective options under their names; options of rows of one's own may stand beside them."""
     return {
         "type": "object",
-        "description": "Effective options by name: auto is resolved, options that do not apply are absent, and one "
-        "that differs between arrays is the list of its values.",
+        "description": "Effective options by name: auto is resolved unless it differs between channels, options that "
+        "do not apply are absent, and one that differs between arrays is the list of its values.",
         "properties": {name: _option(option) for name, option in all_options().items() if name != "preset"},
     }
 
@@ -37,6 +37,8 @@ def _option(option: Option) -> dict[str, Any]:
     words = option.words()
     if words:
         one = {"enum": list(words)}
+    elif AUTO in row_defaults(option.name):
+        one = {"anyOf": [one, {"const": AUTO}]}
     several = {"type": "array", "items": {"anyOf": [one, {"type": "null"}]}}
     return {
         "description": option.help.replace("{rows}", "the name of a row"),

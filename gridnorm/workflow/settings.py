@@ -31,6 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "limma": {
         "background": "subtract",
         "offset": 0.0,
+        "normexp_method": "saddle",
         "foreground": "mean",
         "span": 0.3,
         "iterations": 4,
@@ -70,16 +71,25 @@ def row_options(kind: str) -> dict[str, Option]:
     return found
 
 
-def default_in_words(option: Option) -> str:
-    """The default of an option for people: what rows make of it, where they differ."""
-    owned = [
+def _owned(name: str) -> list[tuple[str, Any]]:
+    """Rows that take an option, and its default there."""
+    return [
         (row.name, one.default)
         for kind, table in _TABLES.items()
         for row in table.values()
         for one in _options_of(kind, row)
-        if one.name == option.name
+        if one.name == name
     ]
-    return option.shown or defaults_in_words(owned or [("", option.default)])
+
+
+def row_defaults(name: str) -> list[Any]:
+    """Defaults of an option in the rows that take it."""
+    return [default for _, default in _owned(name)]
+
+
+def default_in_words(option: Option) -> str:
+    """The default of an option for people: what rows make of it, where they differ."""
+    return option.shown or defaults_in_words(_owned(option.name) or [("", option.default)])
 
 
 def row_names(name: str) -> tuple[str, ...]:

@@ -113,7 +113,8 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
     sources = within.sources() if within else []
     groups = _groups(within, sources) if within else []
     used = known.history.parameters()
-    offset = f", offset {used['offset']:g}" if "offset" in used else ""
+    added = used.get("offset")
+    offset = "" if added is None else f", offset {added}" if isinstance(added, str) else f", offset {added:g}"
     counts = Counter(source for source in sources if source not in ("own", "none"))
     shifts = (within.before, within.after) if within else (_NONE, _NONE)
     before, after = (spread_of(each[0]) for each in shifts)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gridnorm.arrays import background as bg
+from gridnorm.arrays import normexp
 from gridnorm.errors import FitError, OptionError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -59,7 +60,9 @@ def test_real_arrays_equal_limma(name: str, shared: Path) -> None:
         e = np.stack([raw[f"{a}.{c}"] for c in channels])
         eb = np.stack([raw[f"{a}.{c}b"] for c in channels])
         for method in (*EXACT, "normexp"):
-            got = bg.correct(e, eb, method, offset=50 if method == "normexp" else 0)
+            got = bg.correct(
+                e, eb, method, **({"offset": 50, "normexp_method": "saddle"} if method == "normexp" else {})
+            )
             atol = 1e-9 if method == "normexp" else 1e-12
             what = f"{a} {method}"
             if channels == ("E",):
@@ -100,8 +103,9 @@ def test_own_fixture_equals_limma(name: str, method: str) -> None:
         lines = [r for r in csv.DictReader(f, delimiter="\t") if r["set"] == name]
     e, eb, want = (np.array([float(r[k].replace("NA", "nan")) for r in lines]) for k in ("E", "Eb", method))
     got = bg.correct(
-        e[None], eb[None], method.removesuffix("_mle"), offset=0, **({"normexp_method": "mle"} if "_" in method else {})
-    )
+        e[None], eb[None], method.removesuffix("_mle"), offset=0,
+        **({"normexp_method": method[8:] or "saddle"} if method.startswith("normexp") else {}),
+    )  # fmt: skip
     # sharp: sigma is not identified, and below mu limma's formula is its own rounding noise
     loose = {"normexp": 1e-9, "normexp_mle": 1e-2 if name == "sharp" else 1e-4}
     equal(got.values[0], want, loose.get(method, 1e-12 * float(np.nanmax(e))), f"{name} {method}")
@@ -239,11 +243,15 @@ def test_normexp_without_background_works_on_the_foreground() -> None:
 
 def test_a_background_without_spread_is_fitted_without_complaint() -> None:
     e = np.round(500 + np.random.default_rng(0).exponential(3000, (1, 300)))
-    got = bg.correct(e, None, "normexp", names=["R"])
-    assert got.notes == ()
-    assert got.fits is not None
-    assert got.fits[0].log_sigma - got.fits[0].log_alpha < np.log(1e-5)
-    assert np.isfinite(got.values).all()
+    for method in ("scaled", "saddle"):
+        got = bg.correct(e, None, "normexp", names=["R"], normexp_method=method)
+        assert got.notes == ()
+        assert got.fits is not None
+        assert np.isfinite(got.values).all()
+        if method == "saddle":
+            assert got.fits[0].log_sigma - got.fits[0].log_alpha < np.log(1e-5)
+        else:  # the darkest spot keeps some signal
+            assert got.fits[0].sigma == pytest.approx(0.05 * got.fits[0].spread)
 
 
 def test_minimum_and_edwards_by_hand() -> None:
@@ -328,3 +336,78 @@ def test_log_ratio_counts_what_has_no_logarithm() -> None:
     e, dark = bg.to_log(np.array([[1.0, 0.0], [np.nan, 0.5]]))
     np.testing.assert_array_equal(e, [[0, np.nan], [np.nan, -1]])
     assert dark == 1
+
+
+# ---- the automatic offset and what is doubted --------------------------------------------------------------------
+
+
+def slide(seed: int = 4, n: int = 1500, noise: float = 25.0) -> tuple[np.ndarray, np.ndarray]:
+    """Two channels with some dark spots and background measured with noise."""
+    rng = np.random.default_rng(seed)
+    signal = np.where(rng.random(n) < 0.1, 0.0, np.exp2(rng.normal(9, 1.8, n)))
+    e = np.stack([signal * np.exp2(rng.normal(0, 0.2, n)) for _ in "RG"]) + 150 + rng.normal(0, noise, (2, n))
+    return e, np.full((2, n), 150.0)
+
+
+@pytest.mark.parametrize("gains", [(4.0, 4.0), (1.7, 1.0), (0.01, 1.0), (1e-3, 1e-3), (1000.0, 0.3)])
+@pytest.mark.parametrize("rounded", [False, True])
+def test_log_ratios_do_not_see_the_gain_of_a_scanner(gains: tuple[float, float], rounded: bool) -> None:
+    e, eb = slide()
+    e = e.round() if rounded else e
+    gain = np.array(gains)[:, None]
+    one, two = bg.correct(e, eb, "normexp"), bg.correct(e * gain, eb * gain, "normexp")
+    np.testing.assert_allclose(two.values, one.values * gain, rtol=1e-10)
+    np.testing.assert_allclose(two.offsets, one.offsets * gain[:, 0], rtol=1e-12)
+    assert one.fits is not None and all(fit.converged for fit in one.fits)
+
+
+def test_the_automatic_offset_is_a_multiple_of_the_spread_of_the_darkest_spots() -> None:
+    e, eb = slide()
+    plain, auto = bg.correct(e, eb, "normexp", offset=0), bg.correct(e, eb, "normexp", offset="auto")
+    low, high = np.quantile(e - eb, [0.01, 0.05], axis=1)
+    np.testing.assert_allclose(auto.offsets, 1.1 * (high - low), rtol=1e-12)
+    np.testing.assert_array_equal(auto.values, plain.values + np.array(auto.offsets)[:, None])
+    assert plain.offsets == (0.0, 0.0) and bg.correct(e, eb, "normexp").offsets == auto.offsets
+    assert bg.correct(e, eb, "normexp", offset=16).offsets == (16.0, 16.0)
+
+
+def test_auto_is_nothing_for_one_channel_and_for_other_methods() -> None:
+    e, eb = slide()
+    assert bg.correct(e[:1], eb[:1], "normexp", ratio=False).offsets == (0.0,)
+    for method in ("none", "subtract", "half"):
+        got = bg.correct(e, eb, method, offset="auto")
+        assert got.offsets == (0.0, 0.0)
+        np.testing.assert_array_equal(got.values, bg.correct(e, eb, method).values)
+
+
+def test_a_mixture_that_is_not_there_is_said_once_for_both_channels() -> None:
+    from statistics import NormalDist
+
+    e = np.array([NormalDist(3000, 800).inv_cdf((k + 0.5) / 400) for k in range(400)]) * np.array([[1.0], [1.3]])
+    for method in normexp.METHODS:
+        note = bg.correct(e, None, "normexp", names=("R", "G"), normexp_method=method).notes[-1]
+        assert note.startswith("R, G: normexp cannot tell signal from background")
+        assert 'background="subtract" or background="none"; found mean signal' in note
+
+
+def test_small_numbers_and_a_fixed_offset_are_said_and_scaled_numbers_are_not() -> None:
+    e, eb = slide()
+    (note,) = bg.correct(e / 1000, eb / 1000, "normexp", offset=50, names=("R", "G")).notes
+    assert note.startswith("R, G: normexp: most signals are smaller than the offset") and "100% below 50" in note
+    assert bg.correct(e / 1000, eb / 1000, "normexp").notes == bg.correct(e, eb, "normexp").notes == ()
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.499, False), (0.501, True)])
+def test_most_spots_on_the_floor_are_said(share: float, said: bool) -> None:
+    e, eb = slide()
+    found = bg.correct(e[:1], eb[:1], "normexp", offset=0).values[0]
+    offset = float(np.quantile(found, share))
+    assert bool(bg.correct(e[:1], eb[:1], "normexp", offset=offset).notes) == said
+
+
+def test_a_search_that_was_stopped_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gridnorm.arrays.normexp import scaled
+
+    monkeypatch.setattr(scaled, "_STEPS", 2)
+    (note, _) = bg.correct(*slide(), "normexp", names=("R", "G")).notes
+    assert note == "R: normexp: the fit was stopped after 3 evaluations and may not be the optimum"

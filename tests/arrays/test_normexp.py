@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridnorm.arrays import normexp
-from gridnorm.arrays.normexp import NormexpFit
+from gridnorm.arrays.normexp import NormexpFit, exact, normal, saddle, values
 from gridnorm.errors import FitError, OptionError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -50,7 +50,7 @@ def own_set(name: str) -> tuple[np.ndarray, list[dict[str, str]], dict[str, dict
 def test_saddle_fit_equals_limma_in_estimates_likelihood_and_evaluation_count(name: str) -> None:
     x, _, par = own_set(name)
     want = par["saddle"]
-    got = normexp.fit(x)
+    got = normexp.fit(x, "saddle")
     assert got.evaluations == int(want["evaluations"])
     assert got.mu == pytest.approx(float(want["mu"]), rel=1e-9)
     assert got.log_sigma == pytest.approx(float(want["log_sigma"]), abs=1e-9)
@@ -78,7 +78,7 @@ def test_shared_golden_values_take_109_and_219_evaluations(shared: Path) -> None
     x_saddle, x_mle, x2_saddle = (
         [float(v) for v in line.split()] for line in (small / "X_par.txt").read_text().strip().splitlines()
     )
-    fits = [normexp.fit(read["X.txt"]), normexp.fit(read["X2.txt"])]
+    fits = [normexp.fit(read["X.txt"], "saddle"), normexp.fit(read["X2.txt"], "saddle")]
     assert [f.evaluations for f in fits] == [109, 219]
     for f, want in zip(fits, (x_saddle, x2_saddle), strict=True):
         got = [f.mu, f.log_sigma, f.log_alpha, f.minus_two_log_likelihood]
@@ -97,7 +97,7 @@ def test_log_normal_cdf_agrees_with_scipy_everywhere() -> None:
     from scipy.special import log_ndtr
 
     t = np.concatenate([np.linspace(-60, 37, 40_001), -np.logspace(0, 150, 2001), [-5.0, np.nextafter(-5, -6), 0.0]])
-    np.testing.assert_allclose(normexp.log_normal_cdf(t), log_ndtr(t), rtol=1e-13)
+    np.testing.assert_allclose(normal.log_normal_cdf(t), log_ndtr(t), rtol=1e-13)
 
 
 @given(st.one_of(st.floats(-1e8, 1e4), st.floats(-12, 12)))
@@ -141,16 +141,16 @@ def test_fit_does_not_depend_on_the_order_or_on_missing_values(method: str, digi
 
 def test_counts_of_equal_values_change_nothing_but_rounding() -> None:
     x = np.round(simulated(500) / 10) * 10
-    got = normexp._Saddle(*normexp._distinct(x))([150.0, 3.0, 6.5])
-    want = normexp._Saddle(np.sort(x), None)([150.0, 3.0, 6.5])
+    got = saddle.Saddle(*values.distinct_counts(x))([150.0, 3.0, 6.5])
+    want = saddle.Saddle(np.sort(x), None)([150.0, 3.0, 6.5])
     assert got == pytest.approx(want, rel=1e-13)
 
 
 def test_chunks_change_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     x = simulated(1000)
-    whole = normexp.fit(x)
-    monkeypatch.setattr(normexp, "_CHUNK", 64)
-    parts = normexp.fit(x)
+    whole = normexp.fit(x, "saddle")
+    monkeypatch.setattr(saddle, "_CHUNK", 64)
+    parts = normexp.fit(x, "saddle")
     assert parts.mu == pytest.approx(whole.mu, rel=1e-9)
     assert parts.evaluations == whole.evaluations
 
@@ -173,7 +173,7 @@ def test_closed_form_saddle_point_solves_its_equation(par: tuple[float, float, f
         k3, k4 = 2 * alpha**3 / z**3, 6 * alpha**4 / z**4
         k = mu * theta + s2 * theta**2 / 2 - math.log(z)
         total += -0.5 * math.log(2 * math.pi * k2) + k - v * theta + k4 / (8 * k2**2) - 5 * k3**2 / (24 * k2**3)
-    assert normexp._Saddle(x, None)(list(par)) == pytest.approx(-2 * total, rel=1e-8)
+    assert saddle.Saddle(x, None)(list(par)) == pytest.approx(-2 * total, rel=1e-8)
 
 
 @given(st.floats(0.01, 100.0), st.integers(0, 5))
@@ -189,9 +189,9 @@ def test_mle_scales_with_the_data(factor: float, seed: int) -> None:
 
 def test_exact_derivatives_agree_with_differences() -> None:
     x = np.sort(simulated(300).round(0))
-    values, counts = np.unique(x, return_counts=True)
+    seen, counts = np.unique(x, return_counts=True)
     par = np.array([190.0, 2 * 3.5, 6.6])
-    f = lambda p: normexp._exact(values, counts.astype(float), p, True)  # noqa: E731
+    f = lambda p: exact.exact(seen, counts.astype(float), p, True)  # noqa: E731
     _, g, hess = f(par)
     for i, h in enumerate((1e-3, 1e-5, 1e-5)):
         up, down = par.copy(), par.copy()
@@ -204,9 +204,10 @@ def test_exact_derivatives_agree_with_differences() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_mle_is_no_worse_than_the_saddle_estimate_and_finds_the_truth(seed: int) -> None:
     x = simulated(20_000, seed)
-    saddle, mle = normexp.fit(x), normexp.fit(x, "mle")
-    values, counts = normexp._distinct(x)
-    at_saddle = normexp._exact(values, counts, np.array([saddle.mu, 2 * saddle.log_sigma, saddle.log_alpha]), False)[0]
+    start, mle = normexp.fit(x, "saddle"), normexp.fit(x, "mle")
+    at_saddle = exact.exact(
+        *values.distinct_counts(x), np.array([start.mu, 2 * start.log_sigma, start.log_alpha]), False
+    )[0]
     assert mle.minus_two_log_likelihood <= at_saddle
     assert mle.mu == pytest.approx(200, abs=5)
     assert math.exp(mle.log_sigma) == pytest.approx(40, rel=0.1)
@@ -238,7 +239,7 @@ def test_values_without_information_are_a_clear_error(x: np.ndarray, says: str, 
 
 
 def test_few_values_are_fitted_as_limma_does() -> None:
-    got = normexp.fit([5.0, 6.0, 7.0, 5.0])
+    got = normexp.fit([5.0, 6.0, 7.0, 5.0], "saddle")
     # printed by limma's normexp.fit(c(5,6,7,5)); sigma goes to 0 and nothing but the likelihood is well defined
     assert got.minus_two_log_likelihood == pytest.approx(5.71672, abs=1e-5)
     assert (got.mu, got.log_alpha) == pytest.approx((5.000000, -0.287441), abs=1e-3)
@@ -252,7 +253,7 @@ def test_unknown_method_is_an_option_error() -> None:
 def test_default_path_needs_no_scipy() -> None:
     code = (
         "import sys; from gridnorm.arrays import normexp as n;"
-        "x=[float(i*i) for i in range(99)]; n.signal(n.fit(x),x); n.fit(x,'mle');"
+        "x=[float(i*i) for i in range(99)]; n.signal(n.fit(x),x); n.fit(x,'mle'); n.fit(x,'saddle');"
         "bad={'scipy','pandas','statsmodels'} & {m.split('.')[0] for m in sys.modules}; print(*bad)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

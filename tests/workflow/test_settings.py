@@ -52,23 +52,34 @@ def test_a_preset_sets_only_what_applies() -> None:
 def test_a_preset_is_its_parts_and_explicit_options_win(preset: str) -> None:
     made = make_settings({"preset": preset})
     for name, value in PRESETS[preset].items():
-        assert getattr(made, name) == value
+        # the preset subtracts; how normexp is fitted applies where normexp is asked for
+        assert getattr(made, name) == (None if name == "normexp_method" else value)
     assert make_settings({"preset": preset, "span": 0.7, "background": "half"}).span == 0.7
     assert make_settings({"preset": preset, "background": "half"}).background == "half"
     assert make_settings({"preset": preset, "min_group": "auto", "offset": "auto"}).min_group is None
 
 
 def test_automatic_values_follow_the_background() -> None:
-    def used(measured: bool, **given: object) -> tuple[str, float]:
+    def used(measured: bool, **given: object) -> tuple[str, float | str]:
         row, options = make_settings(given).recipe.correction(measured)
         return row.name, options["offset"]
 
-    assert used(True) == ("normexp", 50.0)
+    assert used(True) == ("normexp", "auto")
     assert used(False) == ("none", 0.0)
     assert used(True, background="half") == ("half", 0.0)
     assert used(True, background="normexp", offset=3) == ("normexp", 3.0)
-    assert used(True, offset="auto") == ("normexp", 50.0)
+    assert used(True, offset="auto") == used(True, offset=None) == ("normexp", "auto")
+    assert used(True, background="half", offset="auto") == ("half", 0.0)
     assert used(True, preset="limma") == ("subtract", 0.0)
+    assert used(True, preset="limma", background="normexp") == ("normexp", 0.0)
+    assert used(True, preset="limma", background="normexp", offset="auto") == ("normexp", "auto")
+
+
+def test_normexp_is_fitted_as_limma_does_where_the_preset_says_limma() -> None:
+    def used(**given: object) -> str:
+        return str(make_settings({"background": "normexp", **given}).recipe.correction(True)[1]["normexp_method"])
+
+    assert (used(), used(preset="limma"), used(preset="limma", normexp_method="mle")) == ("scaled", "saddle", "mle")
 
 
 def test_text_of_the_command_line_and_values_of_python_mean_the_same() -> None:
