@@ -150,7 +150,8 @@ def test_foreground_and_offset_are_what_they_say(cli: Cli) -> None:
     )
     red, green = (np.array(raw.cells(f"F{w} Median"), float) + 3.5 for w in ("635", "532"))
     np.testing.assert_array_equal(numbers(found["M.a"]), np.log2(red) - np.log2(green))
-    assert record(cli, "a.gpr")["parameters"]["offset"] == 50
+    assert record(cli, "a.gpr")["parameters"]["offset"] == "auto"
+    assert record(cli, "a.gpr", "--offset", "50")["parameters"]["offset"] == 50
     assert record(cli, "a.gpr", "--background", "subtract")["parameters"]["offset"] == 0
     assert record(cli, "a.gpr", "--background", "auto")["parameters"]["background"] == "normexp"
 

@@ -31,8 +31,8 @@ CHOICES: dict[str, list[Any]] = {
     "iterations": [1, 3],
     "clamp_weights": [True, False],
     "background": ["auto", "none", "subtract", "half", "minimum", "movingmin", "edwards", "normexp"],
-    "offset": [0, 7.5],
-    "normexp_method": ["saddle", "mle"],
+    "offset": [0, 7.5, "auto"],
+    "normexp_method": ["scaled", "saddle", "mle"],
     "foreground": ["mean", "median"],
     "channels": ["635,532", "532,635"],
     "flags": ["exclude", "ignore", "drop", "downweight", "exclude:-100", "drop:-50,-75"],
@@ -165,8 +165,8 @@ def test_history_holds_every_effective_setting_on_every_route(cli: Cli) -> None:
         assert dict(arrays.history.steps[-1].parameters) == expected
         assert dict(arrays.history.steps[-2].parameters) == {
             "method": "normexp",
-            "offset": 50.0,
-            "normexp_method": "saddle",
+            "offset": "auto",
+            "normexp_method": "scaled",
         }
         assert arrays.history.parameters()["background"] == "normexp"
     np.testing.assert_array_equal(whole.M, steps.M)
@@ -185,14 +185,14 @@ def test_what_differs_between_arrays_is_a_list_in_the_record_of_the_run(cli: Cli
     titles = ["Q" + title[1:] if title[:2] in ("B6", "B5") else title for title in base.titles]
     damage.Sheet(base.records, titles, base.rows).write(Path("bare.gpr"))
     ran = cli("normalize", "a.gpr", "bare.gpr", "-o", "x.tsv")
-    assert ran.code == 0 and "background: normexp, offset 50; none, offset 0" in ran.err
+    assert ran.code == 0 and "background: normexp, offset auto; none, offset 0" in ran.err
     record = damage.sidecar(Path("x.tsv"))
     assert [entry["parameters"]["background"] for entry in record["arrays"]] == ["normexp", "none"]
     assert record["parameters"]["background"] == ["normexp", "none"]
     assert record["history"][1]["parameters"] == {
         "method": ["normexp", "none"],
-        "offset": [50.0, 0.0],
-        "normexp_method": "saddle",
+        "offset": ["auto", 0.0],
+        "normexp_method": "scaled",
     }
 
 
@@ -315,6 +315,9 @@ def test_from_paths_to_the_written_table_there_are_four_floors(cli: Cli) -> None
     environment = os.environ | {"PYTHONPATH": str(Path(gn.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     packages = done.stdout.split()
-    names = ("arrays", "core", "core.engines", "core.engines.numpy", "core.option", "io", "io.formats", "workflow")
+    names = (
+        "arrays", "arrays.normexp", "core", "core.engines", "core.engines.numpy", "core.option", "io", "io.formats",
+        "workflow",
+    )  # fmt: skip
     assert {name.split(".")[0] for name in names} == {"arrays", "core", "io", "workflow"}
     assert packages == [f"gridnorm.{name}" for name in names]

@@ -8,10 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gridnorm.arrays.nelder_mead import MAX_EVALUATIONS, nelder_mead
-from gridnorm.arrays.normexp.exact import newton
 from gridnorm.arrays.normexp.normal import TAIL, phi_over_cdf, tail_fraction
-from gridnorm.arrays.normexp.saddle import Saddle
 from gridnorm.arrays.normexp.scaled import dark_spread, fit_scaled
 from gridnorm.arrays.normexp.values import OTHER_METHOD, distinct_counts, start_of
 from gridnorm.errors import FitError, OptionError
@@ -86,6 +83,11 @@ def fit(x: ArrayLike, method: str = "scaled") -> NormexpFit:
         if method == "scaled":
             found = fit_scaled(values, counts)
             return NormexpFit(*found.par, found.minus_two_log_likelihood, found.evaluations, found.converged, spread)
+        # Not on the path of the main job.
+        from gridnorm.arrays.nelder_mead import MAX_EVALUATIONS, nelder_mead
+        from gridnorm.arrays.normexp.exact import newton
+        from gridnorm.arrays.normexp.saddle import Saddle
+
         par, best, evaluations = nelder_mead(Saddle(values, counts), start_of(values, counts))
         converged = evaluations <= MAX_EVALUATIONS
         if method == "mle" and best < 1e35:

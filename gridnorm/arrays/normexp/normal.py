@@ -1,4 +1,4 @@
-"""The standard normal distribution as the model needs it; SciPy has it too, and importing it costs more than an array."""
+"""The standard normal distribution. SciPy has it as well, but importing it takes longer than an array does."""
 
 from __future__ import annotations
 
