@@ -314,7 +314,7 @@ def _doubts(fit: normexp.NormexpFit, signal: FloatArray, offset: float, automati
     if offset >= fit.sigma and not automatic:
         what = (
             "normexp: most signals are smaller than the offset, which flattens them. "
-            f"Use {option_value('offset', AUTO)} or {option_value('offset', '0')}"
+            f"Use {option_value('offset', AUTO)} or 0"
         )
     else:
         what = (

@@ -33,8 +33,8 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
         ``auto``, ``none``, ``subtract``, ``half``, ``minimum``, ``movingmin``, ``edwards``, ``normexp``, or a row of
         your own.
     **options
-        Of the method: ``offset``, added at the end to every corrected intensity (50 with ``normexp``, else 0), and
-        ``normexp_method``, ``saddle`` or ``mle``.
+        Of the method: ``offset``, added at the end to every corrected intensity (``auto`` with ``normexp``, else 0),
+        and ``normexp_method``, ``scaled``, ``saddle`` or ``mle``.
 
     Returns
     -------

@@ -110,7 +110,7 @@ def normalize(
     >>> result.M.shape
     (900, 2)
     >>> print(result.history)  # doctest: +ELLIPSIS
-    background_correct(method=normexp, offset=50.0, normexp_method=saddle) → normalize_within(by=print-tip, ...)
+    background_correct(method=normexp, offset=auto, normexp_method=scaled) → normalize_within(by=print-tip, ...)
     """
     if isinstance(weights, str):
         options["weights"], weights = weights, None
