@@ -32,6 +32,33 @@ def test_one_channel_too() -> None:
     np.testing.assert_array_equal(gn.normalize_within(gn.background_correct(arrays)).E, gn.normalize(arrays).E)
 
 
+@pytest.mark.filterwarnings("ignore::gridnorm.errors.GridnormWarning")
+def test_the_automatic_offset_is_the_same_on_every_route_and_on_record(arrays: gn.ArraySet) -> None:
+    routes = [gn.normalize(arrays), gn.normalize(arrays, offset="auto"), gn.normalize(arrays, offset=None)]
+    routes += [gn.normalize_within(gn.background_correct(arrays, **given)) for given in ({}, {"offset": "auto"})]
+    for done in routes:
+        np.testing.assert_array_equal(done.M, routes[0].M)
+        assert done.history.steps[0].parameters["offset"] == "auto"
+    models = routes[0].record(1).models
+    assert models is not None
+    for channel in "RG":
+        low, high = np.quantile(arrays.values[channel][1] - arrays.values[channel + "b"][1], [0.01, 0.05])
+        assert models[channel]["offset"] == pytest.approx(1.1 * (high - low), rel=1e-8)
+    # levels of one channel have none, and say so
+    alone = gn.normalize(gn.simulate(1, (2, 2), (8, 7), channels=1, seed=1).arrays)
+    assert alone.history.parameters()["offset"] == "auto"
+    assert (alone.record(0).models or {})["E"]["offset"] == 0
+
+
+def test_a_doubt_about_normexp_names_the_array_once() -> None:
+    raw = gn.simulate(1, (2, 2), (8, 7), seed=1).arrays
+    low = replace(raw, values={name: values / 1000 for name, values in raw.values.items()})
+    with pytest.warns(gn.GridnormWarning) as said:
+        gn.normalize(low, offset=50)
+    (doubt,) = [str(one.message) for one in said if "smaller than the offset" in str(one.message)]
+    assert doubt.startswith("array1: R, G: normexp: most signals")
+
+
 def test_background_is_corrected_once(arrays: gn.ArraySet) -> None:
     done = gn.background_correct(arrays, "half", offset=1)
     assert set(done.values) == {"R", "G"}

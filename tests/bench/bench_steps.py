@@ -34,7 +34,7 @@ def our_steps(file: Path, out: Path) -> dict[str, Callable[[], Any]]:
     done = gn.normalize_within(subtracted, flags="ignore", **options)
     return {
         "read": lambda: gn.read(file, preset="limma"),
-        "normexp": lambda: gn.background_correct(raw, "normexp", offset=50),
+        "normexp": lambda: gn.background_correct(raw, "normexp", offset=50, normexp_method="saddle"),
         "loess": lambda: gn.normalize_within(subtracted, flags="ignore", **options),
         "weighted": lambda: gn.normalize_within(subtracted, flags="downweight", clamp_weights=True, **options),
         "write": lambda: gn.write(done, out, force=True),
