@@ -12,6 +12,8 @@ PACKAGE, TESTS = Path(gridnorm.__file__).parent, Path(__file__).resolve().parent
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "__main__.py": ("cli/test_process.py", "starts the command line in a process"),
     "_version.py": ("docs/test_readme.py", "a number"),
+    "arrays/neighbours.py": ("arrays/test_background.py", "they serve movingmin"),
+    "arrays/normexp/doubts.py": ("arrays/test_background.py", "doubts about channels"),
     "arrays/normexp/exact.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
     "arrays/normexp/model.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
     "arrays/normexp/normal.py": ("arrays/test_normexp.py", "the parts of a model have one face"),

@@ -419,7 +419,7 @@ ELSEWHERE = {
     "arrays/doubts.py:LOOKED_AT": "a size of a sample: quartiles of 4096 spots are those of all within 0.03",
     "arrays/raw.py:NOT_FOUND": CODES,
     "arrays/background.py:OFFSET_SPREADS": "test_background.py: the automatic offset; truth_offset.py has its reasons",
-    "arrays/background.py:MOST": "test_background.py::test_most_spots_on_the_floor_are_said",
+    "arrays/normexp/doubts.py:MOST": "test_background.py::test_most_spots_on_the_floor_are_said",
     "arrays/normexp/scaled.py:LEAST_SIGMA": "test_scaled.py: fits at and above the bound",
     "arrays/normexp/scaled.py:LEAST_ALPHA": "test_scaled.py: fits at and above the bound",
     "arrays/normexp/scaled.py:_BRIGHT": "test_scaled.py: continuous where the formulas meet",

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays import normexp
+from gridnorm.arrays.neighbours import Neighbours, neighbours_of
+from gridnorm.arrays.normexp.doubts import Doubt, doubts_of
 from gridnorm.core.option import AUTO, NUMBER, TEXT, Option, Range, Table, take
-from gridnorm.errors import FitError, OptionError, option_value
+from gridnorm.errors import FitError, OptionError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -23,8 +25,6 @@ _LEAST = 1e-18  # limma's "positive" in minimum
 _EDWARDS_ZERO, _EDWARDS_SHARE = 1e-16, 1.1  # limma's "not positive" in edwards, and by how much their share is widened
 # The automatic offset, in spreads of the darkest spots: decision 0019 has the measurements.
 OFFSET_SPREADS = 1.1
-# A fit is doubted where more than this share of the signals is below the offset or the noise.
-MOST = 0.5
 
 
 class Corrected(NamedTuple):
@@ -56,13 +56,6 @@ class Channel(NamedTuple):
     def difference(self) -> FloatArray:
         """Foreground minus background, as far as there is one."""
         return self.foreground if self.background is None else self.foreground - self.background
-
-
-class Doubt(NamedTuple):
-    """A doubt that several channels of an array may raise: what is said once, and the figure of this channel."""
-
-    text: str
-    figure: str
 
 
 class Done(NamedTuple):
@@ -116,7 +109,7 @@ def correct(
     method
         A row of `BACKGROUNDS` or its name. ``none`` and ``normexp`` do without a background, the others do not.
     position
-        (row, column) of each spot on the slide, for ``movingmin``; see `_neighbours`. What follows these two,
+        (row, column) of each spot on the slide, for ``movingmin``; see `neighbours_of`. What follows these two,
         such as the block, is not used: neighbours cross the borders of blocks.
     names
         What to call the rows in messages, such as ``("R", "G")``.
@@ -159,7 +152,7 @@ def correct_rows(
     _check(foreground, background, method, position)
     if names is None:
         names = [f"row {i + 1}" for i in range(foreground.shape[0])]
-    neighbours = _neighbours(position[0], position[1]) if method.needs_position and position is not None else None
+    neighbours = neighbours_of(position[0], position[1]) if method.needs_position and position is not None else None
     values = np.empty(foreground.shape, dtype=np.float64)
     done: list[Done] = []
     notes: list[str] = []
@@ -292,36 +285,7 @@ def _normexp(row: Channel) -> Done:
     if not fit.converged:
         notes.append(f"normexp: the fit was stopped after {fit.evaluations} evaluations and may not be the optimum")
     added = automatic if offset == AUTO else offset
-    return Done(signal, fit, tuple(notes), _doubts(fit, signal, added, offset == AUTO), automatic)
-
-
-def _doubts(fit: normexp.NormexpFit, signal: FloatArray, offset: float, automatic: bool) -> tuple[Doubt, ...]:
-    """Whether the model is not there in this channel, or most of what it found is flattened."""
-    if fit.alpha < fit.sigma:
-        return (
-            Doubt(
-                "normexp cannot tell signal from background: the mean signal is less than the noise, and the corrected "
-                f"intensities are flattened. Use {option_value('background', 'subtract')} or "
-                f"{option_value('background', 'none')}",
-                f"mean signal {fit.alpha:.4g}, noise {fit.sigma:.4g}, background {fit.mu:.4g}",
-            ),
-        )
-    floor = max(offset, fit.sigma)
-    known = signal[~np.isnan(signal)]
-    below = int(np.count_nonzero(known < floor)) / known.size
-    if below <= MOST:
-        return ()
-    if offset >= fit.sigma and not automatic:
-        what = (
-            "normexp: most signals are smaller than the offset, which flattens them. "
-            f"Use {option_value('offset', AUTO)} or 0"
-        )
-    else:
-        what = (
-            "normexp: most signals are smaller than the noise of the darkest spots, which flattens them. "
-            f"Compare with {option_value('background', 'subtract')}"
-        )
-    return (Doubt(what, f"{below:.0%} below {floor:.4g}"),)
+    return Done(signal, fit, tuple(notes), doubts_of(fit, signal, added, offset == AUTO), automatic)
 
 
 OFFSET = Option(
@@ -360,61 +324,6 @@ BACKGROUNDS: Table[Background] = Table(
     ],
     functions=("function",),
 )  # fmt: skip
-
-
-# ---- neighbours on the slide -------------------------------------------------------------------------------------
-
-
-class Neighbours(NamedTuple):
-    """Spots grouped by position, and the up to nine positions in reach of each.
-
-    ``order`` sorts spots by position, ``starts`` are the positions' first places in it, ``place`` is the position
-    of each spot, ``reach`` is (9, position) with the number of positions standing for "no spot there".
-    """
-
-    order: IntArray
-    starts: IntArray
-    place: IntArray
-    reach: IntArray
-
-    def minimum(self, values: FloatArray) -> FloatArray:
-        """For each spot the smallest value in reach; missing ones are passed over, NaN if all are missing."""
-        if values.size == 0:
-            return values
-        v = np.where(np.isnan(values), np.inf, values)
-        at_position = np.append(np.minimum.reduceat(v[self.order], self.starts), np.inf)
-        lowest = at_position[self.reach].min(axis=0)
-        lowest[np.isinf(lowest)] = np.nan
-        return np.asarray(lowest[self.place])
-
-
-def _neighbours(slide_row: IntArray, slide_column: IntArray) -> Neighbours:
-    """The 3 x 3 neighbourhoods on the physical grid of the whole slide.
-
-    Blocks do not matter: the last column of one is next to the first column of the next one, if their positions
-    say so (limma's matrix + printer route does the same). Positions without a spot are passed over, several spots
-    of one position all count, and the numbers need not be dense, so blocks may differ in size.
-    """
-    row, column = _squeezed(slide_row), _squeezed(slide_column)
-    width = int(column.max(initial=0)) + 3  # one empty column either side: no neighbour across the line's end
-    key = row * width + column + 1
-    positions, place = np.unique(key, return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    starts = np.searchsorted(place[order], np.arange(positions.size))
-    reach = np.full((9, positions.size), positions.size, dtype=np.int64)
-    steps = [dr * width + dc for dr in (-1, 0, 1) for dc in (-1, 0, 1)]
-    for i, step in enumerate(steps):
-        at = np.searchsorted(positions, positions + step)
-        found = at < positions.size
-        found[found] = positions[at[found]] == positions[found] + step
-        reach[i, found] = at[found]
-    return Neighbours(order, starts, place, reach)
-
-
-def _squeezed(coordinate: IntArray) -> IntArray:
-    """The same adjacency with gaps closed to one empty line, so that stray positions cost nothing."""
-    lines, at = np.unique(np.asarray(coordinate, dtype=np.int64), return_inverse=True)
-    return np.asarray(np.concatenate([[0], np.cumsum(np.minimum(np.diff(lines), 2))])[at], dtype=np.int64)
 
 
 # ---- logarithms --------------------------------------------------------------------------------------------------
