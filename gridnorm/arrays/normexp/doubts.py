@@ -1,4 +1,7 @@
-"""Where the model is not there in a channel, in words."""
+"""Where the model is not there in a channel, in words.
+
+Options are named as the command line has them on every route: the sentences go into the sidecar, which is the same.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.normexp.model import NormexpFit
-from gridnorm.errors import option_value
 
 FloatArray = NDArray[np.float64]
 
@@ -28,8 +30,7 @@ def doubts_of(fit: NormexpFit, signal: FloatArray, offset: float, automatic: boo
         return (
             Doubt(
                 "normexp cannot tell signal from background: the mean signal is less than the noise, and the corrected "
-                f"intensities are flattened. Use {option_value('background', 'subtract')} or "
-                f"{option_value('background', 'none')}",
+                "intensities are flattened. Use --background subtract or --background none",
                 f"mean signal {fit.alpha:.4g}, noise {fit.sigma:.4g}, background {fit.mu:.4g}",
             ),
         )
@@ -39,13 +40,10 @@ def doubts_of(fit: NormexpFit, signal: FloatArray, offset: float, automatic: boo
     if below <= MOST:
         return ()
     if offset >= fit.sigma and not automatic:
-        what = (
-            "normexp: most signals are smaller than the offset, which flattens them. "
-            f"Use {option_value('offset', 'auto')} or 0"
-        )
+        what = "normexp: most signals are smaller than the offset, which flattens them. Use --offset auto or 0"
     else:
         what = (
             "normexp: most signals are smaller than the noise of the darkest spots, which flattens them. "
-            f"Compare with {option_value('background', 'subtract')}"
+            "Compare with --background subtract"
         )
     return (Doubt(what, f"{below:.0%} below {floor:.4g}"),)
