@@ -81,6 +81,18 @@ def gain() -> Iterator[Judged]:
     )
 
 
+def scans() -> Iterator[Judged]:
+    """One simulated slide scanned at four gains, in whole counts: how large the faint changes look."""
+    made = gn.simulate(4, gains=(0.25, 0.5, 1.0, 2.0), seed=3, **SIZE)
+    m = normalized(made.arrays)
+    faint = made.changed & (made.true_a <= np.quantile(made.true_a, 1 / 3)) & np.isfinite(m).all(axis=0)
+    size = (np.sign(made.true_m) * m)[:, faint].mean(axis=1)
+    least = float(size.min() / size.max())
+    yield Judged(
+        "offset", "a slide scanned at gains 0.25 to 2", "faint changes, smallest over largest", least, ">=", 0.9
+    )
+
+
 def levels(arrays: gn.ArraySet, **options: Any) -> NDArray[np.float64]:
     """E of one array of one channel."""
     with warnings.catch_warnings():
@@ -156,6 +168,7 @@ def repeats() -> Iterator[Judged]:
 def rows() -> Iterator[Judged]:
     """Everything that is promised of the offset."""
     yield from gain()
+    yield from scans()
     yield from gain_series()
     yield from noise()
     yield from repeats()
