@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gridnorm import nn
     from gridnorm.arrays.arrayset import ArraySet
     from gridnorm.arrays.simulate import simulate
+    from gridnorm.arrays.split import split
     from gridnorm.arrays.steps import background_correct, normalize_within
     from gridnorm.core.groups import normalize_groups
     from gridnorm.core.segments import Segments
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ArraySet": "gridnorm.arrays.arrayset",
     "simulate": "gridnorm.arrays.simulate",
+    "split": "gridnorm.arrays.split",
     "background_correct": "gridnorm.arrays.steps",
     "normalize_within": "gridnorm.arrays.steps",
     "normalize_groups": "gridnorm.core.groups",
@@ -70,6 +72,7 @@ __all__ = [
     "normalize_within",
     "read",
     "simulate",
+    "split",
     "write",
 ]
 

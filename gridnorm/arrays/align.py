@@ -108,7 +108,7 @@ def compare(
     >>> compare(one, SpotKeys(2, id=np.array([b"y", b"x"])), "b.gpr").order
     array([1, 0])
     """
-    if _same(reference, other):
+    if same_keys(reference, other):
         return Alignment(True)
     by_id = reference.id is not None and other.id is not None
     if reference.titles != other.titles or not (reference.titles or by_id):
@@ -173,7 +173,7 @@ def union(keys: Sequence[SpotKeys], align: str = "strict") -> tuple[SpotKeys, tu
     distinct: list[SpotKeys] = []
     which = []
     for candidate in keys:
-        known = next((k for k, seen in enumerate(distinct) if _same(seen, candidate)), None)
+        known = next((k for k, seen in enumerate(distinct) if same_keys(seen, candidate)), None)
         which.append(len(distinct) if known is None else known)
         if known is None:
             distinct.append(candidate)
@@ -190,7 +190,7 @@ def union(keys: Sequence[SpotKeys], align: str = "strict") -> tuple[SpotKeys, tu
     return table, tuple(index[k] for k in which)
 
 
-def _same(one: SpotKeys, two: SpotKeys) -> bool:
+def same_keys(one: SpotKeys, two: SpotKeys) -> bool:
     """Whether all key columns are equal, compared as bytes."""
     if one is two:
         return True

@@ -270,7 +270,7 @@ class ArraySet:
     def _raw(self, index: int, foreground: FloatArray, background: FloatArray | None) -> RawArray:
         known = self.records[index] if self.records else None
         return RawArray(
-            name=known.file if known and known.digest else self.names[index],
+            name=known.title if known and known.digest else self.names[index],
             format=known.format if known else "ArraySet",
             version=known.version if known else "",
             channels=self.channels,

@@ -17,6 +17,7 @@ from gridnorm.errors import LayoutError, OptionError, option_word
 WELLS = 384  # a microtitre plate of 16 × 24 wells
 SHOWN_TITLES = 12  # of a file, in a message
 WINDOW_SPOTS = 150  # spots a print-order window holds at least
+SPLITS = ("none", "block", "pad")  # words of ``split`` that are no columns
 
 
 class Spots(NamedTuple):
@@ -176,7 +177,7 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") 
             found=repr(word),
             expected="one of " + ", ".join(same),
         )
-    groupings = list(GROUPINGS) if option == "by" else []
+    groupings = list(GROUPINGS) if option == "by" else list(SPLITS) if option == "split" else []
     near = nearest(word, [*groupings, *titles])
     hint = f"Did you mean {near!r}?" if near else "Spot columns here: " + (_listed(titles) or "none")
     expected = ", ".join([*groupings, "or a spot column"]) if groupings else "a spot column"

@@ -38,6 +38,8 @@ class ArrayRecord(NamedTuple):
         Repairs and doubts.
     not_found
         Flags of spots that the image software did not find.
+    split, part
+        Of a part of an array: what it was split by, and which part it is; else empty.
     """
 
     file: str
@@ -56,11 +58,19 @@ class ArrayRecord(NamedTuple):
     models: Mapping[str, Mapping[str, float]] | None = None
     warnings: tuple[str, ...] = ()
     not_found: tuple[int, ...] = NOT_FOUND
+    split: str = ""
+    part: str = ""
+
+    @property
+    def title(self) -> str:
+        """What messages call the array: its file, and which part of it."""
+        return f"{self.file} {self.split} {self.part}" if self.part else self.file
 
     def to_dict(self) -> dict[str, Any]:
         """As the sidecar has it, without the groups."""
         return {
             "file": self.file,
+            **({"part": self.part} if self.part else {}),
             "format": self.format,
             "version": self.version,
             "channels": list(self.channels),

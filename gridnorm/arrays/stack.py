@@ -44,7 +44,7 @@ def stack(sets: Sequence[ArraySet], *, like: ArraySet | None = None) -> ArraySet
         absent=_filled(sets, "absent", lambda shape: np.zeros(shape, np.bool_)),
         fits=tuple(fit for one in sets for fit in one.fits),
         history=common([one.history for one in sets]),
-        warnings=tuple(text for one in sets for text in one.warnings),
+        warnings=_said(sets),
         records=tuple(record for one in sets for record in one.records),
     )
     if done.absent is not None and done.spot_weights is not None:
@@ -78,6 +78,21 @@ def same_kind(sets: Sequence[ArraySet]) -> None:
                 expected=f"{' '.join(first.channels)} as in {_file(first)}",
                 hint=f"Run them apart, or choose with {option_word('channels')}",
             )
+
+
+def _said(sets: Sequence[ArraySet]) -> tuple[str, ...]:
+    """Warnings of all sets; what concerns a whole file, which its parts repeat, once."""
+    out: list[str] = []
+    of: Any = None
+    said: set[str] = set()
+    for one in sets:
+        known = one.records[0] if one.records else None
+        file = None if known is None or not known.part else (known.file, known.digest)
+        if file is None or file != of:
+            of, said = file, set()
+        out += [text for text in one.warnings if text not in said]
+        said.update(one.warnings if file else ())
+    return tuple(out)
 
 
 def _file(one: ArraySet) -> str:

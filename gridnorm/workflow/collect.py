@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gridnorm.arrays.align import keys_of, union
 from gridnorm.arrays.arrayset import ArraySet, Origin
+from gridnorm.arrays.join import Rows, covering, merged, stacked
+from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column
-from gridnorm.arrays.stack import same_kind, stack
+from gridnorm.arrays.stack import same_kind
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.unit import Reference
-
-Rows = NDArray[np.int64] | None  # for each row of the table the spot of the array, −1: none; None: all, in this order
 
 
 def collect(
@@ -46,77 +44,65 @@ def collect(
         Arrays whose spots cannot be compared.
     """
     same_kind(sets)
-    spots, index, warnings = _rows(sets, plan)
-    keep = tuple(plan.settings.keep)
-    weighted = any(one.spot_weights is not None for one in sets)
-    done = stack([_moved(one, at, weighted) for one, at in zip(sets, index, strict=True)])
+    known = [_shared_by(one, plan.reference) for one in sets]
+    spots, index, warnings = _rows(sets, known, plan)
+    done = stacked(sets, index)
     return replace(
         done,
         columns=spots,
-        layout=plan.reference.layout if plan.reference else done.layout,
-        targets=_targets_of(done.names, plan),
-        keep=keep,
+        layout=_layout(sets, known, plan.reference) or done.layout,
+        targets=_targets_of(sets, plan),
+        keep=tuple(plan.settings.keep),
         origin=Origin(tuple(extra), plan.skipped, tuple(failed)),
         warnings=(*plan.warnings, *done.warnings, *warnings),
     )
 
 
-def _targets_of(names: Sequence[str], plan: Plan) -> dict[str, list[str]]:
-    """Cells of the targets table for the arrays that came out."""
-    place = {task.name: k for k, task in enumerate(plan.tasks)}
+def _shared_by(one: ArraySet, reference: Reference | None) -> Reference | None:
+    """What gives an array its rows; None where it has rows of its own."""
+    return None if reference is None or one.columns else reference.of(one.records[0].part)
+
+
+def _layout(sets: Sequence[ArraySet], known: Sequence[Reference | None], reference: Reference | None) -> Layout | None:
+    """The layout of the table: the reference's; of parts one that has a place for all of their spots."""
+    if not sets[0].records[0].part:
+        return reference.layout if reference else None
+    return covering([one.layout if mine is None else mine.layout for one, mine in zip(sets, known, strict=True)])
+
+
+def _targets_of(sets: Sequence[ArraySet], plan: Plan) -> dict[str, list[str]]:
+    """Cells of the targets table for the arrays that came out; parts have those of their file."""
     if not plan.targets:
         return {}
-    return {title: [cells[place[name]] for name in names] for title, cells in plan.targets.items()}
+    place = {task.name: k for k, task in enumerate(plan.tasks)}
+    named = [(one.names[0], one.records[0].part) for one in sets]
+    whole = [name.removesuffix(f".{part}") if part else name for name, part in named]
+    return {title: [cells[place[name]] for name in whole] for title, cells in plan.targets.items()}
 
 
-def _rows(sets: Sequence[ArraySet], plan: Plan) -> tuple[dict[str, Column], list[Rows], list[str]]:
+def _rows(
+    sets: Sequence[ArraySet], known: Sequence[Reference | None], plan: Plan
+) -> tuple[Mapping[str, Column], list[Rows], list[str]]:
     """Spot columns of the table, where each array's spots go, and sentences about spots that an array lacks."""
-    reference = plan.reference
-    shared = [i for i, one in enumerate(sets) if reference is not None and not one.columns]
-    if reference is not None and len(shared) == len(sets) and _in_layout_order(reference):
-        return reference.spots, [None] * len(sets), []
-    sources: list[tuple[dict[str, Column], Sequence[int]]] = []
+    shared = list({id(one): one for one in known if one is not None}.values())
+    if len(shared) == 1 and None not in known and _in_layout_order(shared[0]):
+        return shared[0].spots, [None] * len(sets), []
+    sources: list[tuple[Mapping[str, Column], Sequence[int]]] = []
     keys = []
-    if shared and reference is not None:
+    for reference in shared:
         keys.append(reference.keys)
-        sources.append((reference.spots, shared))
+        sources.append((reference.spots, [i for i, one in enumerate(known) if one is reference]))
     for i, one in enumerate(sets):
-        if i not in shared:
+        if known[i] is None:
             keys.append(keys_of(one.columns, one.n_spots))
-            sources.append((dict(one.columns), [i]))
+            sources.append((one.columns, [i]))
     joined, places = union(keys, plan.settings.align)
     index: list[Rows] = [None] * len(sets)
     for (_, members), place in zip(sources, places, strict=True):
         for i in members:
             index[i] = place
     warnings = _absent(sets, index, joined.size) if len(keys) > 1 else []
-    return _merged([spots for spots, _ in sources], places), index, warnings
-
-
-def _moved(one: ArraySet, at: Rows, weighted: bool) -> ArraySet:
-    """The same array with its spots in the rows of the table; with weights, where some array of the table has any."""
-    if weighted and one.spot_weights is None:
-        one = replace(one, spot_weights=np.ones((len(one), one.n_spots)))
-    if at is None:
-        return one
-    absent = at < 0
-    fits = tuple(
-        replace(fit, values=_placed(fit.values, at) if fit.values.size else fit.values, start=_placed(fit.start, at))
-        for fit in one.fits
-    )
-    flags, weights = one.flag_codes, one.spot_weights
-    return replace(
-        one,
-        values={name: _placed(matrix, at) for name, matrix in one.values.items()},
-        flag_codes=None if flags is None else np.where(at >= 0, flags[:, at], 0),
-        spot_weights=None if weights is None else _placed(weights, at),
-        fits=fits,
-        absent=absent[None, :] if bool(absent.any()) else None,
-    )
-
-
-def _placed(matrix: Any, at: NDArray[np.int64]) -> Any:
-    return np.where(at >= 0, matrix[:, at], np.nan)
+    return merged([spots for spots, _ in sources], places), index, warnings
 
 
 def _in_layout_order(reference: Reference) -> bool:
@@ -128,38 +114,11 @@ def _in_layout_order(reference: Reference) -> bool:
     return bool((place[1:] >= place[:-1]).all())
 
 
-def _merged(tables: list[dict[str, Column]], places: Sequence[NDArray[np.int64]]) -> dict[str, Column]:
-    """Each row's spot columns from the first array that has the spot."""
-    out: dict[str, Column] = {}
-    for title in dict.fromkeys(title for table in tables for title in table):
-        column: Column | None = None
-        done = np.zeros(len(places[0]), bool)
-        for table, place in zip(tables, places, strict=True):
-            if title not in table:
-                continue
-            source = table[title]
-            if column is None:
-                column = _blank(source, len(place))
-            fill = ~done & (place >= 0)
-            kind = np.promote_types(column.dtype, source.dtype)
-            column = column.astype(kind, copy=False)
-            column[fill] = source[place[fill]]
-            done |= fill
-        if column is not None:
-            out[title] = column
-    return out
-
-
-def _blank(like: Column, n: int) -> Column:
-    if like.dtype.kind == "f":
-        return np.full(n, np.nan)
-    return np.zeros(n, like.dtype)
-
-
 def _absent(sets: Sequence[ArraySet], index: Sequence[Rows], rows: int) -> list[str]:
     out = []
     for one, at in zip(sets, index, strict=True):
-        missing = 0 if at is None else int(np.count_nonzero(at < 0))
+        # Parts need not have the same spots; what a part lacks beside its like in the first file has been said.
+        missing = 0 if at is None or one.records[0].part else int(np.count_nonzero(at < 0))
         if missing:
             file = one.records[0].file
             out.append(f"{file}: {missing} of {rows} spots of the table are not in this file; their cells are empty")

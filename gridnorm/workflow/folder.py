@@ -18,11 +18,12 @@ from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.record import put_set
 from gridnorm.workflow.sidecar import SUFFIX, Summary
+from gridnorm.workflow.target import part_names, whole_name
 from gridnorm.workflow.unit import Failure, Work
 
 
 class Errand(NamedTuple):
-    """An array and the file it goes to; ``drawn``: the set comes back for a figure."""
+    """A file to read and the file its array goes to; ``drawn``: the set comes back for a figure."""
 
     task: ArrayTask
     file: str
@@ -30,7 +31,10 @@ class Errand(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What is left of an array that has been written: its text in the sidecar, history, digest and warnings."""
+    """What is left of an array that has been written: its text in the sidecar, history, digest and warnings.
+
+    Of the parts of a file the first one has the digest.
+    """
 
     text: str
     summary: Summary
@@ -51,23 +55,35 @@ class FolderWork(NamedTuple):
     force: bool
     extra: tuple[InputDigest, ...] = ()
 
-    def __call__(self, errand: Errand) -> Written | Failure:
-        """One unit.
+    def __call__(self, errand: Errand) -> list[Written | Failure]:
+        """One unit: the files of the arrays of one file, put in place together.
 
         Raises
         ------
         OptionError, OutputError
-            The file is there already, or cannot be written: that concerns the whole run.
+            A file is there already, or cannot be written: that concerns the whole run.
         """
-        done = self.work(errand.task)
-        if isinstance(done, Failure):
-            return done
-        arrays = collect([done], self.alone, self.extra)
-        path = os.path.join(self.folder, errand.file)
+        items = self.work(errand.task)
+        labels = [item.records[0].part for item in items if isinstance(item, ArraySet)]
+        names = iter(part_names(errand.file, self.form, labels))
         with Output(self.force) as files:
-            record, lines = put_set(arrays, path, files, precision=self.precision, form=self.form, beside=path + SUFFIX)
-        digest, drawn = arrays.record(0).digest, arrays if errand.drawn else None
-        return Written(record.entries[0], lines[0], arrays.history, digest, arrays.warnings, drawn)
+            done = [
+                item if isinstance(item, Failure) else self._put(item, next(names), files, errand.drawn)
+                for item in items
+            ]
+        named = False
+        for k, one in enumerate(done):
+            if isinstance(one, Written):
+                done[k] = one._replace(digest=None) if named else one
+                named = True
+        return done
+
+    def _put(self, one: ArraySet, name: str, files: Output, drawn: bool) -> Written:
+        arrays = collect([one], self.alone, self.extra)
+        path = os.path.join(self.folder, name)
+        record, lines = put_set(arrays, path, files, precision=self.precision, form=self.form, beside=path + SUFFIX)
+        digest, shown = arrays.record(0).digest, arrays if drawn else None
+        return Written(record.entries[0], lines[0], arrays.history, digest, arrays.warnings, shown)
 
 
 def folder_work(
@@ -85,10 +101,18 @@ def folder_work(
 
 
 class Folder:
-    """The folder of a run: made where it is not there, and removed again where nothing was written."""
+    """The folder of a run: made where it is not there, and removed again where nothing was written.
 
-    def __init__(self, path: str, names: Iterable[str], force: bool) -> None:
-        self.path, self._names, self._force = path, names, force
+    Parameters
+    ----------
+    path, names, force
+        The folder, its files, and whether they may be replaced.
+    parted
+        The format of files that will have a part's label in their names; labels are known when a file is read.
+    """
+
+    def __init__(self, path: str, names: Iterable[str], force: bool, parted: str | None = None) -> None:
+        self.path, self._names, self._force, self._parted = path, names, force, parted
         self._before: dict[str, tuple[int, int]] = {}
 
     def __enter__(self) -> Folder:
@@ -96,25 +120,33 @@ class Folder:
         if self._made:
             _make(self.path)
         else:
-            for name in self._names:
+            for name in self._tables(self._names):
                 for file in (name, name + SUFFIX):
                     check_target(os.path.join(self.path, file), self._force)
                     self._note(file)
         return self
+
+    def _tables(self, names: Iterable[str]) -> list[str]:
+        """The tables that arrays of these file names have, or may have where they are split."""
+        if self._parted is None:
+            return list(names)
+        there = [name.removesuffix(SUFFIX) for name in os.listdir(self.path)]
+        mine = set(names)
+        return sorted({name for name in there if whole_name(name, self._parted) in mine})
 
     def __exit__(self, *_: object) -> None:
         if self._made:
             with suppress(OSError):  # not empty: something was written
                 os.rmdir(self.path)
 
-    def lost(self, errand: Errand, error: LostError) -> Failure:
-        """The failure of an array whose worker died, perhaps while it wrote: half of a pair of files is taken away."""
+    def lost(self, errand: Errand, error: LostError) -> list[Failure]:
+        """The failure of a file whose worker died, perhaps while it wrote: half of a pair of files is taken away."""
         sweep(self.path)
-        table, record = errand.file, errand.file + SUFFIX
-        if self._changed(table) and not self._changed(record):
-            with suppress(OSError):
-                os.unlink(os.path.join(self.path, table))
-        return Failure.lost(errand.task, error)
+        for table in self._tables([errand.file]):
+            if self._changed(table) and not self._changed(table + SUFFIX):
+                with suppress(OSError):
+                    os.unlink(os.path.join(self.path, table))
+        return [Failure.lost(errand.task, error)]
 
     def _note(self, file: str) -> None:
         found = self._state(file)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from gridnorm.arrays.annotate import annotate
 from gridnorm.arrays.arrayset import SPOT_COLUMNS
-from gridnorm.arrays.grouping import find_column, needed_columns
+from gridnorm.arrays.grouping import SPLITS, find_column, needed_columns
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import RawArray, ReadOptions
+from gridnorm.arrays.split import WHOLE
 from gridnorm.arrays.weights import weight_columns
 from gridnorm.arrays.within import choose_method
 from gridnorm.errors import OptionError, option_word
@@ -127,10 +128,14 @@ def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, key
     Raises
     ------
     OptionError
-        ``by``, ``keep`` or ``weights`` names a column that the file lacks.
+        ``by``, ``split``, ``keep`` or ``weights`` names a column that the file lacks.
     """
+    # The parts of a file are told apart, and matched, before it is compared with others.
+    keys_only = keys_only and settings.split == WHOLE
     named = needed_columns(settings.by)
     wanted = [find_column(word, columns, file) for word in named if not _comes_otherwise(word, columns, settings)]
+    if settings.split not in SPLITS and not _comes_otherwise(settings.split, columns, settings):
+        wanted.append(find_column(settings.split, columns, file, "split"))
     wanted += weight_columns(settings.weights, columns, file)
     wanted += [
         find_column(word, columns, file, "method")

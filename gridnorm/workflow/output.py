@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet, Origin
+from gridnorm.arrays.split import WHOLE
 from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision
@@ -18,6 +19,7 @@ from gridnorm.provenance import History, InputDigest, common
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.execute import run
 from gridnorm.workflow.folder import Errand, Folder, Written, folder_work
+from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.record import extra_inputs, put_set, put_sidecar
 from gridnorm.workflow.settings import Settings
@@ -120,6 +122,15 @@ def run_plan(
     plan: Plan, map: Callable[..., Iterable[Any]] = builtins.map, *, normalize: bool = True, jobs: int = 1
 ) -> Generator[ArraySet | Failure, None, None]:
     """The arrays of a plan, in order; normalized or as they were read."""
+    with closing(_files_of(plan, map, normalize, jobs)) as files:
+        for arrays in files:
+            yield from arrays
+
+
+def _files_of(
+    plan: Plan, map: Callable[..., Iterable[Any]], normalize: bool, jobs: int
+) -> Generator[list[ArraySet | Failure], None, None]:
+    """The arrays of a plan file by file: one, or its parts."""
     work = Work(plan.settings, plan.settings.recipe.resolved(), plan.reference, normalize)
     rest = plan.tasks
     # With workers every array is theirs: one that ends its process costs itself only.
@@ -127,8 +138,12 @@ def run_plan(
         raw, digest = plan.first
         yield work.on(raw, plan.tasks[0], digest)
         rest = plan.tasks[1:]
-    with closing(_run(work, rest, Failure.lost, plan.settings, jobs, map)) as done:
+    with closing(_run(work, rest, _lost, plan.settings, jobs, map)) as done:
         yield from done
+
+
+def _lost(task: ArrayTask, error: LostError) -> list[Failure]:
+    return [Failure.lost(task, error)]
 
 
 def _run(
@@ -140,8 +155,8 @@ def _run(
 def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     started = time.perf_counter()
     outcome, target, request = job.outcome, job.target, job.request
-    with closing(run_plan(job.plan, map, jobs=request.jobs)) as items:
-        sets = [item for item in _watched(job, items) if isinstance(item, ArraySet)]
+    with closing(_files_of(job.plan, map, True, request.jobs)) as files:
+        sets = [item for item in _watched(job, files) if isinstance(item, ArraySet)]
     outcome.timings["arrays"] = time.perf_counter() - started
     if not sets:
         return
@@ -163,17 +178,20 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
         )
 
 
-def _watched(job: _Job, items: Iterable[Any]) -> Iterator[Any]:
-    """The same items; failures and warnings are noted on their way, and progress is told."""
+def _watched(job: _Job, files: Iterable[Sequence[Any]]) -> Iterator[Any]:
+    """The items of all files; failures and warnings are noted on their way, and progress is told."""
     total = len(job.plan.tasks)
-    for number, item in enumerate(items, 1):
-        if isinstance(item, Failure):
-            job.outcome.failures.append(item)
-        else:
-            job.outcome.warnings.extend(item.warnings)
+    for number, items in enumerate(files, 1):
+        said: dict[str, None] = {}  # parts repeat what concerns their file
+        for item in items:
+            if isinstance(item, Failure):
+                job.outcome.failures.append(item)
+            else:
+                said.update(dict.fromkeys(item.warnings))
+        job.outcome.warnings.extend(said)
         if job.request.progress is not None:
             job.request.progress(number, total)
-        yield item
+        yield from items
 
 
 def _named(failures: Sequence[Failure]) -> list[tuple[str, str]]:
@@ -190,15 +208,16 @@ def _draw(files: Output, request: Request, outcome: Outcome, sets: Sequence[Arra
 def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     started = time.perf_counter()
     path, request, outcome = job.target.path, job.request, job.outcome
-    names = file_names(job.plan, job.target.form)
+    names, form = file_names(job.plan, job.target.form), job.target.form
+    parted = job.plan.settings.split != WHOLE
     drawn = request.most_drawn if request.draw is not None else 0
     errands = [Errand(task, name, k < drawn) for k, (task, name) in enumerate(zip(job.plan.tasks, names, strict=True))]
-    unit = folder_work(job.plan, path, job.target.form, job.precision, request.force, job.extra)
+    unit = folder_work(job.plan, path, form, job.precision, request.force, job.extra)
     with (
-        Folder(path, names, request.force) as folder,
-        closing(_run(unit, errands, folder.lost, job.plan.settings, request.jobs, map)) as items,
+        Folder(path, names, request.force, form if parted else None) as folder,
+        closing(_run(unit, errands, folder.lost, job.plan.settings, request.jobs, map)) as files,
     ):
-        texts, histories, digests, sets = _kept(_watched(job, items), outcome)
+        texts, histories, digests, sets = _kept(_watched(job, files), outcome)
     outcome.timings["arrays"] = time.perf_counter() - started
     if not texts:
         return
@@ -206,7 +225,7 @@ def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     outcome.sidecar = sidecar(common(histories), digests, None, texts, origin, outcome.warnings, None)
     beside = request.sidecar or os.path.join(path, FOLDER_SIDECAR)
     with Output(request.force) as files:
-        _draw(files, request, outcome, sets, len(texts))
+        _draw(files, request, outcome, sets[:drawn], len(texts))
         put_sidecar(outcome.sidecar, beside, files)
     count = len(texts)
     outcome.written.append(f"wrote {count} array{'s' if count != 1 else ''} to {path}; record of the run in {beside}")
@@ -227,7 +246,7 @@ def _kept(
         outcome.arrays.append(item.summary)
         if item.history not in histories:
             histories.append(item.history)
-        if item.digest is not None:
+        if item.digest is not None:  # None: of a part, whose file has been named
             digests.append(item.digest)
         if item.arrays is not None:
             sets.append(item.arrays)

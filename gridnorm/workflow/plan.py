@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gridnorm.arrays.align import keys_of
 from gridnorm.arrays.raw import RawArray
+from gridnorm.arrays.split import WHOLE
 from gridnorm.core.option import no_meaning
 from gridnorm.errors import FormatError, GridnormError, OptionError, option_word
 from gridnorm.io.formats import Head
@@ -15,7 +15,9 @@ from gridnorm.provenance import InputDigest
 from gridnorm.workflow.inputs import InputFile, array_files, unique_names
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, reading_history, recognise_file
 from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options
-from gridnorm.workflow.unit import Failure, Reference
+from gridnorm.workflow.unit import Failure, Reference, reference_of
+
+KNOWN_LATER = "known when the file is read"  # of the parts of a file, in a plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +159,11 @@ def _with_reference(plan: Plan) -> Plan:
             )
             raw, digest = read_array(full, plan.settings)
             layout, warnings = layout_of(raw, plan.settings)
+            reference = reference_of(raw, layout, plan.settings.split)
         except GridnormError as error:
             failures.append(Failure(task.file, error))
             continue
         raw = raw.with_warnings(*warnings)
-        reference = Reference(task.file, keys_of(raw.spots, raw.n_spots), layout, raw.spots)
         rest = (full, *plan.tasks[index + 1 :])
         heads = plan.heads[index:]
         targets = {title: cells[index:] for title, cells in plan.targets.items()}
@@ -206,6 +208,7 @@ def describe(plan: Plan) -> dict[str, Any]:
                 "format": task.format.name,
                 "version": head.version,
                 "channels": list(head.channels),
+                **_parts(plan, task),
             }
             for task, head in zip(plan.tasks, plan.heads, strict=True)
         ],
@@ -217,6 +220,15 @@ def describe(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _parts(plan: Plan, task: ArrayTask) -> dict[str, Any]:
+    """Names of the arrays that a file will be split into, as far as it has been read."""
+    if plan.settings.split == WHOLE:
+        return {}
+    if plan.reference is None or task is not plan.tasks[0]:
+        return {"parts": KNOWN_LATER}
+    return {"parts": [f"{task.name}.{label}" for label in plan.reference.parts]}
+
+
 def _effective(plan: Plan) -> dict[str, Any]:
     """Settings as the first array will have them; as they were given, where no array has been read."""
     settings = plan.settings
@@ -226,5 +238,6 @@ def _effective(plan: Plan) -> dict[str, Any]:
         return {name: option.plain(settings.run[name]) for name, option in RUN_OPTIONS.items()} | given
     raw, recipe = plan.first[0], settings.recipe
     history = reading_history(raw, plan.tasks[0].format, settings)
+    history = history if settings.split == WHOLE else history.then("split", split=settings.split)
     steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
     return replace(history, steps=steps).parameters()

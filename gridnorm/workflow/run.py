@@ -6,10 +6,12 @@ import builtins
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.raw import FloatArray
+from gridnorm.arrays.split import SPLIT, WHOLE, join_parts, split_sets
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
@@ -33,8 +35,8 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     paths
         A file, folder, glob or targets table, or several.
     **options
-        As on the command line: ``foreground``, ``channels``, ``columns``, ``gal``, ``layout``, ``align``, ``keep``,
-        and what a format of your own takes.
+        As on the command line: ``foreground``, ``channels``, ``columns``, ``split``, ``gal``, ``layout``, ``align``,
+        ``keep``, and what a format of your own takes.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     >>> import gridnorm as gn
     >>> arrays = gn.read("example_data/slide1.gpr")  # doctest: +SKIP
     """
-    settings = make_settings(options, {*READING, "preset", *row_options("format")}, "reading")
+    settings = make_settings(options, {*READING, SPLIT.name, "preset", *row_options("format")}, "reading")
     return _run(paths, settings, builtins.map, normalize=False)
 
 
@@ -84,9 +86,9 @@ def normalize(
     map
         Runs the arrays one by one: the built-in ``map``, or that of a pool.
     **options
-        The names of the command line: ``by``, ``method``, ``span``, ``iterations``, ``background``, ``offset``,
-        ``flags``, ``min_group``, ``small_groups``, ``preset``, …; ``by``, ``method`` and ``background`` take a row of
-        your own too.
+        The names of the command line: ``by``, ``split``, ``method``, ``span``, ``iterations``, ``background``,
+        ``offset``, ``flags``, ``min_group``, ``small_groups``, ``preset``, …; ``by``, ``method`` and ``background``
+        take a row of your own too.
 
     Returns
     -------
@@ -192,13 +194,24 @@ def _warn(texts: Sequence[str], stacklevel: int = 3) -> None:
 def _normalize_set(
     arrays: ArraySet, settings: Settings, weights: FloatArray | None, map: Callable[..., Iterable[Any]]
 ) -> ArraySet:
-    strange = [name for name in (*READING, *row_options("format")) if name in settings.given]
+    # Parts are matched here, not where the files were read.
+    read = [name for name in READING if name != "align" or settings.split == WHOLE]
+    strange = [name for name in (*read, *row_options("format")) if name in settings.given]
     if strange:
         raise OptionError(
             f"{strange[0]} has no meaning for arrays that have been read", hint=f"Give it to gn.read: {strange[0]}=…"
         )
     given = weights_per_array(weights, arrays.n_spots, len(arrays))
-    parts = [arrays.part(index) for index in range(len(arrays))]
-    done = stack(list(map(SetWork(settings.recipe.resolved()), zip(parts, given, strict=True))), like=arrays)
+    work = SetWork(settings.recipe.resolved())
+    if settings.split == WHOLE:
+        tasks = [(arrays.part(index), given[index]) for index in range(len(arrays))]
+        done = stack(list(map(work, tasks)), like=arrays)
+    else:
+        # Normalized before they are joined: each part has spot columns of its own.
+        parts = split_sets(arrays, settings.split)
+        weighted = [(given[k], rows, one) for k, rows, one in parts]
+        tasks = [(one, None if every is None else every[rows]) for every, rows, one in weighted]
+        sets = [replace(one, columns=part.columns) for one, (*_, part) in zip(map(work, tasks), parts, strict=True)]
+        done = join_parts(sets, arrays, settings.align if "align" in settings.given else None)
     _warn(done.warnings[len(arrays.warnings) :])
     return done

@@ -9,6 +9,7 @@ from typing import Any
 from gridnorm.arrays.align import ALIGN
 from gridnorm.arrays.grouping import grouping_options
 from gridnorm.arrays.recipe import BACKGROUND, BY, DEVICE, METHOD, TABLES, Recipe, check_options
+from gridnorm.arrays.split import SPLIT
 from gridnorm.arrays.weights import FLAGS, WEIGHTS
 from gridnorm.arrays.within import method_options
 from gridnorm.core.option import TEXT, WORDS, Option, Table, defaults_in_words, nearest
@@ -47,7 +48,7 @@ PRESET = Option(
 # Options of the run, in the order of the help page; those of the rows follow the option that chooses the row.
 RUN_OPTIONS: dict[str, Option] = {
     option.name: option
-    for option in (BY, METHOD, BACKGROUND, FLAGS, WEIGHTS, ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE)
+    for option in (BY, SPLIT, METHOD, BACKGROUND, FLAGS, WEIGHTS, ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE)
 }
 # Options that say how files are read; ``read`` takes these and those of the formats, ``inspect`` some more.
 READING = ("align", "layout", "gal", "keep")

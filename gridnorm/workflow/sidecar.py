@@ -12,6 +12,7 @@ import numpy as np
 from gridnorm._version import __version__
 from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.record import ArrayRecord
 from gridnorm.arrays.within import WithinResult, spread_of
 from gridnorm.provenance import SCHEMA_VERSION, History, InputDigest
 
@@ -74,10 +75,23 @@ def _json(value: Any) -> str:
 def set_sidecar(arrays: ArraySet, table: dict[str, Any]) -> tuple[Sidecar, list[Summary]]:
     """The sidecar of a set, and its arrays in a line each; ``table`` describes the file written."""
     entries = [entry_of(arrays, i) for i in range(len(arrays))]
-    digests = [record.digest for record in arrays.records if record.digest]
+    digests = [record.digest for record in _files(arrays.records) if record.digest]
     texts = [entry.text for entry in entries]
     found = sidecar(arrays.history, digests, arrays.layout, texts, arrays.origin, arrays.warnings, table)
     return found, [entry.summary for entry in entries]
+
+
+def _files(records: Sequence[ArrayRecord]) -> list[ArrayRecord]:
+    """A record for every file: of the parts of one, the first."""
+    out: list[ArrayRecord] = []
+    parts: set[str] = set()
+    for record in records:
+        same = bool(record.part) and bool(out) and record.digest == out[-1].digest and record.part not in parts
+        if not same:
+            out.append(record)
+            parts = set()
+        parts.add(record.part)
+    return out
 
 
 def sidecar(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.split import WHOLE
 from gridnorm.errors import OptionError, OutputError, option_word
 from gridnorm.io.atomic import check_target
 from gridnorm.io.write import Precision, form_of
@@ -138,8 +139,14 @@ def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Requ
     read = [*inputs, *(task.path for task in plan.tasks), *filter(None, [plan.settings.gal])]
     kept = {os.path.realpath(path) for path in read}
     places = _places(target, request)
-    if target.folder:
+    if target.folder and plan.settings.split == WHOLE:
         places += [os.path.join(target.path, name) for name in file_names(plan, target.form)]
+    elif target.folder:
+        names, folder = set(file_names(plan, target.form)), os.path.realpath(target.path)
+        places += [
+            path for path in kept if os.path.dirname(path) == folder
+            and whole_name(os.path.basename(path).removesuffix(SUFFIX), target.form) in names
+        ]  # fmt: skip
     for path in places:
         if os.path.realpath(path) in kept:
             raise OptionError(
@@ -152,12 +159,47 @@ def file_names(plan: Plan, form: str) -> list[str]:
     out: list[str] = []
     taken: set[str] = set()
     for task in plan.tasks:
-        safe = "".join("_" if c in _NOT_IN_NAMES or ord(c) < 32 else c for c in task.name)
+        safe = _safe(task.name)
         safe = "_" + safe[1:] if safe.startswith(".") else safe
-        name, number = safe, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{safe} ({number})"
-        taken.add(name.casefold())
-        out.append(f"{name}.{form}")
+        out.append(f"{_apart(safe, taken)}.{form}")
     return out
+
+
+def part_names(file: str, form: str, labels: Sequence[str]) -> list[str]:
+    """The files of the parts of an array whose own file would be ``file``; of a whole array (label empty) that one.
+
+    No label has a point in it here: whose part a file is can be told, and no two arrays meet.
+
+    Examples
+    --------
+    >>> part_names("a.tsv", "tsv", ["1", "S/1.5", "s_1_5"]), part_names("a.tsv", "tsv", [""])
+    (['a.1.tsv', 'a.S_1_5.tsv', 'a.s_1_5 (2).tsv'], ['a.tsv'])
+    """
+    base, taken = file.removesuffix(f".{form}"), set[str]()
+    return [f"{base}.{_apart(_safe(label).replace('.', '_'), taken)}.{form}" if label else file for label in labels]
+
+
+def whole_name(file: str, form: str) -> str | None:
+    """The file of the array that a file of a part belongs to; None where it cannot be one.
+
+    Examples
+    --------
+    >>> whole_name("a.b.1.tsv.gz", "tsv.gz"), whole_name("a.tsv", "tsv"), whole_name("a.1.csv", "tsv")
+    ('a.b.tsv.gz', None, None)
+    """
+    base, point, _ = file.removesuffix(f".{form}").rpartition(".")
+    return f"{base}.{form}" if file.endswith(f".{form}") and point else None
+
+
+def _safe(name: str) -> str:
+    return "".join("_" if c in _NOT_IN_NAMES or ord(c) < 32 else c for c in name)
+
+
+def _apart(name: str, taken: set[str]) -> str:
+    """The name, numbered where it is taken; file systems may not tell capitals."""
+    unique, number = name, 1
+    while unique.casefold() in taken:
+        number += 1
+        unique = f"{name} ({number})"
+    taken.add(unique.casefold())
+    return unique

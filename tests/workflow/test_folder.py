@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_unit_writes_its_file_and_hands_back_a_record_without_numbers() -> None:
     plan = make_plan(["a.gpr"], make_settings({"background": "half"}), compare=False)
     Path("out").mkdir()
-    done = folder_work(plan, "out", "tsv", 6, False, ())(Errand(plan.tasks[0], "a.tsv"))
+    (done,) = folder_work(plan, "out", "tsv", 6, False, ())(Errand(plan.tasks[0], "a.tsv"))
     assert isinstance(done, Written) and done.arrays is None and done.summary.spots == 224
     assert sorted(p.name for p in Path("out").iterdir()) == ["a.tsv", "a.tsv.gridnorm.json"]
     alone = gn.normalize("a.gpr", background="half")
@@ -38,7 +38,7 @@ def test_an_array_that_cannot_be_read_is_a_failure_and_no_file() -> None:
     plan = make_plan(["a.gpr"], make_settings({}), compare=False)
     Path("a.gpr").write_text(sheet().text()[:-300], newline="")
     Path("out").mkdir()
-    done = folder_work(plan, "out", "tsv", 6, False, ())(Errand(plan.tasks[0], "a.tsv"))
+    (done,) = folder_work(plan, "out", "tsv", 6, False, ())(Errand(plan.tasks[0], "a.tsv"))
     assert isinstance(done, Failure) and done.file == "a.gpr" and list(Path("out").iterdir()) == []
 
 
@@ -50,7 +50,7 @@ def test_of_an_array_whose_worker_died_no_half_of_a_pair_stays() -> None:
     with Folder("out", [errand.file for errand in errands], True) as folder:
         for file in ("half.tsv", "whole.tsv", "whole.tsv.gridnorm.json"):
             Path("out", file).write_text("x")
-        lost = [folder.lost(errand, LostError("the worker died")) for errand in errands]
+        lost = [one for errand in errands for one in folder.lost(errand, LostError("the worker died"))]
     assert sorted(p.name for p in Path("out").iterdir()) == ["old.tsv", "whole.tsv", "whole.tsv.gridnorm.json"]
     assert (lost[0].file, str(lost[0].error)) == ("a.gpr", "a.gpr: the worker died")
 

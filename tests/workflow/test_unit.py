@@ -25,7 +25,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def work_on(other: damage.Sheet, **options: object) -> gn.ArraySet | Failure:
     other.write(Path("b.gpr"))
     plan = make_plan(["a.gpr", "b.gpr"], make_settings({"background": "half", **options}))
-    return Work(plan.settings, plan.settings.recipe.resolved(), plan.reference)(plan.tasks[1])
+    (done,) = Work(plan.settings, plan.settings.recipe.resolved(), plan.reference)(plan.tasks[1])
+    return done
 
 
 def test_rows_of_the_reference_do_not_travel_and_shuffled_ones_are_put_in_its_order() -> None:
@@ -53,8 +54,8 @@ def test_units_and_their_results_cross_processes() -> None:
     sheet(1).write(Path("b.gpr"))
     plan = make_plan(["a.gpr", "b.gpr"], make_settings({"background": "half"}))
     work = pickle.loads(pickle.dumps(Work(plan.settings, plan.settings.recipe.resolved(), plan.reference)))
-    there = pickle.loads(pickle.dumps(work(plan.tasks[1])))
-    here = Work(plan.settings, plan.settings.recipe.resolved(), plan.reference)(plan.tasks[1])
+    (there,) = pickle.loads(pickle.dumps(work(plan.tasks[1])))
+    (here,) = Work(plan.settings, plan.settings.recipe.resolved(), plan.reference)(plan.tasks[1])
     np.testing.assert_array_equal(there.M, here.M)
     assert pickle.loads(pickle.dumps(SetWork(plan.settings.recipe.resolved()))).recipe.background.name == "half"
 
