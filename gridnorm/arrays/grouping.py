@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column
-from gridnorm.core.option import Option, Table, effective, nearest
+from gridnorm.core.option import TEXT, Option, Table, effective, nearest
 from gridnorm.core.segments import Segments
 from gridnorm.errors import LayoutError, OptionError, option_word
 
 WELLS = 384  # a microtitre plate of 16 × 24 wells
 SHOWN_TITLES = 12  # of a file, in a message
 WINDOW_SPOTS = 150  # spots a print-order window holds at least
-SPLITS = ("none", "block", "pad")  # words of ``split`` that are no columns
+WHOLE = "none"
+SPLITS = (WHOLE, "block", "pad")  # words of ``split`` that are no columns
+SPLIT = Option(
+    "split", TEXT, WHOLE, "none, block, pad or a spot column: every group of spots an array of its own.",
+    metavar="GROUPS", check=bool, expected="none, block, pad, or a spot column",
+)  # fmt: skip
 
 
 class Spots(NamedTuple):

@@ -14,22 +14,16 @@ import numpy as np
 
 from gridnorm.arrays.align import ALIGN, PLACE, codes_of, keys_of
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.arrays.grouping import SPLITS, find_column
+from gridnorm.arrays.grouping import SPLIT, SPLITS, WHOLE, find_column
 from gridnorm.arrays.join import join, moved, unique_among
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.positions import block_extents
 from gridnorm.arrays.raw import Column, IntArray, RawArray
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.core.fit import median_of
-from gridnorm.core.option import TEXT, Option
 from gridnorm.core.segments import NONE_LABEL, Segments, distinct
 from gridnorm.errors import LayoutError, OptionError, option_value, option_word
 
-WHOLE = "none"
-SPLIT = Option(
-    "split", TEXT, WHOLE, "none, block, pad or a spot column: every group of spots an array of its own.",
-    metavar="GROUPS", check=bool, expected="none, block, pad, or a spot column",
-)  # fmt: skip
 LEAST_SPOTS = 5  # that most parts must have: as many as the smallest group with a location of its own
 SHOWN_CONTENTS = 4  # of the parts of a file, in a message
 
@@ -103,7 +97,7 @@ def join_parts(sets: Sequence[ArraySet], whole: ArraySet, align: str | None = No
     return replace(done, keep=whole.keep, origin=whole.origin, warnings=(*whole.warnings, *new))
 
 
-def split_sets(arrays: ArraySet, by: str) -> list[tuple[int, IntArray, ArraySet]]:
+def split_sets(arrays: ArraySet, by: str, tips: bool = False) -> list[tuple[int, IntArray, ArraySet]]:
     """Which array, which of its spots, and the set of one that they make, with spot columns of its own."""
     out = []
     for index, name in enumerate(arrays.names):
@@ -114,7 +108,7 @@ def split_sets(arrays: ArraySet, by: str) -> list[tuple[int, IntArray, ArraySet]
                 expected="whole arrays", hint="Read them again to split them otherwise",
             )  # fmt: skip
         raw = arrays.spots_of(index)
-        for piece in split_raw(raw, arrays.layout if raw.absent is None else record.layout, by):
+        for piece in split_raw(raw, arrays.layout if raw.absent is None else record.layout, by, tips):
             found = record_of(piece.raw, piece.layout)
             said = (*record.warnings, *found.warnings)
             known = record._replace(spots=found.spots, flagged=found.flagged, missing=found.missing, infinite=0)
@@ -128,7 +122,7 @@ def split_sets(arrays: ArraySet, by: str) -> list[tuple[int, IntArray, ArraySet]
     return out
 
 
-def split_raw(raw: RawArray, layout: Layout | None, by: str) -> list[Piece]:
+def split_raw(raw: RawArray, layout: Layout | None, by: str, tips: bool = False) -> list[Piece]:
     """The parts of one array, in the order of their labels; each knows of the doubts about all of them.
 
     Parameters
@@ -139,6 +133,8 @@ def split_raw(raw: RawArray, layout: Layout | None, by: str) -> list[Piece]:
         Where its blocks lie, or None.
     by
         ``block``, ``pad``, or a spot column.
+    tips
+        Whether somebody asked for groups by print-tip, of which a part may have one only.
 
     Raises
     ------
@@ -154,6 +150,8 @@ def split_raw(raw: RawArray, layout: Layout | None, by: str) -> list[Piece]:
     rows = [_in_order(places.columns, group) for group in np.split(groups.order, groups.offsets[1:-1])]
     found = [{title: column[row] for title, column in places.columns.items()} for row in rows]
     notes += _contents(found, word, texts, raw.name)
+    if tips and len(found) > 1 and all("Block" not in one or (one["Block"] == one["Block"][0]).all() for one in found):
+        notes.append(f"{raw.name}: every part is one block, so that by print-tip its spots are one group, the array")
     told = "" if layout is None else f"one of {len(rows)} parts, by {word}, of {layout.describe()}"
     pieces = []
     for row, spots, label in zip(rows, found, texts, strict=True):
@@ -302,7 +300,7 @@ def _contents(parts: Sequence[Mapping[str, Column]], word: str, labels: Sequence
     told = []
     for few in list(members.values())[:SHOWN_CONTENTS]:
         shown = ", ".join(labels[k] for k in few[:3]) + (", …" if len(few) > 3 else "")
-        told.append(f"{len(few)} of {codes[few[0]].size} spots ({word} {shown})")
+        told.append(f"{len(few)} part{'s' if len(few) > 1 else ''} of {codes[few[0]].size} spots ({word} {shown})")
     more = f" and {len(members) - SHOWN_CONTENTS} more" if len(members) > SHOWN_CONTENTS else ""
     rows = distinct(np.concatenate(codes))[0].size
     return [

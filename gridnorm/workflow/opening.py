@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from gridnorm.arrays.annotate import annotate
 from gridnorm.arrays.arrayset import SPOT_COLUMNS
-from gridnorm.arrays.grouping import SPLITS, find_column, needed_columns
+from gridnorm.arrays.grouping import SPLITS, WHOLE, find_column, needed_columns
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import RawArray, ReadOptions
-from gridnorm.arrays.split import WHOLE
 from gridnorm.arrays.weights import weight_columns
 from gridnorm.arrays.within import choose_method
 from gridnorm.errors import OptionError, option_word

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet, Origin
-from gridnorm.arrays.split import WHOLE
+from gridnorm.arrays.grouping import WHOLE
 from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision

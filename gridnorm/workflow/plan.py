@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gridnorm.arrays.grouping import WHOLE
 from gridnorm.arrays.raw import RawArray
-from gridnorm.arrays.split import WHOLE
 from gridnorm.core.option import no_meaning
 from gridnorm.errors import FormatError, GridnormError, OptionError, option_word
 from gridnorm.io.formats import Head
@@ -159,7 +159,7 @@ def _with_reference(plan: Plan) -> Plan:
             )
             raw, digest = read_array(full, plan.settings)
             layout, warnings = layout_of(raw, plan.settings)
-            reference = reference_of(raw, layout, plan.settings.split)
+            reference = reference_of(raw, layout, plan.settings.split, task.path)
         except GridnormError as error:
             failures.append(Failure(task.file, error))
             continue

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.grouping import SPLIT, WHOLE
 from gridnorm.arrays.raw import FloatArray
-from gridnorm.arrays.split import SPLIT, WHOLE, join_parts, split_sets
+from gridnorm.arrays.split import join_parts, split_sets
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
@@ -22,7 +23,7 @@ from gridnorm.workflow.record import extra_inputs, put_set
 from gridnorm.workflow.settings import READING, Settings, make_settings, row_options
 from gridnorm.workflow.sidecar import SUFFIX
 from gridnorm.workflow.target import check_device, parse_precision
-from gridnorm.workflow.unit import Failure, SetWork
+from gridnorm.workflow.unit import Failure, SetWork, names_tips
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -208,7 +209,7 @@ def _normalize_set(
         done = stack(list(map(work, tasks)), like=arrays)
     else:
         # Normalized before they are joined: each part has spot columns of its own.
-        parts = split_sets(arrays, settings.split)
+        parts = split_sets(arrays, settings.split, names_tips(settings))
         weighted = [(given[k], rows, one) for k, rows, one in parts]
         tasks = [(one, None if every is None else every[rows]) for every, rows, one in weighted]
         sets = [replace(one, columns=part.columns) for one, (*_, part) in zip(map(work, tasks), parts, strict=True)]

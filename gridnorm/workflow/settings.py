@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridnorm.arrays.align import ALIGN
-from gridnorm.arrays.grouping import grouping_options
+from gridnorm.arrays.grouping import SPLIT, grouping_options
 from gridnorm.arrays.recipe import BACKGROUND, BY, DEVICE, METHOD, TABLES, Recipe, check_options
-from gridnorm.arrays.split import SPLIT
 from gridnorm.arrays.weights import FLAGS, WEIGHTS
 from gridnorm.arrays.within import method_options
 from gridnorm.core.option import TEXT, WORDS, Option, Table, defaults_in_words, nearest

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.arrays.split import WHOLE
+from gridnorm.arrays.grouping import WHOLE
 from gridnorm.errors import OptionError, OutputError, option_word
 from gridnorm.io.atomic import check_target
 from gridnorm.io.write import Precision, form_of

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from gridnorm.arrays.align import Alignment, SpotKeys, compare, keys_of, same_keys
 from gridnorm.arrays.arrayset import ArraySet, of_raw
 from gridnorm.arrays.chain import normalize_one
+from gridnorm.arrays.grouping import WHOLE, by_text
 from gridnorm.arrays.join import moved
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column, RawArray
-from gridnorm.arrays.recipe import Recipe
+from gridnorm.arrays.recipe import BY, Recipe
 from gridnorm.arrays.record import record_of
-from gridnorm.arrays.split import WHOLE, Piece, split_raw
+from gridnorm.arrays.split import Piece, split_raw
 from gridnorm.arrays.within import WithinResult
 from gridnorm.errors import GridnormError, LayoutError, LostError
 from gridnorm.provenance import InputDigest
@@ -27,7 +28,7 @@ from gridnorm.workflow.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The spots that all arrays of one table share, from the first array that could be read.
+    """The spots that all arrays of one table share, from the first array that could be read, the file at ``path``.
 
     ``parts``: of an array that is split, the same of each part by its label; parts of one content share theirs.
     """
@@ -37,6 +38,7 @@ class Reference:
     layout: Layout | None
     spots: dict[str, Column]
     parts: Mapping[str, Reference] = field(default_factory=dict)
+    path: str = ""
 
     def of(self, label: str) -> Reference | None:
         """What an array, or the part of this label, is compared with; None for a part that the first array lacks."""
@@ -47,15 +49,15 @@ class Reference:
         return list({id(one): one for one in self.parts.values()}.values())
 
 
-def reference_of(raw: RawArray, layout: Layout | None, split: str) -> Reference:
-    """The reference that an array makes.
+def reference_of(raw: RawArray, layout: Layout | None, split: str, path: str = "") -> Reference:
+    """The reference that the array of a file makes.
 
     Raises
     ------
     OptionError, LayoutError
         It cannot be split.
     """
-    whole = Reference(raw.name, keys_of(raw.spots, raw.n_spots), layout, raw.spots)
+    whole = Reference(raw.name, keys_of(raw.spots, raw.n_spots), layout, raw.spots, path=path)
     if split == WHOLE:
         return whole
     parts: dict[str, Reference] = {}
@@ -64,6 +66,11 @@ def reference_of(raw: RawArray, layout: Layout | None, split: str) -> Reference:
         known = next((one for one in parts.values() if same_keys(one.keys, keys)), None)
         parts[piece.label] = known or Reference(piece.raw.name, keys, piece.layout, piece.raw.spots)
     return replace(whole, parts=parts)
+
+
+def names_tips(settings: Settings) -> bool:
+    """Whether groups by print-tip were asked for by name."""
+    return "by" in settings.given and by_text(settings.by) == BY.default
 
 
 class Failure(NamedTuple):
@@ -92,6 +99,10 @@ class Work(NamedTuple):
             raw, digest = read_array(task, self.settings)
         except GridnormError as error:
             return [Failure(task.file, error)]
+        known = self.reference
+        if known is not None and known.layout is not None and task.path == known.path:
+            # The plan has found its layout; a worker that reads it again has to say what there was to say.
+            raw = raw.with_warnings(*known.layout.warnings)
         return self.on(raw, task, digest)
 
     def on(self, raw: RawArray, task: ArrayTask, digest: InputDigest | None) -> list[ArraySet | Failure]:
@@ -114,7 +125,7 @@ class Work(NamedTuple):
         else:
             layout, warnings = layout_of(raw, self.settings)
             raw = raw.with_warnings(*warnings)
-        return split_raw(raw, layout, self.settings.split)
+        return split_raw(raw, layout, self.settings.split, names_tips(self.settings))
 
     def _one(self, piece: Piece, whole: RawArray, task: ArrayTask, digest: InputDigest | None) -> ArraySet | Failure:
         raw, name = piece.raw, f"{task.name}.{piece.label}" if piece.label else task.name

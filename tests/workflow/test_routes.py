@@ -284,7 +284,7 @@ def test_targets_follow_the_arrays_that_came_out(cli: Cli) -> None:
         (lambda: gn.read("a.gpr", span=0.5), "^span has no meaning for reading"),
         (lambda: gn.inspect("a.gpr", flags="drop"), "^flags has no meaning for inspect"),
         (lambda: gn.normalize("a.gpr", spam=1), "unknown option; found spam"),
-        (lambda: gn.read("a.gpr", map=map), "unknown option; found map. Known: foreground"),
+        (lambda: gn.read("a.gpr", map=map), "unknown option; found map. Known: split, foreground"),
         (lambda: gn.normalize("a.gpr", method=5), "this is no row of the table of methods; found 5"),
         (lambda: gn.normalize("a.gpr", by=True), "this is no row of the table of groupings; found True"),
         (lambda: gn.normalize("a.gpr", background=["loess"]), "this is no row of the table of background methods"),

@@ -33,7 +33,7 @@ def test_tasks_results_and_failures_cross_processes_whole() -> None:
         work = Work(plan.settings, plan.settings.recipe, plan.reference)
         sent, way = pickle.loads(pickle.dumps((work, task)))
         assert sent.settings == plan.settings and way == task
-        here, there = work(task), pickle.loads(pickle.dumps(sent(way)))
+        (here,), (there,) = work(task), pickle.loads(pickle.dumps(sent(way)))
         if isinstance(here, Failure):
             assert str(there.error) == str(here.error) and "cut.gpr:" in str(here.error)
         else:
