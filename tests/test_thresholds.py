@@ -24,6 +24,7 @@ from gridnorm.arrays.grouping import find_column, group_spots
 from gridnorm.arrays.layout import infer_layout
 from gridnorm.arrays.positions import Grid, Origins, block_origins, find_pads, grid_of
 from gridnorm.arrays.raw import RawArray
+from gridnorm.arrays.split import split_raw
 from gridnorm.arrays.weights import saturated
 from gridnorm.cli.table import summary
 from gridnorm.core.engines.numpy.lowess import lowess
@@ -142,6 +143,28 @@ def raw(fore: Any, back: Any = None) -> RawArray:
 
 def test_full_scale_is_65535() -> None:
     assert saturated(raw([65534.0, 65534.9, 65535.0, 70000.0, np.nan])).tolist() == [False, False, True, True, False]
+
+
+def in_groups(sizes: list[int]) -> RawArray:
+    """Spots of as many samples as there are sizes, each with IDs of its own."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    made = raw(np.arange(1.0, labels.size + 1))
+    return replace(made, spots={"Sample": labels, "ID": np.array([f"p{k}" for k in range(labels.size)], "S8")})
+
+
+@pytest.mark.parametrize(("sizes", "arrays"), [([5, 5, 1], True), ([5, 4, 4], False), ([6, 4], True), ([5, 4], False)])
+def test_most_parts_of_an_array_have_5_spots_or_more(sizes: list[int], arrays: bool) -> None:
+    if arrays:
+        assert len(split_raw(in_groups(sizes), None, "Sample")) == len(sizes)
+    else:
+        with pytest.raises(OptionError, match="too small to be arrays"):
+            split_raw(in_groups(sizes), None, "Sample")
+
+
+@pytest.mark.parametrize(("contents", "more"), [(4, ""), (5, " and 1 more")])
+def test_4_contents_of_parts_are_listed(contents: int, more: str) -> None:
+    (told,) = split_raw(in_groups([6] * contents), None, "Sample")[0].raw.warnings
+    assert told.count("1 part of 6 spots") == 4 and f"(Sample 3){more}; of the {6 * contents} rows" in told
 
 
 @pytest.mark.parametrize(
@@ -487,6 +510,8 @@ HERE = {
     "arrays/positions.py:PAD_GAP",
     "arrays/positions.py:SAME_PITCH",
     "arrays/raw.py:FULL_SCALE",
+    "arrays/split.py:LEAST_SPOTS",
+    "arrays/split.py:SHOWN_CONTENTS",
     "cli/table.py:WIDEST_NAME",
     "core/fit.py:SHOWN_LABELS",
     "io/atf.py:_HEADER_LINES",

@@ -155,6 +155,8 @@ def _aligned(
     raw = piece.raw
     if reference is not None:
         mine = reference.of(piece.label)
+        if mine is not None and piece.label:  # parts of one content share a reference; here it is this label's
+            mine = replace(mine, file=f"{reference.file} {piece.split} {piece.label}")
         alignment = _compared(raw, reference.contents() if mine is None else [mine], settings.align)
         layout = piece.layout if piece.label else reference.layout
         if alignment.identical:

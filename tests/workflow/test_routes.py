@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,73 @@ def test_reading_and_then_normalizing_writes_the_same_too(cli: Cli, seed: int) -
     arrays = gn.read(["a.gpr", "b.gpr"], **reading)
     assert python(arrays, "python.tsv", options) is None
     same("cli.tsv", "python.tsv")
+
+
+def of_samples(k: int) -> damage.Sheet:
+    """Four blocks with the same IDs; in each the upper and the lower four rows are of another sample."""
+    base = sheet(k, same_probes=True, bad=0.1)
+    rows = [int(cell) for cell in base.cells("Row")]
+    named = iter("below" if row > 4 else "above" for row in rows)
+    return damage.with_cells(base, "Name", range(len(rows)), lambda _: next(named))
+
+
+def parted(seed: int) -> tuple[dict[str, Any], list[str]]:
+    """Options with a split, and the files of a run: the second one with spots of its own, or without some."""
+    options = {name: value for name, value in some_options(seed).items() if name not in ("gal", "layout")}
+    for k, name in enumerate("ab"):
+        of_samples(k).write(Path(f"{name}.gpr"))
+    damage.without(of_samples(2), range(3, 20)).write(Path("c.gpr"))
+    damage.with_cells(of_samples(2), "ID", range(56, 112), lambda cell: "Q" + cell[1:]).write(Path("d.gpr"))
+    rng = random.Random(seed)
+    options["split"] = rng.choice(["block", "block", "Name", "Block", "pad"])
+    return options, ["a.gpr", rng.choice(["b.gpr", "c.gpr"])]
+
+
+@pytest.mark.parametrize("seed", seeds(3000, 2, 40))
+def test_parts_are_the_same_on_every_route(cli: Cli, seed: int) -> None:
+    options, files = parted(seed)
+    ran = cli("normalize", *files, *words(options), "-o", "cli.tsv", "--force", "-q")
+    failed = python(files, "python.tsv", options)
+    assert (failed is not None) == (ran.code != 0), (options, ran.err, failed)
+    if failed is not None:
+        return
+    same("cli.tsv", "python.tsv")
+    assert cli("normalize", *files, *words(options), "-o", "two.tsv", "-j", "2", "-q").code == 0
+    same("cli.tsv", "two.tsv")
+    joined = damage.table(Path("cli.tsv"))
+    assert cli("normalize", *files, *words(options), "-o", "each/", "-q").code == 0
+    for title in (title for title in joined if title[:2] in ("M.", "A.", "E.")):
+        alone = damage.table(Path("each", f"{title[2:]}.tsv"))[title]
+        left = Counter(filter(None, alone)) - Counter(filter(None, joined[title]))
+        # By ID the table has the rows that all parts have.
+        assert any(joined[title]) and (not left or options.get("align") == "id"), title
+
+
+@pytest.mark.parametrize("seed", seeds(4004, 2, 30))
+def test_parts_of_a_set_are_those_of_its_files(cli: Cli, seed: int) -> None:
+    """Also of a file whose parts do not have the same spots."""
+    options, _ = parted(seed)
+    keep = ("foreground", "channels", "align", "keep")
+    reading = {name: options.pop(name) for name in keep if name in options}
+    if options.get("preset") == "limma":
+        reading.setdefault("foreground", "mean")
+    if options.get("by") == "Dia." or "weights" in options:
+        reading["keep"] = "Dia.,F Pixels,F635 % Sat.,F532 % Sat."
+    file = random.Random(seed).choice(["a.gpr", "c.gpr", "d.gpr"])
+    if python(file, "path.tsv", reading | options) is not None:
+        pytest.skip("refused on every route, as the test above tells")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gn.GridnormWarning)
+        whole, parts = gn.read(file, **reading), gn.read(file, **reading, split=options["split"])
+    assert python(whole, "whole.tsv", options) is None
+    same("path.tsv", "whole.tsv")
+    # Columns of a table are those of its first array, and of rows that are joined by ID some may be gone.
+    if options.get("by") != "Dia." and "weights" not in options and reading.get("align") != "id":
+        del options["split"]
+        assert python(parts, "parts.tsv", options) is None
+        same("path.tsv", "parts.tsv")
+        assert python(gn.split(whole, by=parts.records[0].split), "stepwise.tsv", options) is None
+        same("path.tsv", "stepwise.tsv")
 
 
 def test_on_failures_python_raises_and_the_command_line_writes_the_rest(cli: Cli) -> None:

@@ -1,0 +1,71 @@
+"""Sets of different rows into one: where each spot goes, and a layout with room for all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import gridnorm as gn
+from gridnorm.arrays.join import covering, join, merged, moved, unique_among
+from gridnorm.arrays.layout import Layout, infer_layout
+
+
+@pytest.fixture(scope="module")
+def one() -> gn.ArraySet:
+    return gn.simulate(1, (2, 2), (3, 4), seed=3, bad=0.2).arrays
+
+
+def some(one: gn.ArraySet, rows: np.ndarray, name: str) -> gn.ArraySet:
+    return replace(moved(one, rows), names=(name,), columns={t: c[rows] for t, c in one.columns.items()})
+
+
+def test_moving_places_everything_of_a_spot_and_marks_what_is_not_there(one: gn.ArraySet) -> None:
+    at = np.array([5, -1, 0])
+    done = moved(one, at, weighted=True)
+    assert done.absent is not None and done.absent.tolist() == [[False, True, False]]
+    for name, matrix in one.values.items():
+        np.testing.assert_array_equal(done.values[name][0], [matrix[0, 5], np.nan, matrix[0, 0]])
+    assert one.flags is not None and done.flags is not None and done.weights is not None
+    assert done.flags[:, 0].tolist() == [one.flags[5, 0], 0, one.flags[0, 0]]
+    np.testing.assert_array_equal(done.weights[:, 0], [1, np.nan, 1])
+    assert moved(one, None) is one and moved(one, np.array([1, 0])).absent is None
+
+
+def test_every_spot_of_every_set_has_one_row(one: gn.ArraySet) -> None:
+    first, second = some(one, np.arange(30), "x"), some(one, np.arange(47, 9, -1), "y")
+    done = join([first, replace(second, targets={"Dose": ["2"]})])
+    assert done.n_spots == 48 and done.names == ("x", "y") and dict(done.targets) == {"Dose": ["", "2"]}
+    np.testing.assert_array_equal(done.columns["ID"], one.columns["ID"])
+    np.testing.assert_array_equal(done.R[:30, 0], one.R[:30, 0])
+    np.testing.assert_array_equal(done.R[10:, 1], one.R[10:, 0])
+    assert done.absent is not None and done.absent.sum(axis=1).tolist() == [18, 10]
+
+
+def test_equal_names_are_numbered(one: gn.ArraySet) -> None:
+    assert join([one, one, one]).names == ("array1", "array1 (2)", "array1 (3)")
+    assert unique_among({"a", "a (2)"}, "a") == "a (3)"
+
+
+def test_columns_are_filled_from_the_first_array_that_has_the_spot() -> None:
+    tables = [{"ID": np.array([b"x"]), "D": np.array([1.5])}, {"ID": np.array([b"long", b"y"])}]
+    found = merged(tables, [np.array([0, -1, -1]), np.array([-1, 0, 1])])
+    assert found["ID"].tolist() == [b"x", b"long", b"y"]
+    np.testing.assert_array_equal(found["D"], [1.5, np.nan, np.nan])
+
+
+def of(blocks: list[int], rows: int, columns: int) -> Layout:
+    return infer_layout(
+        *np.array([(b, r, c) for b in blocks for r in range(1, rows + 1) for c in range(1, columns + 1)]).T
+    )
+
+
+def test_a_layout_covers_all_and_is_the_first_one_if_that_does() -> None:
+    small, wide, more = of([1, 2], 2, 3), of([1, 2], 3, 3), of([1, 2, 3], 2, 2)
+    assert covering([wide, small, wide]) is wide and covering([]) is None and covering([wide, None]) is None
+    assert covering([None]) is None
+    both = covering([small, wide, more])
+    assert both is not None and not both.complete
+    assert (both.blocks.tolist(), both.rows_per_block.tolist(), both.spot_columns) == ([1, 2, 3], [3, 3, 2], 3)
+    assert both.slide_position([3, 1], [2, 3], [2, 3])[0].shape == (2,)
