@@ -283,6 +283,7 @@ class ArraySet:
             infinite=known.infinite if known else 0,
             absent=None if self.absent is None else self.absent[index],
             not_found=known.not_found if known else NOT_FOUND,
+            part_of=known.file if known and known.part else "",
         )
 
     def record(self, index: int) -> ArrayRecord:

@@ -205,7 +205,7 @@ def within_one(
         done = normalize_levels(levels, segments, row, use, options, position)
     notes = [*flag_doubts(raw, segments, recipe.flags), *group_doubts(raw.name, done, row, options, by_text(recipe.by))]
     if recipe.left_alone(raw.channels):
-        notes.append(f"{raw.name}: {_left_alone(raw, layout, done)}")
+        notes.append(f"{raw.whole}: {_left_alone(raw, layout, done)}")
     return Within(done, use, recipe.within_step(raw.channels, "given" if weights is not None else None), tuple(notes))
 
 
@@ -343,8 +343,13 @@ def _chosen(row: Method, raw: RawArray, options: Mapping[str, Any]) -> Any:
 
 
 def _left_alone(raw: RawArray, layout: Layout | None, done: WithinResult) -> str:
-    """That nothing was done, and what the blocks look like; the groups are the blocks where nobody named others."""
+    """That nothing was done, and what the blocks look like; the groups are the blocks where nobody named others.
+
+    Of parts the same for all: whoever splits an array has decided what its blocks are.
+    """
     k = len(raw.channels)
+    if raw.part_of:
+        return f"its parts, of {k} channel{'s' if k > 1 else ''}, are left as they are (method none)"
     said = "one channel is left as it is" if k == 1 else f"{k} channels are left as they are"
     blocks = blocks_in_words(raw.spots, layout, done.before[0])
     return f"{said} (method none)" + (f": {blocks}" if blocks else "")

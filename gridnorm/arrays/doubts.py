@@ -102,7 +102,7 @@ def channel_doubts(raw: RawArray) -> list[str]:
     how = f"--channels {wavelength}" if wavelength else f"--channels {raw.channels[lit]} (of tables --columns E=TITLE)"
     which = raw.wavelengths[dark] or raw.channels[dark]
     return [
-        f"{raw.name}: channel {which} shows no signal of probes; this looks like an experiment of one channel, which "
+        f"{raw.whole}: channel {which} shows no signal of probes; this looks like an experiment of one channel, which "
         f"{how} reads"
     ]
 

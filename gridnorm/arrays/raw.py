@@ -40,6 +40,7 @@ class RawArray:
     options of its format with the values that were in force, ``taken`` the columns that the intensities come from.
     ``not_found`` are the codes among ``flags`` of spots that the image software did not find.
     ``absent`` marks rows of a set that stand for spots which the file does not have; None: it has all.
+    ``part_of`` names the array that this is a part of, where it is one.
     """
 
     name: str
@@ -60,6 +61,12 @@ class RawArray:
     settings: Mapping[str, Any] = field(default_factory=dict)
     absent: NDArray[np.bool_] | None = None
     not_found: tuple[int, ...] = NOT_FOUND
+    part_of: str = ""
+
+    @property
+    def whole(self) -> str:
+        """What messages call the array that was read, for what holds of all its parts alike."""
+        return self.part_of or self.name
 
     @property
     def n_spots(self) -> int:

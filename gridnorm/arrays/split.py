@@ -167,8 +167,8 @@ def _taken(raw: RawArray, rows: IntArray, spots: dict[str, Column], name: str, n
     back = None if raw.background is None else raw.background[:, rows]
     nothing = int(np.isnan(fore).sum()) + (0 if back is None else int(np.isnan(back).sum()))
     return replace(
-        raw, name=name, foreground=fore, background=back, spots=spots, missing=nothing, infinite=0, absent=None,
-        flags=None if raw.flags is None else raw.flags[rows], warnings=(*raw.warnings, *notes),
+        raw, name=name, part_of=raw.name, foreground=fore, background=back, spots=spots, missing=nothing, infinite=0,
+        absent=None, flags=None if raw.flags is None else raw.flags[rows], warnings=(*raw.warnings, *notes),
     )  # fmt: skip
 
 
