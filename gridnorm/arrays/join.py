@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,7 +95,7 @@ def _named_apart(sets: Sequence[ArraySet]) -> list[ArraySet]:
     return out
 
 
-def unique_among(taken: set[str], name: str) -> str:
+def unique_among(taken: Container[str], name: str) -> str:
     """The name, numbered where it is taken.
 
     Examples

@@ -75,10 +75,6 @@ def split(arrays: ArraySet, by: str = "block", *, align: str | None = None) -> A
     LayoutError
         ``pad`` without positions.
 
-    Notes
-    -----
-    Peer: none; protGear and limma users cut files by hand.
-
     Examples
     --------
     >>> import gridnorm as gn
@@ -144,8 +140,8 @@ def split_raw(raw: RawArray, layout: Layout | None, by: str, tips: bool = False)
     columns = {title: column[here] for title, column in raw.spots.items()}
     word, labels = _labels(by, columns, layout, raw.name)
     groups = Segments.from_labels(labels)
-    texts = _texts(groups.labels)
     notes = _checked(groups, by, word, raw)
+    texts = _texts(groups.labels)
     places = _renumbered(columns, groups, layout)
     rows = [_in_order(places.columns, group) for group in np.split(groups.order, groups.offsets[1:-1])]
     found = [{title: column[row] for title, column in places.columns.items()} for row in rows]
@@ -192,12 +188,12 @@ def _labels(by: str, columns: Mapping[str, Column], layout: Layout | None, file:
 
 def _texts(labels: Sequence[Any]) -> list[str]:
     """Labels as names of arrays end in them: one line each, no two alike."""
-    out: list[str] = []
+    out: dict[str, None] = {}
     for label in labels:
         whole = isinstance(label, float) and label.is_integer()
         text = " ".join(str(int(label) if whole else label).split()) or NONE_LABEL
-        out.append(unique_among(set(out), text))
-    return out
+        out[unique_among(out, text)] = None
+    return list(out)
 
 
 def _checked(groups: Segments, by: str, word: str, raw: RawArray) -> list[str]:
@@ -227,7 +223,7 @@ def _checked(groups: Segments, by: str, word: str, raw: RawArray) -> list[str]:
 
 
 class _Places(NamedTuple):
-    """Spot columns with places within the parts; ``block`` (spot,): which block of the slide, from 0, a spot is in.
+    """Spot columns with places within the parts; ``block`` (spot,): which block of the layout, from 0, a spot is in.
 
     ``shared``: whether parts have blocks in common.
     """
@@ -246,7 +242,9 @@ def _renumbered(columns: dict[str, Column], groups: Segments, layout: Layout | N
     first = np.searchsorted(part, part)  # of the pairs of its part
     number = 1 + np.arange(pairs.size) - first
     if layout is not None:
-        number = _by_place(part, layout.block_row[place], layout.block_column[place], number)
+        # It may have blocks of which there are no spots here.
+        known = np.searchsorted(layout.blocks, blocks)
+        number = _by_place(part, layout.block_row[known[place]], layout.block_column[known[place]], number)
     out = dict(columns)
     if "Block" in columns:
         out["Block"] = number[pair]
@@ -256,7 +254,7 @@ def _renumbered(columns: dict[str, Column], groups: Segments, layout: Layout | N
             least = np.full(pairs.size, np.iinfo(np.int64).max)
             np.minimum.at(least, pair, columns[title])
             out[title] = columns[title] - least[pair] + 1
-    return _Places(out, at, shared)
+    return _Places(out, at if layout is None else known[at], shared)
 
 
 def _by_place(part: IntArray, row: IntArray, column: IntArray, rank: IntArray) -> IntArray:

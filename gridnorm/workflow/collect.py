@@ -50,7 +50,7 @@ def collect(
     return replace(
         done,
         columns=spots,
-        layout=_layout(sets, known, plan.reference) or done.layout,
+        layout=_layout(sets, known, plan.reference),
         targets=_targets_of(sets, plan),
         keep=tuple(plan.settings.keep),
         origin=Origin(tuple(extra), plan.skipped, tuple(failed)),
@@ -66,7 +66,7 @@ def _shared_by(one: ArraySet, reference: Reference | None) -> Reference | None:
 def _layout(sets: Sequence[ArraySet], known: Sequence[Reference | None], reference: Reference | None) -> Layout | None:
     """The layout of the table: the reference's; of parts one that has a place for all of their spots."""
     if not sets[0].records[0].part:
-        return reference.layout if reference else None
+        return reference.layout if reference else sets[0].layout
     return covering([one.layout if mine is None else mine.layout for one, mine in zip(sets, known, strict=True)])
 
 

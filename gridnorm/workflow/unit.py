@@ -61,10 +61,14 @@ def reference_of(raw: RawArray, layout: Layout | None, split: str, path: str = "
     if split == WHOLE:
         return whole
     parts: dict[str, Reference] = {}
+    contents: list[Reference] = []
     for piece in split_raw(raw, layout, split):
         keys = keys_of(piece.raw.spots, piece.raw.n_spots)
-        known = next((one for one in parts.values() if same_keys(one.keys, keys)), None)
-        parts[piece.label] = known or Reference(piece.raw.name, keys, piece.layout, piece.raw.spots)
+        mine = next((one for one in contents if same_keys(one.keys, keys)), None)
+        if mine is None:
+            mine = Reference(piece.raw.name, keys, piece.layout, piece.raw.spots)
+            contents.append(mine)
+        parts[piece.label] = mine
     return replace(whole, parts=parts)
 
 
