@@ -127,6 +127,7 @@ def test_a_part_that_fails_costs_itself_alone(cli: Cli, more: tuple[str, ...]) -
         gn.normalize("a.gpr", split="block")
 
 
+@pytest.mark.slow
 def test_of_a_file_that_cannot_be_split_nothing_is_taken(cli: Cli) -> None:
     base = slide(1)
     damage.Sheet(base.records, ["Quality" if t == "Name" else t for t in base.titles], base.rows).write(Path("b.gpr"))
@@ -175,6 +176,7 @@ def test_labels_become_names_of_files_that_every_system_takes(cli: Cli) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_what_is_there_and_its_inputs(cli: Cli) -> None:
     Path("out").mkdir()
     slide().write(Path("out/x.1.tsv"))
@@ -226,6 +228,7 @@ def test_progress_counts_files_and_the_report_counts_arrays(cli: Cli) -> None:
     assert told == [(1, 2), (2, 2)] * 2
 
 
+@pytest.mark.slow
 def test_a_label_may_come_from_the_gal(cli: Cli) -> None:
     given = named(slide(), "stst")
     damage.gal_of(given, Path("print.gal"))
@@ -252,6 +255,7 @@ def test_columns_that_are_kept_and_pools_go_with_parts(cli: Cli) -> None:
         assert other.names == here.names and other.history == here.history
 
 
+@pytest.mark.slow
 def test_weights_given_as_numbers_follow_the_spots(cli: Cli) -> None:
     weights = np.random.default_rng(0).uniform(0.2, 1, (224, 2))
     arrays = gn.read(["a.gpr", "b.gpr"])
