@@ -24,11 +24,12 @@ from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.arrays.weights import SpotUse, spot_weights, use_of
-from gridnorm.arrays.within import RULES, WithinResult, group_shifts
+from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
 from gridnorm.core.fit import Fit
 from gridnorm.core.methods import Method, apply_method, fit_method
 from gridnorm.core.segments import Segments
+from gridnorm.core.spread.difference import differences, real_difference
 from gridnorm.errors import OptionError, option_word
 from gridnorm.provenance import Step
 
@@ -161,19 +162,29 @@ def normalize_levels(
     options: Mapping[str, Any],
     position: Position | None = None,
 ) -> WithinResult:
-    """Fit and apply one method, with the groups' shifts before and after; parameters as in ``fit_one``.
+    """Fit and apply one method, with what the groups differ by before and after; parameters as in ``fit_one``.
 
     Spots that are dropped may be in the fit; they are missing in what comes out.
     """
     start = np.where(use.dropped, np.nan, levels.values)
     n, before = group_shifts(levels.values, segments, use.use, levels.ratio)
+    counted = use.use if use.weights is None else use.use & (use.weights > 0)
     if row.statistic is None:
-        return WithinResult(start, start, None, segments.labels, n, before, before)
+        real = real_difference(levels.values, segments, use=counted)
+        return WithinResult(start, start, None, segments.labels, n, before, before, real, real)
     found = fit_one(levels, segments, row, use, options, position)
     values = apply_one(levels, segments, row, found)
     _, after = group_shifts(values, segments, use.use, levels.ratio)
+
+    def again(seen: Any, share: float) -> FloatArray:
+        part = replace(use, use=use.use & seen)
+        return apply_one(
+            levels, segments, row, fit_one(levels, segments, row, part, options_of_share(options, share), position)
+        )
+
+    real, left = differences(levels.values, values, segments, again, use=counted)
     values = np.where(use.dropped, np.nan, values)
-    return WithinResult(values, start, found, segments.labels, found.n, before, after)
+    return WithinResult(values, start, found, segments.labels, found.n, before, after, real, left)
 
 
 def within_one(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from gridnorm.core.fit import SOURCES, Fit, fit, median_of
 from gridnorm.core.methods import METHODS, Method
 from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
 from gridnorm.core.segments import Segments
+from gridnorm.core.spread.difference import Difference
 from gridnorm.errors import option_word
 
 # The core's words for what happens to small groups: it knows no array.
@@ -50,6 +52,9 @@ class WithinResult:
     before, after
         float64 (row, group): shift of each group, the median of its used values; of one channel relative to the
         median of all used values.
+    real_before, real_after
+        How far the groups are apart beyond chance, and what the method left or added, each (row,): measured on spots
+        that the fit did not see. NaN where fewer than two groups have four used spots.
     """
 
     values: FloatArray
@@ -59,6 +64,8 @@ class WithinResult:
     n: NDArray[np.int64]
     before: FloatArray
     after: FloatArray
+    real_before: Difference
+    real_after: Difference
 
     def sources(self, row: int = 0) -> list[str]:
         """How each group got its fit: ``own``, ``array``, ``merged``, ``shrunk`` or ``none``."""
@@ -100,6 +107,14 @@ def take_options(row: Method, given: Mapping[str, Any]) -> dict[str, Any]:
         if given.get("min_group") is not None:
             raise no_meaning("min_group", f"{option_word('small_groups')} own")
         del found["min_group"]
+    return found
+
+
+def options_of_share(options: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """Options for a fit of a share of each group: what is small for all spots is as small for their share."""
+    found = dict(options)
+    if "min_group" in found:
+        found["min_group"] = math.ceil(share * found["min_group"])
     return found
 
 

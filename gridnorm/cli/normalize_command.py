@@ -127,12 +127,12 @@ def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
 
 
 def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -> None:
-    from gridnorm.cli.table import summary
+    from gridnorm.cli.table import summary, verdicts
 
     talk: list[str] = []
     if not quiet:
         if outcome.arrays:
-            talk += [*summary(outcome.arrays), _background(outcome.arrays)]
+            talk += [*summary(outcome.arrays), _background(outcome.arrays), *verdicts(outcome.arrays)]
         talk += _warnings(outcome.warnings, verbose)
         talk += [f"skipped {file}: {reason}" for file, reason in outcome.skipped]
     talk += [f"failed: {failure.error}" for failure in outcome.failures]

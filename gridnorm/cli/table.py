@@ -8,8 +8,9 @@ import numpy as np
 
 from gridnorm.workflow.sidecar import Summary
 
-TITLES = ("array", "spots", "flagged", "missing", "groups", "fit", "group shift before", "after")
+TITLES = ("array", "spots", "flagged", "missing", "groups", "fit", "group shift before", "after", "real difference")
 WIDEST_NAME = 32
+SHOWN_NAMES = 3  # in a sentence
 
 
 def summary(arrays: Sequence[Summary]) -> list[str]:
@@ -38,7 +39,44 @@ def _row(one: Summary) -> tuple[str, ...]:
         f"{one.method} ({replaced})" if replaced else one.method,
         _shift(*one.before),
         _shift(*one.after),
+        _real(one),
     )
+
+
+def verdicts(arrays: Sequence[Summary]) -> list[str]:
+    """Sentences about arrays whose groups mean nothing, and about those where that could not be measured."""
+    several = [one for one in arrays if one.groups > 1]
+    unknown = [one for one in several if np.isnan(one.real_before[0])]
+    chance = [one for one in several if one.real_before[1] == 0]
+    lines = []
+    if chance:
+        most = max(one.real_before[2] for one in chance)
+        text = f"{_named(chance)}: groups differ no more than chance would have it (at most by {most:.2f})"
+        fitted = [one.real_after[0] for one in chance if one.method != "none" and np.isfinite(one.real_after[0])]
+        lines.append(text + (f"; the fit itself makes them differ by {max(fitted):.2f}" if fitted else ""))
+    if unknown:
+        lines.append(f"{_named(unknown)}: real difference not measured, it takes two groups of four usable spots")
+    return lines
+
+
+def _named(arrays: Sequence[Summary]) -> str:
+    names = ", ".join(one.name for one in arrays[:SHOWN_NAMES])
+    more = len(arrays) - SHOWN_NAMES
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def _real(one: Summary) -> str:
+    """What the groups are apart beyond chance, before and after, with 95 % bounds."""
+    if np.isnan(one.real_before[0]):
+        return "–"
+    before = _bounded(*one.real_before)
+    if one.method == "none":
+        return before
+    return f"{before} → {'–' if np.isnan(one.real_after[0]) else _bounded(*one.real_after)}"
+
+
+def _bounded(sd: float, low: float, high: float) -> str:
+    return f"{sd:.2f} ({low:.2f}–{high:.2f})" if low > 0 else f"{sd:.2f} (0–{high:.2f})"
 
 
 def _shift(middle: float, spread: float) -> str:

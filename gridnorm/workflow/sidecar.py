@@ -14,13 +14,21 @@ from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.record import ArrayRecord
 from gridnorm.arrays.within import WithinResult, spread_of
+from gridnorm.core.spread.difference import Difference
 from gridnorm.provenance import SCHEMA_VERSION, History, InputDigest
 
 SUFFIX = ".gridnorm.json"
 
 
+Real = tuple[float, float, float]
+
+
 class Summary(NamedTuple):
-    """One array in a line: what people are told of it. Medians and standard deviations are of the groups' shifts."""
+    """One array in a line: what people are told of it.
+
+    ``before`` and ``after`` are median and standard deviation of the groups' shifts; ``real_before`` and ``real_after``
+    the standard deviation of what the groups are apart beyond chance, and its bounds.
+    """
 
     name: str
     spots: int
@@ -32,6 +40,8 @@ class Summary(NamedTuple):
     before: tuple[float, float]
     after: tuple[float, float]
     background: str
+    real_before: Real = (np.nan, np.nan, np.nan)
+    real_after: Real = (np.nan, np.nan, np.nan)
 
 
 class Entry(NamedTuple):
@@ -144,9 +154,12 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
         after=after,
         background=f"{used.get('background', 'none')}{offset}",
     )
-    return Entry(
-        _json({"name": name, **known.to_dict(), "groups": groups, "warnings": list(known.warnings)}), summary
-    )  # fmt: skip
+    apart = None
+    if within is not None:
+        summary = summary._replace(real_before=_real(within.real_before), real_after=_real(within.real_after))
+        apart = {"before": _apart(within.real_before), "after": _apart(within.real_after)}
+    record = {"name": name, **known.to_dict(), "groups": groups, "real_difference": apart}
+    return Entry(_json({**record, "warnings": list(known.warnings)}), summary)
 
 
 _NONE = np.full((1, 1), np.nan)
@@ -164,6 +177,17 @@ def _groups(within: WithinResult, sources: Sequence[str]) -> list[dict[str, Any]
         }
         for label, n, source, before, after in rows
     ]
+
+
+def _real(found: Difference) -> Real:
+    return float(found.sd[0]), float(found.low[0]), float(found.high[0])
+
+
+def _apart(found: Difference) -> dict[str, float | None] | None:
+    """Of the first row, as the groups are; None where it could not be measured."""
+    if np.isnan(found.variance[0]):
+        return None
+    return {name: _number(getattr(found, name)[0]) for name in ("sd", "low", "high", "share")}
 
 
 def _number(value: Any) -> float | None:

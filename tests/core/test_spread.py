@@ -191,7 +191,7 @@ def test_permutation_p_is_the_count_of_its_own_draws(monkeypatch: pytest.MonkeyP
     p = permutation_test(values, segments, permutations=50, seed=8)
     assert p[0] == (reached + 1) / 51
     assert p[0] == permutation_test(values, segments, permutations=50, seed=8)[0]
-    monkeypatch.setattr("gridnorm.core.spread._CHUNK", 40)
+    monkeypatch.setattr("gridnorm.core.spread.permutation._CHUNK", 40)
     assert p[0] == permutation_test(values, segments, permutations=50, seed=8)[0]
 
 

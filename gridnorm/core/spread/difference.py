@@ -1,0 +1,276 @@
+"""How much groups really differ, and how much a fit leaves: measured on items that the fit has not seen.
+
+The plain shifts of groups differ by chance alone, and are near zero after any fit of the same items. Here the items of
+each group are dealt to four parts, each with a shift of its own, its median. Products of the shifts of *different*
+parts have no noise in common: their mean over groups is the variance of what the groups really are apart, and 0 in
+expectation where groups mean nothing, whatever the distribution of the values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnorm.core.engines import backend_for
+from gridnorm.core.fit import fit
+from gridnorm.core.segments import IntArray, Segments
+from gridnorm.core.spread.given import flat, on_host, used
+from gridnorm.errors import FitError
+
+Floats = NDArray[np.float64]
+
+PARTS = 4
+# The part of each of 16 runs of consecutive items of a group, there and back: neighbours stay together, and every part
+# lies evenly over the group, so that neither correlated neighbours nor a trend along the group looks like a difference.
+_RUNS = np.array([0, 1, 2, 3, 3, 2, 1, 0] * 2)
+# A fit that leaves parts out sees one of them where every group has as many items as this, else two of them.
+MANY_ITEMS = 240
+_ONE_FITTED = np.array([False, True, False, False])
+_TWO_FITTED = np.array([False, True, True, False])
+# 95 % of a normal distribution.
+_Z = 1.959963984540054
+
+
+class Difference(NamedTuple):
+    """What groups really are apart, each float64 (batch,); NaN where fewer than two groups have four items.
+
+    Attributes
+    ----------
+    variance
+        Of the groups' shifts, every group weighted by its items. Unbiased, and so below 0 about as often as above
+        where groups mean nothing.
+    low, high
+        Bounds of the standard deviation, 95 %; ``low`` is 0 where chance would do.
+    share
+        Of the variance of values: variance / (variance + MAD² within groups). Negative where ``variance`` is.
+    """
+
+    variance: Any
+    low: Any
+    high: Any
+    share: Any
+
+    @property
+    def sd(self) -> Any:
+        """Standard deviation, 0 where the variance comes out negative."""
+        return np.sqrt(np.maximum(self.variance, 0.0))
+
+
+def real_difference(values: Any, segments: Segments, *, use: Any = None) -> Difference:
+    """How far the groups are apart beyond chance.
+
+    Parameters
+    ----------
+    values
+        (item,) or (batch, item); NaN is left out.
+    segments
+        The grouping; groups of fewer than four items do not count.
+    use
+        Boolean mask of the items that count, (item,) or (batch, item).
+
+    Notes
+    -----
+    The items of a group must be independent of each other, or nearly so: runs of neighbours stay in one part, so a
+    correlation between neighbours does little, but content that groups really differ in is a real difference. The
+    shift is a median: of skewed values, tiny groups beside large ones differ in it by the bias of small medians.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noise = np.random.default_rng(0).normal(size=800)
+    >>> groups = Segments.from_labels(np.arange(800) % 8)
+    >>> real_difference(noise, groups).low.tolist()
+    [0.0]
+    >>> found = real_difference(noise + np.arange(800) % 8, groups)
+    >>> round(float(found.low[0]), 1), round(float(found.sd[0]), 1), round(float(found.high[0]), 1)
+    (2.4, 2.5, 2.6)
+    """
+    backend = backend_for(values)
+    view = flat(values, segments, backend)
+    mask = used(view, use, backend)
+    return _before(view, segments, _deal(segments, on_host(mask).any(axis=0)), mask)
+
+
+def differences(
+    values: Any, normalized: Any, segments: Segments, refit: Callable[[Any, float], Any], *, use: Any = None
+) -> tuple[Difference, Difference]:
+    """How far the groups are apart before a fit is removed, and what it leaves or adds.
+
+    Before is ``real_difference``. After:
+
+    The fit is made again from one half of the items of each group (a quarter, where groups are large) and judged by
+    the others. What it leaves there is what any fit of so few items leaves; the fit of all items is better by the
+    variance of the difference between the two, which is taken off. The expectation is 0 only where the fit removed all
+    that there was and added nothing of its own; it is never below what the fit of all items leaves.
+
+    Parameters
+    ----------
+    values
+        (item,) or (batch, item) before the fit was removed.
+    normalized
+        The same after it.
+    segments
+        The grouping; groups of fewer than four items do not count.
+    refit
+        Called with a boolean mask of the items that a fit may see, (item,), and their share of each group; gives
+        ``values`` without that fit, for all items. ``FitError`` means that they are too few: the answer is NaN.
+    use
+        Boolean mask of the items that count, (item,) or (batch, item).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridnorm.core.methods import normalize_within
+    >>> x = np.random.default_rng(0).normal(size=(1, 800)) + np.arange(800) % 8
+    >>> groups = Segments.from_labels(np.arange(800) % 8)
+    >>> def centred(seen, share):
+    ...     return normalize_within(x, groups, "median", use=seen, minimum=0).values
+    >>> before, left = differences(x, centred(None, 1.0), groups, centred)
+    >>> bool(before.low[0] > 2), bool(left.high[0] < 0.5)
+    (True, True)
+    """
+    backend = backend_for(values)
+    xp = backend.xp
+    view, done = flat(values, segments, backend), flat(normalized, segments, backend)
+    mask = used(view, use, backend)
+    seen = on_host(mask).any(axis=0)
+    parts = _deal(segments, seen)
+    before = _before(view, segments, parts, mask)
+    counts = segments.count(seen)
+    counts = counts[counts >= PARTS]
+    if counts.size < 2:
+        return before, _found([None] * len(view), np.full(len(view), np.nan))
+    roles = _ONE_FITTED if counts.min() >= MANY_ITEMS else _TWO_FITTED
+    share = float(roles.sum()) / PARTS
+    fitted = (parts >= 0) & roles[parts]
+    try:
+        other = flat(refit(fitted, share), segments, backend)
+    except FitError:
+        return before, _found([None] * len(view), np.full(len(view), np.nan))
+    rest = mask & xp.asarray((parts >= 0) & ~fitted)[None, :] & xp.isfinite(other) & xp.isfinite(done)
+    shifts, n = _shifts(other, segments, parts, rest, np.flatnonzero(~roles))
+    gap = on_host(fit(other - done, segments, "moments", use=rest).location)
+    found = [_less(_between(shifts[b], n[b]), gap[b], n[b], share) for b in range(len(n))]
+    return before, _found(found, _noise(done, segments, mask))
+
+
+class _Between(NamedTuple):
+    """Variance between groups beyond chance with its bounds, all on the scale of squares."""
+
+    variance: float
+    low: float
+    high: float
+
+
+def _before(view: Any, segments: Segments, parts: IntArray, mask: Any) -> Difference:
+    shifts, n = _shifts(view, segments, parts, mask, np.arange(PARTS))
+    return _found([_between(shifts[b], n[b]) for b in range(len(n))], _noise(view, segments, mask))
+
+
+def _deal(segments: Segments, seen: NDArray[np.bool_]) -> IntArray:
+    """Part of every item, int64 (item,); −1 for items that are not seen."""
+    items = segments.order[seen[segments.order]]
+    counts = segments.count(seen)
+    place = np.arange(items.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    sizes = np.repeat(counts, counts)
+    few = sizes < _RUNS.size
+    parts = np.full(segments.n_items, -1, np.int64)
+    parts[items] = np.where(few, place % PARTS, _RUNS[np.where(few, 0, place * _RUNS.size // sizes)])
+    return parts
+
+
+def _shifts(view: Any, segments: Segments, parts: IntArray, mask: Any, wanted: IntArray) -> tuple[Floats, Floats]:
+    """Medians (batch, segment, part) of the wanted parts, and the items of a segment in them (batch, segment)."""
+    split = Segments.from_codes(segments.codes * PARTS + np.maximum(parts, 0), range(segments.n_segments * PARTS))
+    medians = fit(view, split, "median", use=mask)
+    shape = (len(view), segments.n_segments, PARTS)
+    counts = on_host(medians.n).reshape(shape)[:, :, wanted]
+    return on_host(medians.location).reshape(shape)[:, :, wanted], counts.sum(axis=2).astype(np.float64)
+
+
+def _noise(view: Any, segments: Segments, mask: Any) -> Floats:
+    """Variance of the items within groups, (batch,): that of the MAD, which outliers do not move."""
+    spread = fit(view, segments, "mad", use=mask)
+    n, scale = on_host(spread.n), np.nan_to_num(on_host(spread.scale))
+    noise: Floats = (n * scale * scale).sum(axis=1) / np.maximum(n.sum(axis=1), 1)
+    return noise
+
+
+def _between(shifts: Floats, n: Floats) -> _Between | None:
+    """From the shifts (segment, part) of one batch entry, and the weight of each segment."""
+    counts = np.isfinite(shifts).all(axis=1)
+    if np.count_nonzero(counts) < 2:
+        return None
+    shifts, q = shifts[counts], shifts.shape[1]
+    w = n[counts] / n[counts].sum()
+    centred = shifts - (w[:, None] * shifts).sum(axis=0)
+    mean = centred.mean(axis=1)
+    noise = centred.var(axis=1, ddof=1) / q  # of a group's mean shift, from how its parts differ
+    # What centring takes from a variance; for equal weights k/(k − 1).
+    c = 1.0 / (1.0 - float(w @ w))
+    seen, chance = c * float(w @ mean**2), c * float(w @ noise)
+    # Variance of ``seen``: without any difference (squared estimates are too large by their own variance), and per
+    # unit of it. ``chance`` has that of its q − 1 degrees of freedom a group.
+    base = 2.0 * c**3 * float(w**2 @ noise**2) * (q - 1) / (q + 1)
+    slope = 4.0 * c**3 * float(w**2 * (1.0 - w) @ noise)
+    low, high = (_bound(z, seen, chance, base, slope, base / (q - 1)) for z in (_Z, -_Z))
+    return _Between(seen - chance, low, high)
+
+
+def _bound(z: float, seen: float, chance: float, base: float, slope: float, of_chance: float) -> float:
+    """The variance at which what was seen lies ``z`` normal deviates up, 0 at least: a bound of the interval.
+
+    ``seen`` over its expectation has nearly an F distribution, with the degrees of freedom that belong to the variances;
+    its cube root is nearly normal (Paulson).
+    """
+
+    def deviate(variance: float) -> float:
+        expected = variance + chance
+        if expected <= 0:
+            return math.inf if seen > 0 else 0.0
+        a = (base + slope * variance) / (9.0 * expected**2)
+        b = of_chance / (9.0 * expected**2)
+        root = (seen / expected) ** (1.0 / 3.0)
+        spread = math.sqrt(b * root**2 + a)
+        gap = (1.0 - b) * root - (1.0 - a)
+        return gap / spread if spread > 0 else math.copysign(math.inf, gap) if gap else 0.0
+
+    if deviate(0.0) <= z:
+        return 0.0
+    low, high = 0.0, max(seen, chance)
+    while deviate(high) > z:
+        high *= 2.0
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if deviate(middle) > z else (low, middle)
+    return low
+
+
+def _less(found: _Between | None, gap: Floats, n: Floats, share: float) -> _Between | None:
+    """Less the variance by which the fit of all items is better than that of a share of them."""
+    counts = np.isfinite(gap) & (n > 0)
+    if found is None or np.count_nonzero(counts) < 2:
+        return None
+    w, gap = n[counts] / n[counts].sum(), gap[counts]
+    better = float(w @ (gap - w @ gap) ** 2) / (1.0 - float(w @ w))
+    # Of what a fit leaves, all but its share could be noise that more items average out; more is never taken off,
+    # since curves through a handful of items are worse than that and would flatter the fit of all.
+    better = min(better, (1.0 - share) * max(found.variance, 0.0))
+    # The two fits' gap and the error of the better one are independent only on average over the groups.
+    crossed = 2.0 * _Z * better * math.sqrt(float(w @ w) * share / (1.0 - share))
+    variance = found.variance - better
+    low = variance - math.hypot(found.variance - found.low, crossed)
+    high = variance + math.hypot(found.high - found.variance, crossed)
+    return _Between(variance, max(low, 0.0), max(high, 0.0))
+
+
+def _found(rows: list[_Between | None], noise: Floats) -> Difference:
+    table = np.array([[np.nan] * 3 if row is None else list(row) for row in rows]).reshape(-1, 3)
+    variance = table[:, 0]
+    total = np.where(variance > 0, variance, 0.0) + noise
+    share = np.where(total > 0, variance / np.where(total > 0, total, 1.0), np.nan)
+    return Difference(variance, np.sqrt(table[:, 1]), np.sqrt(table[:, 2]), share)
