@@ -114,7 +114,7 @@ def options_of_share(options: Mapping[str, Any], share: float) -> dict[str, Any]
     """Options for a fit of a share of each group: what is small for all spots is as small for their share."""
     found = dict(options)
     if "min_group" in found:
-        found["min_group"] = math.ceil(share * found["min_group"])
+        found["min_group"] = math.floor(share * found["min_group"])
     return found
 
 

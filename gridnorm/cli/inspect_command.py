@@ -78,8 +78,10 @@ def _lines(record: dict[str, Any]) -> list[str]:
         shares = {k: v for k, v in record["quality"].items() if not k.startswith("median_")}
         lines.append("  quality    " + ", ".join(f"{100 * v:.1f} % {k.replace('_', ' ')}" for k, v in shares.items()))
     if record["explained"]:
-        shown = ", ".join(f"{row['by']} {100 * (row['share'] or 0):.1f} %" for row in record["explained"])
-        lines.append(f"  variance   explained by {shown}")
+        from gridnorm.workflow.explained import in_words
+
+        titles = ["  variance   by ", *["             by "] * (len(record["explained"]) - 1)]
+        lines += [title + in_words(row) for title, row in zip(titles, record["explained"], strict=True)]
     return lines + [f"  warning    {text}" for text in record["warnings"]]
 
 

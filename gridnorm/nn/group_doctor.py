@@ -73,7 +73,8 @@ class Diagnosis:
         Channels outside all groups (label −1), and grouped channels without spread.
     share, F, df1, df2, p, permutation_p
         Share of the variance of log-variances that lies between the groups, its F test and permutation test; NaN
-        where there is nothing to test. High: the groups follow the variances.
+        where there is nothing to test. High: the groups follow the variances. Both tests take channels for
+        exchangeable: channels that resemble their neighbours make contiguous groups look as if they were meant.
     proposal
         int64 (C,): labels by variance; −1 where the groups have −1.
     proposal_share

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from gridnorm.arrays.blocks import blocks_in_words
-from gridnorm.arrays.chain import correct_one, groups_of, levels_of
+from gridnorm.arrays.chain import Levels, correct_one, groups_of, levels_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts
-from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_options
+from gridnorm.arrays.grouping import By, grouping_options
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.recipe import Recipe
@@ -19,8 +19,8 @@ from gridnorm.arrays.weights import count_flagged, flagged, saturated, use_of
 from gridnorm.arrays.within import group_shifts
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import Segments
-from gridnorm.core.spread import share_explained
 from gridnorm.errors import FormatError, GridnormError, OptionError
+from gridnorm.workflow.explained import explained_by
 from gridnorm.workflow.inputs import InputFile, array_files
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_gal, read_options, recognise_file
 from gridnorm.workflow.settings import Settings, make_settings, row_options
@@ -100,7 +100,8 @@ def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
 def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[str, Any]:
     recipe = settings.recipe
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
-    level = _level(raw)
+    levels = _levels(raw)
+    level = levels.values[0]
     usable = np.isfinite(level) & use_of(raw.flags, raw.n_spots, recipe.flags, not_found=raw.not_found).use
     counted = segments.count(usable)
     return {
@@ -118,7 +119,7 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
             for label, n, m in zip(segments.labels, segments.sizes, counted, strict=True)
         ],
         "quality": quality_of(raw),
-        "explained": explained_by(level, raw, layout, recipe),
+        "explained": explained_by(levels, raw, layout, recipe, usable),
         "warnings": [*raw.warnings, *_doubts(raw, layout, level, segments, recipe)],
     }
 
@@ -153,11 +154,10 @@ def _channel(raw: RawArray, k: int) -> dict[str, Any]:
     }
 
 
-def _level(raw: RawArray) -> FloatArray:
-    """M (two channels) or log2 intensity (one), background subtracted where measured; for looking only."""
+def _levels(raw: RawArray) -> Levels:
+    """M and A (two channels) or log2 intensity (one), background subtracted where measured; for looking only."""
     recipe = Recipe(background="subtract" if raw.background is not None else "none")
-    level: FloatArray = levels_of(correct_one(raw, None, recipe).raw)[0].values[0]
-    return level
+    return levels_of(correct_one(raw, None, recipe).raw)[0]
 
 
 def quality_of(raw: RawArray) -> dict[str, float]:
@@ -176,25 +176,6 @@ def quality_of(raw: RawArray) -> dict[str, float]:
             if rows is not None and np.isfinite(rows[k]).any():
                 out[f"median_{title}_{channel}"] = median_of(rows[k])
     return {name: round(value, 6) for name, value in out.items()}
-
-
-def explained_by(level: FloatArray, raw: RawArray, layout: Layout | None, recipe: Recipe) -> list[dict[str, Any]]:
-    """Share of the variance that each possible grouping explains, largest first; flagged spots left out."""
-    use = ~flagged(raw.flags, raw.n_spots)
-    by = by_text(recipe.by)
-    words: dict[str, By] = {name: name for name in GROUPINGS if name != "array"}
-    words = {by: recipe.by} | words
-    out = []
-    for word, grouping in words.items():
-        if layout is None and word not in ("print-tip", by):
-            continue
-        segments: Segments = groups_of(recipe._replace(by=grouping), raw.spots, layout, raw.n_spots, raw.name)
-        if segments.n_segments > 1:
-            share = float(share_explained(level, segments, use=use)[0])
-            out.append(
-                {"by": word, "groups": segments.n_segments, "share": None if np.isnan(share) else round(share, 6)}
-            )
-    return sorted(out, key=lambda row: -(row["share"] or 0.0))
 
 
 def failed_rules(record: dict[str, Any]) -> list[str]:

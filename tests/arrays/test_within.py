@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gridnorm.arrays.chain import Levels, normalize_levels
 from gridnorm.arrays.weights import SpotUse, use_of
-from gridnorm.arrays.within import WithinResult, choose_method, take_options
+from gridnorm.arrays.within import WithinResult, choose_method, options_of_share, take_options
 from gridnorm.core.methods import METHODS
 from gridnorm.core.segments import Segments
 from gridnorm.errors import FitError, OptionError
@@ -158,3 +158,32 @@ def test_shifts_of_one_channel_are_measured_from_the_array_and_vanish() -> None:
     np.testing.assert_allclose(done.before[0], medians - np.median(level), atol=1e-12)
     np.testing.assert_allclose(done.after, 0, atol=1e-12)
     assert np.median(done.values) == pytest.approx(np.median(level), abs=1e-12)
+
+
+@pytest.mark.parametrize("method", FITTED)
+def test_every_method_says_what_groups_are_apart_before_and_after(method: str) -> None:
+    rng = np.random.default_rng(5)
+    groups = Segments.from_labels(np.repeat(np.arange(8), 120))
+    a = rng.uniform(6, 14, 960)[None]
+    m = (0.5 * rng.standard_normal(8)[groups.codes] + 0.3 * rng.standard_normal(960))[None]
+    done = within_array(m, a, groups, method, use_of(None, 960, "ignore"))
+    assert done.real_before.low[0] > 0.2
+    assert done.real_after.low[0] == 0 and done.real_after.sd[0] < 0.1
+    nothing = within_array(m - m.mean(), a, groups, "none", use_of(None, 960, "ignore"))
+    assert nothing.real_before is nothing.real_after
+
+
+def test_small_groups_are_as_small_in_a_part_of_the_spots() -> None:
+    assert options_of_share({"min_group": 31, "span": 0.3}, 0.5) == {"min_group": 15, "span": 0.3}
+    assert options_of_share({"span": 0.3}, 0.25) == {"span": 0.3}
+    # Half of 40 spots is fewer than 30, and still every group has a fit of its own.
+    rng, groups = np.random.default_rng(6), Segments.from_labels(np.repeat(np.arange(40), 40))
+    m = (0.5 * rng.standard_normal(40)[groups.codes] + 0.2 * rng.standard_normal(1600))[None]
+    done = within_array(m, rng.uniform(6, 14, (1, 1600)), groups, "loess", use_of(None, 1600, "ignore"))
+    assert done.real_before.sd[0] > 0.3 and done.real_after.sd[0] < 0.1
+
+
+def test_one_group_has_no_difference_and_its_fit_is_made_once() -> None:
+    m, a = data()
+    done = within_array(m, a, Segments.single(N), "loess", ALL)
+    assert np.isnan(done.real_before.sd[0]) and np.isnan(done.real_after.sd[0])

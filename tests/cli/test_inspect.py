@@ -65,7 +65,11 @@ def test_json_has_every_key_and_the_facts(cli: Cli) -> None:
     assert sum(g["usable"] for g in record["groups"]) <= 224 - sum(f != "0" for f in flags)
     assert record["quality"]["flagged"] == round(sum(f != "0" for f in flags) / 224, 6)
     assert all(0 <= row["share"] <= 1 for row in record["explained"])
-    assert record["explained"] == sorted(record["explained"], key=lambda row: -row["share"])
+    assert all(0 < row["null"] < 1 and row["adjusted"] < row["share"] for row in record["explained"])
+    assert record["explained"] == sorted(record["explained"], key=lambda row: -row["adjusted"])
+    assert [set(row) - {"by", "groups", "share", "adjusted", "null"} for row in record["explained"]] == [
+        {"after_surface", "p"} if row["by"] == "print-tip" else set() for row in record["explained"]
+    ]
 
 
 def test_python_says_the_same(cli: Cli) -> None:
@@ -75,7 +79,7 @@ def test_python_says_the_same(cli: Cli) -> None:
 def test_words_for_people_name_the_evidence(cli: Cli) -> None:
     out = cli("inspect", "a.gpr").out
     for words in ("a.gpr", "GPR GenePix Results 3", "R (635 nm): foreground F635 Mean, background B635 Median", "224",
-                  "2 x 2 blocks of 8 x 7 spots (from X/Y positions)", "because X/Y positions", "groups     4 of", "% flagged"):  # fmt: skip
+                  "2 x 2 blocks of 8 x 7 spots (from X/Y positions)", "because X/Y positions", "groups     4 of", "% flagged", "expected by chance); after curve and surface"):  # fmt: skip
         assert words in out
 
 

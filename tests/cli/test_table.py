@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gridnorm.cli.table import TITLES, summary
+from gridnorm.cli.table import TITLES, summary, verdicts
 from gridnorm.workflow.sidecar import Summary
 
 ONE = Summary("slide1", 5184, 99, 0, 16, "loess", (), (0.1234, 0.281), (-0.0001, 0.008), "normexp, offset 50")
@@ -15,12 +15,12 @@ def test_numbers_stand_under_their_titles() -> None:
     assert [len(line.split("  ")) >= len(TITLES) for line in lines] == [True] * 3
     at = lines[0].index("spots") + len("spots")
     assert [line[:at].split()[-1] for line in lines] == ["spots", "5184", "7"]
-    assert lines[1].endswith("0.123 ± 0.281       0.000 ± 0.008")
+    assert lines[1].endswith("0.123 ± 0.281       0.000 ± 0.008  –")
 
 
 def test_no_minus_before_zero_no_spread_of_one_group_and_none_of_none() -> None:
     (_, line) = summary([ONE._replace(before=(-0.0004, np.nan), after=(np.nan, np.nan))])
-    assert line.split()[-2:] == ["0.000", "none"]
+    assert line.split()[-3:] == ["0.000", "none", "–"]
 
 
 def test_replaced_fits_are_counted_behind_the_method() -> None:
@@ -29,3 +29,34 @@ def test_replaced_fits_are_counted_behind_the_method() -> None:
 
 def test_no_arrays_are_titles_only() -> None:
     assert summary([]) == ["  ".join(TITLES)]
+
+
+REAL = ONE._replace(real_before=(0.2812, 0.2644, 0.3), real_after=(0.0071, 0.0, 0.0213))
+CHANCE = ONE._replace(name="b", real_before=(0.0, 0.0, 0.0199), real_after=(0.058, 0.031, 0.0771))
+
+
+def test_real_differences_stand_last_with_their_bounds() -> None:
+    assert summary([REAL])[1].endswith("  0.28 (0.26–0.30) → 0.01 (0–0.02)")
+    assert summary([CHANCE])[1].endswith("  0.00 (0–0.02) → 0.06 (0.03–0.08)")
+    assert summary([REAL._replace(method="none")])[1].endswith("  0.28 (0.26–0.30)")
+    assert summary([REAL._replace(real_after=(np.nan,) * 3)])[1].endswith("  0.28 (0.26–0.30) → –")
+
+
+def test_groups_that_mean_nothing_are_called_so() -> None:
+    assert verdicts([REAL]) == []
+    assert verdicts([REAL, CHANCE]) == [
+        "b: groups differ no more than chance would have it (at most by 0.02); the fit itself makes them differ by 0.06"
+    ]
+    assert verdicts([CHANCE._replace(method="none")])[0].endswith("(at most by 0.02)")
+    assert verdicts([CHANCE._replace(groups=1)]) == []
+
+
+def test_what_could_not_be_measured_is_said() -> None:
+    (line,) = verdicts([ONE])
+    assert line == "slide1: real difference not measured, it takes two groups of four usable spots"
+
+
+def test_three_names_stand_in_a_sentence() -> None:
+    several = [CHANCE._replace(name=name) for name in "abcde"]
+    assert verdicts(several[:3])[0].startswith("a, b, c: groups")
+    assert verdicts(several)[0].startswith("a, b, c and 2 more: groups")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from gridnorm.core.segments import Segments
-from gridnorm.core.spread import f_test, permutation_test, share_explained, tightest
+from gridnorm.core.spread import adjusted_share, chance_share, f_test, permutation_test, share_explained, tightest
 from gridnorm.errors import OptionError
 
 GROUPED = st.lists(st.tuples(st.integers(0, 3), st.floats(-100, 100)), min_size=4, max_size=30)
@@ -33,6 +33,34 @@ def test_share_of_known_sums_of_squares() -> None:
     # Means 2 and 6 around 4: between 4·4 = 16; within (1 + 1) + (1 + 1) = 4.
     share = share_explained(np.array([1.0, 3.0, 5.0, 7.0]), Segments.from_labels([0, 0, 1, 1]))
     np.testing.assert_allclose(share, [16 / 20], rtol=1e-15)
+
+
+def test_the_adjusted_share_is_of_mean_squares_and_zero_by_chance() -> None:
+    # 4 within of 20, two groups of four values: 1 − (4/2)/(20/3).
+    values, segments = np.array([1.0, 3.0, 5.0, 7.0]), Segments.from_labels([0, 0, 1, 1])
+    np.testing.assert_allclose(adjusted_share(values, segments), [0.7], rtol=1e-15)
+    np.testing.assert_allclose(chance_share(values, segments), [1 / 3], rtol=1e-15)
+    dealt = np.random.default_rng(0).normal(size=(500, 60))
+    groups = Segments.from_labels(np.arange(60) % 7)
+    assert abs(adjusted_share(dealt, groups).mean()) < 4 * adjusted_share(dealt, groups).std() / np.sqrt(500)
+    assert chance_share(dealt, groups)[0] == 6 / 59
+    assert abs(share_explained(dealt, groups).mean() - 6 / 59) < 0.01
+
+
+def test_adjusted_and_chance_shares_count_what_is_used_and_are_missing_where_nothing_is_left() -> None:
+    values, labels = scattered(2)
+    values[5], use = np.nan, np.random.default_rng(3).random(40) < 0.8
+    kept = use & np.isfinite(values)
+    own = Segments.from_labels(labels[kept])
+    for function in (adjusted_share, chance_share):
+        np.testing.assert_allclose(
+            function(values, Segments.from_labels(labels), use=use), function(values[kept], own), rtol=1e-12
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        each = Segments.from_labels(np.arange(4))
+        assert np.isnan(adjusted_share(np.arange(4.0), each)[0]) and chance_share(np.arange(4.0), each)[0] == 1
+        assert np.isnan(chance_share(np.array([1.0, np.nan, np.nan, np.nan]), each)[0])
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6])
@@ -264,6 +292,24 @@ def test_tightest_of_many_values_equals_the_plain_recursion() -> None:
     codes = tightest(values, 7)
     assert len(set(codes.tolist())) == 7
     np.testing.assert_allclose(within(values, codes), cost[-1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("scatter", [1e-6, 1e-8, 1e-10, 1e-13])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_tightest_sees_groups_whose_scatter_is_a_trifle_of_the_range(scatter: float, offset: float) -> None:
+    """Two heaps far apart, each of two heaps: sums of squares of the whole lose the inner ones beyond 1e-8."""
+    random = np.random.default_rng(7)
+    inner = np.repeat([0.0, 1.0, 2.0], [5, 9, 6]) + 0.05 * random.uniform(-1, 1, 20)
+    values = np.r_[inner * scatter, 1.0 + inner * scatter] + offset * scatter
+    expected = np.r_[np.repeat([0, 1, 2], [5, 9, 6]), np.repeat([3, 4, 5], [5, 9, 6])]
+    mixed = random.permutation(40)
+    if scatter * np.finfo(float).eps ** -1 > 100:  # else the values themselves are rounded to nothing
+        assert tightest(values[mixed], 6).tolist() == expected[mixed].tolist()
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_tightest_takes_any_unit(unit: float) -> None:
+    assert tightest(np.array([0.0, 1.0, 0.1, 1.1]) * unit, 2).tolist() == [0, 1, 0, 1]
 
 
 def test_tightest_refuses_what_cannot_be_cut() -> None:

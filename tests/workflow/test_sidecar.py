@@ -37,6 +37,27 @@ def test_groups_have_their_fit_and_shifts_of_nine_digits(done: gn.ArraySet) -> N
     assert entry_of(done, 0).summary.replaced == (("array", 4),)
 
 
+def test_real_differences_are_recorded_with_their_bounds(done: gn.ArraySet) -> None:
+    entry, line, within = json.loads(entry_of(done, 0).text), entry_of(done, 0).summary, done.fits[0]
+    for name, found, told in (
+        ("before", within.real_before, line.real_before),
+        ("after", within.real_after, line.real_after),
+    ):
+        recorded = entry["real_difference"][name]
+        assert list(recorded) == ["sd", "low", "high", "share"]
+        assert recorded["share"] == float(f"{found.share[0]:.9g}")
+        assert told == (found.sd[0], found.low[0], found.high[0])
+        assert [recorded[key] for key in ("sd", "low", "high")] == [float(f"{value:.9g}") for value in told]
+
+
+def test_what_could_not_be_measured_is_null() -> None:
+    arrays = gn.simulate(1, (2, 2), (8, 7), seed=1).arrays
+    one = gn.normalize(arrays, background="half", by="array")
+    assert json.loads(entry_of(one, 0).text)["real_difference"] == {"before": None, "after": None}
+    raw = gn.background_correct(arrays, "half")
+    assert json.loads(entry_of(raw, 0).text)["real_difference"] is None
+
+
 def test_the_line_for_people_is_of_the_same_numbers(done: gn.ArraySet) -> None:
     line = entry_of(done, 1).summary
     before = done.fits[1].before[0]

@@ -57,7 +57,8 @@ class Difference(NamedTuple):
     @property
     def sd(self) -> Any:
         """Standard deviation, 0 where the variance comes out negative."""
-        return np.sqrt(np.maximum(self.variance, 0.0))
+        xp = backend_for(self.variance).xp
+        return xp.sqrt(xp.maximum(self.variance, 0.0))
 
 
 def real_difference(values: Any, segments: Segments, *, use: Any = None) -> Difference:
@@ -92,7 +93,7 @@ def real_difference(values: Any, segments: Segments, *, use: Any = None) -> Diff
     backend = backend_for(values)
     view = flat(values, segments, backend)
     mask = used(view, use, backend)
-    return _before(view, segments, _deal(segments, on_host(mask).any(axis=0)), mask)
+    return _before(view, segments, _deal(segments, _seen(mask)), mask, backend.xp)
 
 
 def differences(
@@ -100,12 +101,11 @@ def differences(
 ) -> tuple[Difference, Difference]:
     """How far the groups are apart before a fit is removed, and what it leaves or adds.
 
-    Before is ``real_difference``. After:
-
-    The fit is made again from one half of the items of each group (a quarter, where groups are large) and judged by
-    the others. What it leaves there is what any fit of so few items leaves; the fit of all items is better by the
-    variance of the difference between the two, which is taken off. The expectation is 0 only where the fit removed all
-    that there was and added nothing of its own; it is never below what the fit of all items leaves.
+    Before is ``real_difference``. After it the fit is made again from one half of the items of each group (a quarter,
+    where all groups are large) and judged by the rest. What it leaves there is what a fit of so few items leaves. The
+    fit of all items is better by the variance of the difference between the two, which is taken off, though never more
+    than averaging over more items explains: of curves through a handful of items too much is reported, not too little.
+    The expectation is 0 only where the fit removed all that there was and added nothing of its own.
 
     Parameters
     ----------
@@ -137,25 +137,26 @@ def differences(
     xp = backend.xp
     view, done = flat(values, segments, backend), flat(normalized, segments, backend)
     mask = used(view, use, backend)
-    seen = on_host(mask).any(axis=0)
+    seen = _seen(mask)
     parts = _deal(segments, seen)
-    before = _before(view, segments, parts, mask)
+    before = _before(view, segments, parts, mask, xp)
+    unknown = _found([None] * len(view), np.full(len(view), np.nan), xp)
     counts = segments.count(seen)
     counts = counts[counts >= PARTS]
     if counts.size < 2:
-        return before, _found([None] * len(view), np.full(len(view), np.nan))
+        return before, unknown
     roles = _ONE_FITTED if counts.min() >= MANY_ITEMS else _TWO_FITTED
     share = float(roles.sum()) / PARTS
     fitted = (parts >= 0) & roles[parts]
     try:
         other = flat(refit(fitted, share), segments, backend)
     except FitError:
-        return before, _found([None] * len(view), np.full(len(view), np.nan))
+        return before, unknown
     rest = mask & xp.asarray((parts >= 0) & ~fitted)[None, :] & xp.isfinite(other) & xp.isfinite(done)
     shifts, n = _shifts(other, segments, parts, rest, np.flatnonzero(~roles))
     gap = on_host(fit(other - done, segments, "moments", use=rest).location)
     found = [_less(_between(shifts[b], n[b]), gap[b], n[b], share) for b in range(len(n))]
-    return before, _found(found, _noise(done, segments, mask))
+    return before, _found(found, _noise(done, segments, mask), xp)
 
 
 class _Between(NamedTuple):
@@ -166,9 +167,14 @@ class _Between(NamedTuple):
     high: float
 
 
-def _before(view: Any, segments: Segments, parts: IntArray, mask: Any) -> Difference:
+def _seen(mask: Any) -> NDArray[np.bool_]:
+    """Items that some batch entry uses."""
+    return np.asarray(on_host(mask).any(axis=0), np.bool_)
+
+
+def _before(view: Any, segments: Segments, parts: IntArray, mask: Any, xp: Any) -> Difference:
     shifts, n = _shifts(view, segments, parts, mask, np.arange(PARTS))
-    return _found([_between(shifts[b], n[b]) for b in range(len(n))], _noise(view, segments, mask))
+    return _found([_between(shifts[b], n[b]) for b in range(len(n))], _noise(view, segments, mask), xp)
 
 
 def _deal(segments: Segments, seen: NDArray[np.bool_]) -> IntArray:
@@ -224,8 +230,8 @@ def _between(shifts: Floats, n: Floats) -> _Between | None:
 def _bound(z: float, seen: float, chance: float, base: float, slope: float, of_chance: float) -> float:
     """The variance at which what was seen lies ``z`` normal deviates up, 0 at least: a bound of the interval.
 
-    ``seen`` over its expectation has nearly an F distribution, with the degrees of freedom that belong to the variances;
-    its cube root is nearly normal (Paulson).
+    ``seen`` over its expectation has nearly an F distribution, with the degrees of freedom that belong to the
+    variances; its cube root is nearly normal (Paulson).
     """
 
     def deviate(variance: float) -> float:
@@ -239,7 +245,7 @@ def _bound(z: float, seen: float, chance: float, base: float, slope: float, of_c
         gap = (1.0 - b) * root - (1.0 - a)
         return gap / spread if spread > 0 else math.copysign(math.inf, gap) if gap else 0.0
 
-    if deviate(0.0) <= z:
+    if seen + chance <= 0 or deviate(0.0) <= z:
         return 0.0
     low, high = 0.0, max(seen, chance)
     while deviate(high) > z:
@@ -268,9 +274,9 @@ def _less(found: _Between | None, gap: Floats, n: Floats, share: float) -> _Betw
     return _Between(variance, max(low, 0.0), max(high, 0.0))
 
 
-def _found(rows: list[_Between | None], noise: Floats) -> Difference:
+def _found(rows: list[_Between | None], noise: Floats, xp: Any) -> Difference:
     table = np.array([[np.nan] * 3 if row is None else list(row) for row in rows]).reshape(-1, 3)
     variance = table[:, 0]
     total = np.where(variance > 0, variance, 0.0) + noise
     share = np.where(total > 0, variance / np.where(total > 0, total, 1.0), np.nan)
-    return Difference(variance, np.sqrt(table[:, 1]), np.sqrt(table[:, 2]), share)
+    return Difference(*map(xp.asarray, (variance, np.sqrt(table[:, 1]), np.sqrt(table[:, 2]), share)))

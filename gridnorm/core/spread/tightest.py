@@ -149,14 +149,14 @@ def _less(running: Exact, stop: IntArray, begin: IntArray) -> Exact:
 
 
 def _sum(a: Floats, b: Floats) -> Exact:
-    """a + b, and what rounding took from it (Knuth)."""
+    """The sum, and what rounding took from it (Knuth)."""
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
 
 
 def _product(a: Floats, b: Floats) -> Exact:
-    """a · b, and what rounding took from it (Dekker)."""
+    """The product, and what rounding took from it (Dekker)."""
     total = a * b
     a1, b1 = _upper(a), _upper(b)
     a2, b2 = a - a1, b - b1

@@ -1,0 +1,195 @@
+"""What groups are apart beyond chance, and what a fit leaves: against known values, at its edges, on every backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from backends import Backend
+
+from gridnorm.core.methods import normalize_within
+from gridnorm.core.segments import Segments
+from gridnorm.core.spread import difference
+from gridnorm.core.spread.difference import MANY_ITEMS, Difference, differences, real_difference
+from gridnorm.errors import FitError
+
+
+def groups(*sizes: int) -> Segments:
+    return Segments.from_labels(np.repeat(np.arange(len(sizes)), sizes))
+
+
+def noise(segments: Segments, rows: int = 1, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(rows, segments.n_items))
+
+
+def centred(values: np.ndarray, segments: Segments) -> Any:
+    return lambda seen, share: normalize_within(values, segments, "median", use=seen, minimum=0).values
+
+
+def test_groups_that_mean_nothing_are_named_in_one_of_forty_draws() -> None:
+    segments = groups(*[25] * 16)
+    found = real_difference(noise(segments, 1000), segments)
+    assert abs(found.variance.mean()) < 4 * found.variance.std() / np.sqrt(1000)
+    assert 0.01 < (found.low > 0).mean() < 0.05  # one side of 95 %
+    assert (found.low <= found.sd).all() and (found.sd <= found.high + 1e-12).all()
+
+
+@pytest.mark.parametrize(("sizes", "allowed"), [((100,) * 2, 0.1), ((100,) * 4, 0.06), ((8,) * 6 + (200,) * 6, 0.06)])
+def test_few_and_uneven_groups_are_not_named_more_often(sizes: tuple[int, ...], allowed: float) -> None:
+    segments = groups(*sizes)
+    sd = np.where(np.repeat(sizes, sizes) < 10, 4.0, 1.0)
+    assert (real_difference(noise(segments, 500, 1) * sd, segments).low > 0).mean() < allowed
+
+
+def test_the_interval_holds_the_difference_that_there_is() -> None:
+    segments = groups(*[100] * 12)
+    shifts = np.random.default_rng(2).normal(size=(300, 12)) * 0.3
+    found = real_difference(noise(segments, 300, 3) + np.repeat(shifts, 100, axis=1), segments)
+    true = shifts.std(axis=1, ddof=1)
+    assert ((found.low <= true) & (true <= found.high)).mean() > 0.92
+    assert abs(found.sd.mean() / true.mean() - 1) < 0.02
+    # 0.09 of 0.09 + 1.
+    assert abs(found.share.mean() - 0.09 / 1.09) < 0.02
+
+
+def test_every_group_counts_by_its_items() -> None:
+    segments = groups(300, 100)
+    values = np.r_[np.zeros(300), np.ones(100)][None]
+    found = real_difference(values, segments)
+    # (3/4 · 1/4) · 1², times 1/(1 − Σw²) = 1/(3/8).
+    np.testing.assert_allclose(found.variance, [0.5], rtol=1e-12)
+    np.testing.assert_allclose([found.low[0], found.high[0]], np.sqrt([0.5, 0.5]), rtol=1e-6)
+    np.testing.assert_allclose(found.share, [1.0])
+
+
+def test_neighbours_and_repeats_of_a_group_are_no_difference() -> None:
+    """Twins side by side or half a group apart, and rows that follow one another, stay in one part."""
+    segments, random = groups(*[160] * 16), np.random.default_rng(4)
+    named = {}
+    twins = random.normal(size=(300, 16, 80))
+    named["side by side"] = np.repeat(twins, 2, axis=2)
+    named["half a group apart"] = np.concatenate([twins, twins], axis=2)
+    follow = random.normal(size=(300, 16 * 160))
+    for k in range(1, follow.shape[1]):
+        follow[:, k] += 0.3 * follow[:, k - 1]
+    named["one after the other"] = follow
+    for name, values in named.items():
+        assert (real_difference(values.reshape(300, -1), segments).low > 0).mean() < 0.07, name
+
+
+def test_a_trend_along_every_group_is_no_difference_between_them() -> None:
+    segments = groups(*[160] * 16)
+    values = noise(segments, 200, 5) + np.tile(np.linspace(-2, 2, 160), 16)
+    found = real_difference(values, segments)
+    assert (found.low > 0).mean() < 0.07
+    assert abs(found.variance.mean()) < 4 * found.variance.std() / np.sqrt(200)
+
+
+@pytest.mark.parametrize(("least", "known"), [(4, True), (3, False)])
+def test_two_groups_of_four_items_are_needed(least: int, known: bool) -> None:
+    segments = groups(least, 50, 2)
+    values = noise(segments)
+    for found in (real_difference(values, segments), *differences(values, values, segments, lambda seen, s: values)):
+        assert [np.isnan(part[0]) for part in found] == [not known] * 4
+    assert np.isnan(real_difference(values, segments).sd[0]) == (not known)
+
+
+def test_missing_and_unused_values_are_those_of_fewer_items() -> None:
+    segments, random = groups(30, 41, 25, 60), np.random.default_rng(6)
+    values = noise(segments, 2, 6)
+    keep = random.random(segments.n_items) < 0.7
+    fewer = Segments.from_labels(segments.codes[keep])
+    expected = real_difference(values[:, keep], fewer)
+    for found in (
+        real_difference(values, segments, use=keep),
+        real_difference(np.where(keep, values, np.nan), segments),
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_scale_and_shift_change_what_they_should() -> None:
+    segments = groups(*[40] * 6)
+    values = noise(segments, 1, 7) + segments.codes
+    one, two = real_difference(values, segments), real_difference(-3 * values + 1000, segments)
+    np.testing.assert_allclose(two.sd, 3 * one.sd, rtol=1e-9)
+    np.testing.assert_allclose([two.low, two.high], 3 * np.array([one.low, one.high]), rtol=1e-9)
+    np.testing.assert_allclose(two.share, one.share, rtol=1e-9)
+
+
+def test_constant_values_are_no_difference() -> None:
+    segments = groups(20, 20)
+    found = real_difference(np.full((1, 40), 7.0), segments)
+    assert (found.variance[0], found.low[0], found.high[0]) == (0, 0, 0) and np.isnan(found.share[0])
+
+
+@pytest.mark.parametrize(("size", "share"), [(MANY_ITEMS, 0.25), (MANY_ITEMS - 1, 0.5)])
+def test_of_large_groups_a_quarter_is_fitted_again_else_a_half(size: int, share: float) -> None:
+    segments, asked = groups(MANY_ITEMS, size, 3), []
+    values = noise(segments)
+
+    def refit(seen: np.ndarray, given: float) -> np.ndarray:
+        asked.append((given, seen))
+        return values
+
+    differences(values, values, segments, refit)
+    ((given, seen),) = asked
+    assert given == share and segments.count(seen)[0] == MANY_ITEMS * share
+
+
+@pytest.mark.parametrize("size", [60, 300])
+def test_what_a_fit_leaves_and_adds_is_measured(size: int) -> None:
+    segments = groups(*[size] * 16)
+    shifts = 0.3 * np.random.default_rng(8).normal(size=(60, 16))
+    values = noise(segments, 60, 9) + np.repeat(shifts, size, axis=1)
+    refit = centred(values, segments)
+    done = refit(None, 1.0)
+    before, after = differences(values, done, segments, refit)
+    np.testing.assert_array_equal(before, real_difference(values, segments))
+    # A median of n values is off by 1.25/√n, and that is what is left: nothing else would be 0 in expectation.
+    left = 1.2533**2 / size
+    assert 0.8 * left < after.variance.mean() < 1.5 * left
+    # Half of the groups' shifts removed: half of them is left.
+    half = differences(values, values - np.repeat(shifts, size, axis=1) / 2, segments,
+                       lambda seen, share: values - np.repeat(shifts, size, axis=1) / 2)[1]  # fmt: skip
+    assert abs(np.sqrt(half.variance.mean()) - 0.15) < 0.03
+
+
+def test_groups_drawn_at_random_are_no_success() -> None:
+    segments = groups(*[42] * 200)
+    values = noise(segments, 20, 10)
+    refit = centred(values, segments)
+    before, after = differences(values, refit(None, 1.0), segments, refit)
+    assert (before.low > 0).mean() <= 0.05 and (after.sd > before.sd).mean() > 0.9 and (after.low > 0).mean() > 0.5
+
+
+def test_too_few_items_for_the_fit_are_no_answer() -> None:
+    def refuse(seen: np.ndarray, share: float) -> np.ndarray:
+        raise FitError("too few")
+
+    segments = groups(20, 20)
+    before, after = differences(noise(segments), noise(segments), segments, refuse)
+    assert np.isfinite(before.variance[0]) and np.isnan(after.variance[0])
+
+
+def test_it_is_the_same_on_every_backend(backend: Backend) -> None:
+    segments = groups(20, 31, 44)
+    values = noise(segments, 2, 11) + 0.5 * segments.codes
+    values[0, 3] = np.nan
+    done = values - 0.5 * segments.codes
+    expected = differences(values, done, segments, lambda seen, share: done)
+
+    def both(values: Any, done: Any) -> tuple[Difference, Difference]:
+        return differences(values, done, segments, lambda seen, share: done)
+
+    found = backend.run(both, values, done)
+    np.testing.assert_allclose(np.array(found), np.array(expected), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        backend.run(lambda x: real_difference(x, segments).sd, values), expected[0].sd, rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize(("size", "first"), [(15, [0, 1, 2, 3, 0]), (16, [0, 1, 2, 3, 3]), (32, [0, 0, 1, 1, 2])])
+def test_sixteen_items_are_dealt_in_runs(size: int, first: list[int]) -> None:
+    segments = groups(size)
+    assert difference._deal(segments, np.ones(size, bool))[:5].tolist() == first

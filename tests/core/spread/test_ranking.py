@@ -1,0 +1,71 @@
+"""A grouping among given alternatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gridnorm.core.segments import Segments
+from gridnorm.core.spread import adjusted_share
+from gridnorm.core.spread.ranking import rank_among
+from gridnorm.errors import OptionError
+
+CODES = np.repeat([0, 1, 2], 20)
+
+
+def shifted() -> list[np.ndarray]:
+    return [(np.arange(60) + step) % 60 // 20 for step in range(1, 20)]
+
+
+def test_share_is_the_adjusted_one_and_p_counts_what_reaches_it() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        x, own = random.normal(size=60), Segments.from_labels(CODES)
+        x[3], use = np.nan, random.random(60) < 0.9
+        found = rank_among(x, own, shifted(), use=use)
+        share = adjusted_share(x, own, use=use)[0]
+        np.testing.assert_allclose(found.share, share, atol=1e-12)
+        reached = sum(
+            adjusted_share(x, Segments.from_labels(codes), use=use)[0] >= share - 1e-12 for codes in shifted()
+        )
+        assert found.alternatives == 19 and found.p == (reached + 1) / 20
+
+
+def test_the_grouping_itself_ties_and_counts() -> None:
+    x = np.random.default_rng(1).normal(size=60)
+    assert rank_among(x, Segments.from_labels(CODES), [CODES, CODES + 5]).p == 1.0
+
+
+def test_items_of_negative_code_take_no_part() -> None:
+    x = np.random.default_rng(2).normal(size=60)
+    cut = np.where(np.arange(60) < 40, CODES, -1)
+    whole = rank_among(x[:40], Segments.from_labels(CODES[:40]), [CODES[:40]])
+    found = rank_among(x, Segments.from_labels(CODES), [cut])
+    expected = 1.0 if whole.share >= found.share - 1e-12 else 0.5
+    assert found.p == expected
+
+
+def test_p_is_uniform_on_a_circle_without_any_groups() -> None:
+    """Neighbours are dependent; a permutation test would name groups here in half of the draws."""
+    random, named = np.random.default_rng(3), []
+    for _ in range(300):
+        x = random.normal(size=60)
+        x = x + 0.8 * np.roll(x, 1)
+        named.append(rank_among(x, Segments.from_labels(CODES), shifted()).p <= 0.05)
+    assert np.mean(named) < 0.09
+
+
+@pytest.mark.parametrize("values", [np.ones(60), np.full(60, np.nan)])
+def test_nothing_to_rank_is_nan(values: np.ndarray) -> None:
+    found = rank_among(values, Segments.from_labels(CODES), shifted())
+    assert np.isnan(found.share) and np.isnan(found.p) and found.alternatives == 19
+
+
+def test_no_alternative_gives_no_p() -> None:
+    found = rank_among(np.arange(60.0), Segments.from_labels(CODES), [])
+    assert found.share > 0.8 and np.isnan(found.p)
+
+
+def test_several_rows_are_refused() -> None:
+    with pytest.raises(OptionError, match="must be one row"):
+        rank_among(np.zeros((2, 60)), Segments.from_labels(CODES), [])
