@@ -35,7 +35,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "core/spread/given.py": ("core/test_spread.py", "one file for the shares, their tests and the tightest groups"),
     "core/spread/permutation.py": ("core/test_spread.py", "one file for the shares and their tests"),
     "core/spread/shares.py": ("core/test_spread.py", "one file for the shares and their tests"),
-    "core/spread/tightest.py": ("core/test_spread.py", "judged by the shares"),
+    "core/spread/cuts.py": ("core/test_spread.py", "judged by the shares"),
     "core/engines/activation.py": ("core/test_standardize.py", "follows a standardization"),
     "core/engines/chain.py": ("core/engines/test_engines.py", "chains of engines"),
     "core/engines/verbs.py": ("core/engines/test_engines.py", "the list of verbs"),

@@ -15,7 +15,7 @@ from gridnorm.arrays.grouping import By, grouping_options
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.recipe import Recipe
-from gridnorm.arrays.weights import count_flagged, flagged, saturated, use_of
+from gridnorm.arrays.weights import count_flagged, saturated, use_of
 from gridnorm.arrays.within import group_shifts
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import Segments

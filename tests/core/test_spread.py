@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from gridnorm.core import spread
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread import adjusted_share, chance_share, f_test, permutation_test, share_explained, tightest
 from gridnorm.errors import OptionError
@@ -331,3 +332,9 @@ def test_statistics_tie_within_1e_12_of_the_larger_of_one_and_their_size(
     segments = Segments.from_labels([0, 0, 0, 1, 1, 1])
     p = permutation_test(np.arange(6.0), segments, permutations=9, seed=0, statistic=statistic)
     assert p.tolist() == [1.0 if ties else 0.1]
+
+
+def test_every_name_of_the_package_is_found_and_no_other() -> None:
+    assert all(callable(getattr(spread, name)) for name in spread.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'tight'"):
+        _ = spread.tight

@@ -1,18 +1,26 @@
 """How far groups differ: shares of variance and their tests, real differences, alternatives, and the tightest groups.
 
-One module a question, and each says what it asks of the items.
+One module a question, and each says what it asks of the items. Names are resolved on first use: the path of
+``normalize`` needs one of them.
 """
 
-from gridnorm.core.spread.difference import Difference, differences, real_difference
-from gridnorm.core.spread.given import whole_number
-from gridnorm.core.spread.permutation import permutation_test
-from gridnorm.core.spread.ranking import rank_among
-from gridnorm.core.spread.shares import FTest, adjusted_share, chance_share, f_test, share_explained
-from gridnorm.core.spread.tightest import tightest
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gridnorm.core.spread.cuts import tightest
+    from gridnorm.core.spread.difference import Difference, differences, real_difference
+    from gridnorm.core.spread.given import whole_number
+    from gridnorm.core.spread.permutation import permutation_test
+    from gridnorm.core.spread.ranking import Rank, rank_among
+    from gridnorm.core.spread.shares import FTest, adjusted_share, chance_share, f_test, share_explained
 
 __all__ = [
     "Difference",
     "FTest",
+    "Rank",
     "adjusted_share",
     "chance_share",
     "differences",
@@ -24,3 +32,18 @@ __all__ = [
     "tightest",
     "whole_number",
 ]
+_HOMES = {
+    "cuts": ("tightest",),
+    "difference": ("Difference", "differences", "real_difference"),
+    "given": ("whole_number",),
+    "permutation": ("permutation_test",),
+    "ranking": ("Rank", "rank_among"),
+    "shares": ("FTest", "adjusted_share", "chance_share", "f_test", "share_explained"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
