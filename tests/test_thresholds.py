@@ -487,6 +487,8 @@ ELSEWHERE = {
     "core/spread/permutation.py:_TIE": "test_spread.py: ties of permutations",
     "core/spread/difference.py:PARTS": "spread/test_difference.py::test_two_groups_of_four_items_are_needed",
     "core/spread/difference.py:MANY_ITEMS": "spread/test_difference.py: a quarter of large groups, else a half",
+    "core/spread/difference.py:ENOUGH_ITEMS": "spread/test_difference.py: groups of 6000 items stand for all",
+    "core/spread/difference.py:ENOUGH_GROUPS": "spread/test_difference.py: and twelve at least",
     "core/spread/difference.py:_Z": "a number of mathematics",
     "arrays/tip_effect.py:DEGREE": "test_tip_effect.py: surfaces of the third degree go, of the fourth stay",
     "arrays/tip_effect.py:MOST_SHIFTS": "test_tip_effect.py: numbers of shifts",

@@ -176,11 +176,14 @@ def normalize_levels(
     values = apply_one(levels, segments, row, found)
     _, after = group_shifts(values, segments, use.use, levels.ratio)
 
-    def again(seen: Any, share: float) -> FloatArray:
-        part = replace(use, use=use.use & seen)
-        return apply_one(
-            levels, segments, row, fit_one(levels, segments, row, part, options_of_share(options, share), position)
+    def again(items: IntArray, some: Segments, seen: Any, share: float) -> FloatArray:
+        few = levels._replace(
+            values=levels.values[:, items],
+            covariates={name: given[..., items] for name, given in levels.covariates.items()},
         )
+        place = None if position is None else (position[0][items], position[1][items])
+        part = fit_one(few, some, row, use.of(items, seen), options_of_share(options, share), place)
+        return apply_one(few, some, row, part)
 
     real, left = differences(levels.values, values, segments, again, use=counted)
     values = np.where(use.dropped, np.nan, values)

@@ -98,6 +98,11 @@ class SpotUse:
     dropped: NDArray[np.bool_]
     reported: FloatArray
 
+    def of(self, items: NDArray[np.int64], seen: NDArray[np.bool_]) -> SpotUse:
+        """The same for some spots, of which only those that are ``seen`` may enter a fit."""
+        weights = None if self.weights is None else self.weights[items]
+        return SpotUse(self.use[items] & seen, weights, self.dropped[items], self.reported[items])
+
 
 def flagged(flags: NDArray[np.int64] | None, n_spots: int, codes: tuple[int, ...] | None = None) -> NDArray[np.bool_]:
     """Spots with one of these flags; None: a negative one (GenePix: −50 not found, −75 absent, −100 bad)."""

@@ -114,14 +114,19 @@ def _coverage(sizes: NDArray[np.int64], minimum: int, random: np.random.Generato
         m = (true + NOISE * random.normal(size=true.size))[None]
 
         def fitted(
-            seen: NDArray[np.bool_] | None, share: float, m: NDArray[np.float64] = m, level: Vector = level
+            items: NDArray[np.int64],
+            some: Segments,
+            seen: NDArray[np.bool_] | None,
+            share: float,
+            m: NDArray[np.float64] = m,
+            level: Vector = level,
         ) -> NDArray[np.float64]:
-            least = math.floor(share * minimum)
-            done = normalize_within(m, groups, "loess", covariate=level[None], use=seen, minimum=least)
+            least, part = math.floor(share * minimum), level[None, items]
+            done = normalize_within(m[:, items], some, "loess", covariate=part, use=seen, minimum=least)
             values: NDArray[np.float64] = done.values
             return values
 
-        done = fitted(None, 1.0)
+        done = fitted(np.arange(groups.n_items), groups, None, 1.0)
         left = np.bincount(groups.codes, true - (m - done)[0]) / sizes
         for k, (found, truth) in enumerate(zip(differences(m, done, groups, fitted), (shifts, left), strict=True)):
             held[k] += bool(found.low[0] ** 2 <= spread(truth) <= found.high[0] ** 2)

@@ -29,6 +29,8 @@ PARTS = 4
 _RUNS = np.array([0, 1, 2, 3, 3, 2, 1, 0] * 2)
 # A fit that leaves parts out sees one of them where every group has as many items as this, else two of them.
 MANY_ITEMS = 240
+# What is left after a fit is measured on groups of so many items together, and on so many groups at least.
+ENOUGH_ITEMS, ENOUGH_GROUPS = 6000, 12
 _ONE_FITTED = np.array([False, True, False, False])
 _TWO_FITTED = np.array([False, True, True, False])
 # 95 % of a normal distribution.
@@ -97,7 +99,12 @@ def real_difference(values: Any, segments: Segments, *, use: Any = None) -> Diff
 
 
 def differences(
-    values: Any, normalized: Any, segments: Segments, refit: Callable[[Any, float], Any], *, use: Any = None
+    values: Any,
+    normalized: Any,
+    segments: Segments,
+    refit: Callable[[IntArray, Segments, NDArray[np.bool_], float], Any],
+    *,
+    use: Any = None,
 ) -> tuple[Difference, Difference]:
     """How far the groups are apart before a fit is removed, and what it leaves or adds.
 
@@ -105,7 +112,8 @@ def differences(
     where all groups are large) and judged by the rest. What it leaves there is what a fit of so few items leaves. The
     fit of all items is better by the variance of the difference between the two, which is taken off, though never more
     than averaging over more items explains: of curves through a handful of items too much is reported, not too little.
-    The expectation is 0 only where the fit removed all that there was and added nothing of its own.
+    The expectation is 0 only where the fit removed all that there was and added nothing of its own. Of many groups, as
+    many as hold 6000 items stand for all, evenly chosen.
 
     Parameters
     ----------
@@ -116,8 +124,9 @@ def differences(
     segments
         The grouping; groups of fewer than four items do not count.
     refit
-        Called with a boolean mask of the items that a fit may see, (item,), and their share of each group; gives
-        ``values`` without that fit, for all items. ``FitError`` means that they are too few: the answer is NaN.
+        Called with the numbers of the items that take part, their segments, a boolean mask of those among them that
+        a fit may see, and the share of a group that these are; gives ``values`` of these items, (batch, item), without
+        that fit. ``FitError`` means that they are too few: the answer is NaN.
     use
         Boolean mask of the items that count, (item,) or (batch, item).
 
@@ -127,9 +136,10 @@ def differences(
     >>> from gridnorm.core.methods import normalize_within
     >>> x = np.random.default_rng(0).normal(size=(1, 800)) + np.arange(800) % 8
     >>> groups = Segments.from_labels(np.arange(800) % 8)
-    >>> def centred(seen, share):
-    ...     return normalize_within(x, groups, "median", use=seen, minimum=0).values
-    >>> before, left = differences(x, centred(None, 1.0), groups, centred)
+    >>> def centred(items, some, seen, share):
+    ...     return normalize_within(x[:, items], some, "median", use=seen, minimum=0).values
+    >>> done = normalize_within(x, groups, "median").values
+    >>> before, left = differences(x, done, groups, centred)
     >>> bool(before.low[0] > 2), bool(left.high[0] < 0.5)
     (True, True)
     """
@@ -142,21 +152,42 @@ def differences(
     before = _before(view, segments, parts, mask, xp)
     unknown = _found([None] * len(view), np.full(len(view), np.nan), xp)
     counts = segments.count(seen)
-    counts = counts[counts >= PARTS]
-    if counts.size < 2:
+    chosen = _chosen(counts)
+    if np.count_nonzero(chosen) < 2:
         return before, unknown
-    roles = _ONE_FITTED if counts.min() >= MANY_ITEMS else _TWO_FITTED
+    roles = _ONE_FITTED if counts[chosen].min() >= MANY_ITEMS else _TWO_FITTED
     share = float(roles.sum()) / PARTS
-    fitted = (parts >= 0) & roles[parts]
+    items = np.flatnonzero(seen & chosen[segments.codes])
+    some, parts = _part_of(segments, chosen, items), parts[items]
+    fitted = roles[parts]
     try:
-        other = flat(refit(fitted, share), segments, backend)
+        other = flat(refit(items, some, fitted, share), some, backend)
     except FitError:
         return before, unknown
-    rest = mask & xp.asarray((parts >= 0) & ~fitted)[None, :] & xp.isfinite(other) & xp.isfinite(done)
-    shifts, n = _shifts(other, segments, parts, rest, np.flatnonzero(~roles))
-    gap = on_host(fit(other - done, segments, "moments", use=rest).location)
+    done, mask = done[:, items], mask[:, items]
+    rest = mask & xp.asarray(~fitted)[None, :] & xp.isfinite(other) & xp.isfinite(done)
+    shifts, n = _shifts(other, some, parts, rest, np.flatnonzero(~roles))
+    gap = on_host(fit(other - done, some, "moments", use=rest).location)
     found = [_less(_between(shifts[b], n[b]), gap[b], n[b], share) for b in range(len(n))]
-    return before, _found(found, _noise(done, segments, mask), xp)
+    return before, _found(found, _noise(done, some, mask), xp)
+
+
+def _chosen(counts: IntArray) -> NDArray[np.bool_]:
+    """Groups that are judged after a fit: all that count, or as many as are enough."""
+    chosen = counts >= PARTS
+    numbers = np.flatnonzero(chosen)
+    total = int(counts[numbers].sum())
+    wanted = max(-(-numbers.size * ENOUGH_ITEMS // max(total, 1)), ENOUGH_GROUPS)
+    if wanted < numbers.size:
+        chosen = np.zeros(counts.size, np.bool_)
+        chosen[numbers[(2 * np.arange(wanted) + 1) * numbers.size // (2 * wanted)]] = True
+    return chosen
+
+
+def _part_of(segments: Segments, chosen: NDArray[np.bool_], items: IntArray) -> Segments:
+    """Segments of these items, which belong to the chosen groups."""
+    codes = (np.cumsum(chosen) - 1)[segments.codes[items]]
+    return Segments.from_codes(codes, [segments.labels[g] for g in np.flatnonzero(chosen).tolist()])
 
 
 class _Between(NamedTuple):

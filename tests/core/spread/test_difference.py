@@ -11,7 +11,7 @@ from backends import Backend
 from gridnorm.core.methods import normalize_within
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread import difference
-from gridnorm.core.spread.difference import MANY_ITEMS, Difference, differences, real_difference
+from gridnorm.core.spread.difference import MANY_ITEMS, differences, real_difference
 from gridnorm.errors import FitError
 
 
@@ -23,8 +23,18 @@ def noise(segments: Segments, rows: int = 1, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(rows, segments.n_items))
 
 
-def centred(values: np.ndarray, segments: Segments) -> Any:
-    return lambda seen, share: normalize_within(values, segments, "median", use=seen, minimum=0).values
+def centred(values: np.ndarray, segments: Segments) -> tuple[Any, Any]:
+    """Values without medians, and what does that again for some of the items."""
+
+    def again(items: np.ndarray, some: Segments, seen: np.ndarray, share: float) -> Any:
+        return normalize_within(values[:, items], some, "median", use=seen, minimum=0).values
+
+    return normalize_within(values, segments, "median", minimum=0).values, again
+
+
+def fixed(normalized: Any) -> Any:
+    """What a fit leaves that was kept from elsewhere."""
+    return lambda items, some, seen, share: normalized[:, items]
 
 
 def test_groups_that_mean_nothing_are_named_in_one_of_forty_draws() -> None:
@@ -90,7 +100,7 @@ def test_a_trend_along_every_group_is_no_difference_between_them() -> None:
 def test_two_groups_of_four_items_are_needed(least: int, known: bool) -> None:
     segments = groups(least, 50, 2)
     values = noise(segments)
-    for found in (real_difference(values, segments), *differences(values, values, segments, lambda seen, s: values)):
+    for found in (real_difference(values, segments), *differences(values, values, segments, fixed(values))):
         assert [np.isnan(part[0]) for part in found] == [not known] * 4
     assert np.isnan(real_difference(values, segments).sd[0]) == (not known)
 
@@ -128,13 +138,36 @@ def test_of_large_groups_a_quarter_is_fitted_again_else_a_half(size: int, share:
     segments, asked = groups(MANY_ITEMS, size, 3), []
     values = noise(segments)
 
-    def refit(seen: np.ndarray, given: float) -> np.ndarray:
-        asked.append((given, seen))
-        return values
+    def refit(items: np.ndarray, some: Segments, seen: np.ndarray, given: float) -> np.ndarray:
+        asked.append((given, some.count(seen), some.labels))
+        return values[:, items]
 
     differences(values, values, segments, refit)
-    ((given, seen),) = asked
-    assert given == share and segments.count(seen)[0] == MANY_ITEMS * share
+    ((given, seen, labels),) = asked
+    assert given == share and seen[0] == MANY_ITEMS * share and labels == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen"),
+    [((375,) * 16, 16), ((376,) * 16, 16), ((401,) * 16, 15), ((42,) * 200, 143), ((700,) * 12, 12), ((700,) * 24, 12)],
+)
+def test_after_a_fit_groups_of_6000_items_stand_for_all_and_twelve_at_least(
+    sizes: tuple[int, ...], chosen: int
+) -> None:
+    segments, asked = groups(*sizes, 2), []
+    values = noise(segments)
+    values[0, 5] = np.nan
+
+    def refit(items: np.ndarray, some: Segments, seen: np.ndarray, share: float) -> np.ndarray:
+        asked.append(some.labels)
+        assert 5 not in items and [segments.labels[g] for g in segments.codes[items]] == [
+            some.labels[g] for g in some.codes
+        ]
+        return values[:, items]
+
+    differences(values, values, segments, refit)
+    gaps = np.diff([-1, *asked[0], len(sizes)])
+    assert len(asked[0]) == chosen and gaps.max() - gaps[1:-1].min() <= 1
 
 
 @pytest.mark.parametrize("size", [60, 300])
@@ -142,29 +175,28 @@ def test_what_a_fit_leaves_and_adds_is_measured(size: int) -> None:
     segments = groups(*[size] * 16)
     shifts = 0.3 * np.random.default_rng(8).normal(size=(60, 16))
     values = noise(segments, 60, 9) + np.repeat(shifts, size, axis=1)
-    refit = centred(values, segments)
-    done = refit(None, 1.0)
+    done, refit = centred(values, segments)
     before, after = differences(values, done, segments, refit)
     np.testing.assert_array_equal(before, real_difference(values, segments))
     # A median of n values is off by 1.25/√n, and that is what is left: nothing else would be 0 in expectation.
     left = 1.2533**2 / size
     assert 0.8 * left < after.variance.mean() < 1.5 * left
     # Half of the groups' shifts removed: half of them is left.
-    half = differences(values, values - np.repeat(shifts, size, axis=1) / 2, segments,
-                       lambda seen, share: values - np.repeat(shifts, size, axis=1) / 2)[1]  # fmt: skip
+    removed = values - np.repeat(shifts, size, axis=1) / 2
+    half = differences(values, removed, segments, fixed(removed))[1]
     assert abs(np.sqrt(half.variance.mean()) - 0.15) < 0.03
 
 
 def test_groups_drawn_at_random_are_no_success() -> None:
     segments = groups(*[42] * 200)
     values = noise(segments, 20, 10)
-    refit = centred(values, segments)
-    before, after = differences(values, refit(None, 1.0), segments, refit)
-    assert (before.low > 0).mean() <= 0.05 and (after.sd > before.sd).mean() > 0.9 and (after.low > 0).mean() > 0.5
+    done, refit = centred(values, segments)
+    before, after = differences(values, done, segments, refit)
+    assert (before.low > 0).mean() <= 0.05 and (after.sd > before.sd).mean() > 0.9 and (after.low > 0).mean() > 0.3
 
 
 def test_too_few_items_for_the_fit_are_no_answer() -> None:
-    def refuse(seen: np.ndarray, share: float) -> np.ndarray:
+    def refuse(items: np.ndarray, some: Segments, seen: np.ndarray, share: float) -> np.ndarray:
         raise FitError("too few")
 
     segments = groups(20, 20)
@@ -177,16 +209,15 @@ def test_it_is_the_same_on_every_backend(backend: Backend) -> None:
     values = noise(segments, 2, 11) + 0.5 * segments.codes
     values[0, 3] = np.nan
     done = values - 0.5 * segments.codes
-    expected = differences(values, done, segments, lambda seen, share: done)
+    expected = differences(values, done, segments, fixed(done))
 
-    def both(values: Any, done: Any) -> tuple[Difference, Difference]:
-        return differences(values, done, segments, lambda seen, share: done)
+    def both(values: Any, done: Any) -> list[Any]:
+        return [part for found in differences(values, done, segments, fixed(done)) for part in found]
 
     found = backend.run(both, values, done)
-    np.testing.assert_allclose(np.array(found), np.array(expected), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(
-        backend.run(lambda x: real_difference(x, segments).sd, values), expected[0].sd, rtol=1e-9
-    )
+    np.testing.assert_allclose(np.array(found), np.concatenate(expected), rtol=1e-9, atol=1e-9)
+    sd = backend.run(lambda x: real_difference(x, segments).sd, values)
+    np.testing.assert_allclose(sd, expected[0].sd, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("size", "first"), [(15, [0, 1, 2, 3, 0]), (16, [0, 1, 2, 3, 3]), (32, [0, 0, 1, 1, 2])])
