@@ -11,6 +11,7 @@ from gridnorm.workflow.sidecar import Summary
 TITLES = ("array", "spots", "flagged", "missing", "groups", "fit", "group shift before", "after", "real difference")
 WIDEST_NAME = 32
 SHOWN_NAMES = 3  # in a sentence
+SHOWN_LEAST = 0.005  # what is not 0.00 in two decimals
 
 
 def summary(arrays: Sequence[Summary]) -> list[str]:
@@ -52,8 +53,8 @@ def verdicts(arrays: Sequence[Summary]) -> list[str]:
     if chance:
         most = max(one.real_before[2] for one in chance)
         text = f"{_named(chance)}: groups differ no more than chance would have it (at most by {most:.2f})"
-        fitted = [one.real_after[0] for one in chance if one.method != "none" and np.isfinite(one.real_after[0])]
-        lines.append(text + (f"; the fit itself makes them differ by {max(fitted):.2f}" if fitted else ""))
+        added = max((one.real_after[0] for one in chance if one.method != "none"), default=0.0)
+        lines.append(text + (f"; the fit itself makes them differ by {added:.2f}" if added >= SHOWN_LEAST else ""))
     if unknown:
         lines.append(f"{_named(unknown)}: real difference not measured, it takes two groups of four usable spots")
     return lines

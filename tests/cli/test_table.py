@@ -48,6 +48,9 @@ def test_groups_that_mean_nothing_are_called_so() -> None:
         "b: groups differ no more than chance would have it (at most by 0.02); the fit itself makes them differ by 0.06"
     ]
     assert verdicts([CHANCE._replace(method="none")])[0].endswith("(at most by 0.02)")
+    assert verdicts([CHANCE._replace(real_after=(0.0049, 0.0, 0.01))])[0].endswith("(at most by 0.02)")
+    assert verdicts([CHANCE._replace(real_after=(0.005, 0.0, 0.01))])[0].endswith("makes them differ by 0.01")
+    assert verdicts([CHANCE._replace(real_after=(np.nan,) * 3)])[0].endswith("(at most by 0.02)")
     assert verdicts([CHANCE._replace(groups=1)]) == []
 
 

@@ -44,7 +44,7 @@ def rows() -> Iterator[Judged]:
 
 
 def _swirl() -> Iterator[Judged]:
-    arrays = gn.read([SHARED / "data" / "arrays" / "bioc_marray" / f"swirl.{k}.spot.gz" for k in (1, 2, 3, 4)])
+    arrays = gn.read(_swirls())
     recipe = Recipe(background="subtract")
     none, shown, by_tip = 0, [], []
     for k, raw in enumerate(arrays):
@@ -70,6 +70,27 @@ def _swirl() -> Iterator[Judged]:
     share = np.mean([float(done.real_after.variance[0]) for done in by_tip])
     share /= np.mean([float(done.real_before.variance[0]) for done in by_tip])
     yield Judged(TOPIC, setting, "variance after / before", float(share), "<=", 0.1)
+    yield Judged(TOPIC, "tips of sd 0.15 added to swirl", "a tip effect is named", _added(), ">=", 0.85)
+
+
+def _added() -> float:
+    """Tips of sd 0.15 added to the four swirl arrays: share of draws in which a tip effect is named."""
+    random, found = np.random.default_rng(1), []
+    for arrays in (gn.read([path]) for path in _swirls()):
+        raw, layout = arrays.raw(0), arrays.layout
+        assert layout is not None
+        levels = levels_of(correct_one(raw, layout, Recipe(background="subtract")).raw)[0]
+        block = np.asarray(raw.spots["Block"], np.int64) - 1
+        used = np.ones(raw.n_spots, np.bool_)
+        for _ in range(10):
+            values = levels.values[0] + 0.15 * random.normal(size=BLOCKS**2)[block]
+            one = tip_effect(values, levels.covariates["level"][0], raw.spots, layout, used)
+            found.append(one is not None and one.p < 0.05)
+    return float(np.mean(found))
+
+
+def _swirls() -> list[Path]:
+    return [SHARED / "data" / "arrays" / "bioc_marray" / f"swirl.{k}.spot.gz" for k in (1, 2, 3, 4)]
 
 
 def _loess(levels: Levels, groups: Segments) -> WithinResult:
