@@ -158,18 +158,25 @@ def differences(
     roles = _ONE_FITTED if counts[chosen].min() >= MANY_ITEMS else _TWO_FITTED
     share = float(roles.sum()) / PARTS
     items = np.flatnonzero(seen & chosen[segments.codes])
-    some, parts = _part_of(segments, chosen, items), parts[items]
-    fitted = roles[parts]
+    some = _part_of(segments, chosen, items)
     try:
-        other = flat(refit(items, some, fitted, share), some, backend)
+        other = flat(refit(items, some, roles[parts[items]], share), some, backend)
     except FitError:
         return before, unknown
-    done, mask = done[:, items], mask[:, items]
-    rest = mask & xp.asarray(~fitted)[None, :] & xp.isfinite(other) & xp.isfinite(done)
-    shifts, n = _shifts(other, some, parts, rest, np.flatnonzero(~roles))
-    gap = on_host(fit(other - done, some, "moments", use=rest).location)
+    there = xp.asarray(items)
+    return before, _left(done[:, there], other, some, parts[items], roles, mask[:, there], xp)
+
+
+def _left(
+    done: Any, other: Any, segments: Segments, parts: IntArray, roles: NDArray[np.bool_], mask: Any, xp: Any
+) -> Difference:
+    """What a fit of all items leaves, from values without it and without a fit of the parts that ``roles`` marks."""
+    rest = mask & xp.asarray(~roles[parts])[None, :] & xp.isfinite(other) & xp.isfinite(done)
+    shifts, n = _shifts(other, segments, parts, rest, np.flatnonzero(~roles))
+    gap = on_host(fit(other - done, segments, "moments", use=rest).location)
+    share = float(roles.sum()) / PARTS
     found = [_less(_between(shifts[b], n[b]), gap[b], n[b], share) for b in range(len(n))]
-    return before, _found(found, _noise(done, some, mask), xp)
+    return _found(found, _noise(done, segments, mask), xp)
 
 
 def _chosen(counts: IntArray) -> NDArray[np.bool_]:

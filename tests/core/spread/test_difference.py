@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from backends import Backend
 
+from gridnorm.core.engines import backend_for
 from gridnorm.core.methods import normalize_within
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread import difference
@@ -34,7 +35,7 @@ def centred(values: np.ndarray, segments: Segments) -> tuple[Any, Any]:
 
 def fixed(normalized: Any) -> Any:
     """What a fit leaves that was kept from elsewhere."""
-    return lambda items, some, seen, share: normalized[:, items]
+    return lambda items, some, seen, share: normalized[:, backend_for(normalized).xp.asarray(items)]
 
 
 def test_groups_that_mean_nothing_are_named_in_one_of_forty_draws() -> None:
