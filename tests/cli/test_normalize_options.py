@@ -241,6 +241,16 @@ def test_weights_from_a_column_an_area_or_saturation(cli: Cli) -> None:
     assert ran.code == 3 and "is text" in ran.err
 
 
+@pytest.mark.parametrize(("spots", "fit"), [(149, "shrunk"), (150, "own")])
+def test_from_150_usable_spots_on_a_group_has_its_own_fit(cli: Cli, spots: int, fit: str) -> None:
+    whole = sheet(spots=(14, 12))
+    damage.with_cells(whole, "Flags", whole.where(Block=1)[spots:], "-100").write(Path("few.gpr"))
+    for method in ("loess", "median"):
+        groups = record(cli, "few.gpr", "--method", method)["arrays"][0]["groups"]
+        assert (groups[0]["spots"], groups[0]["fit"], "shares" in groups[0]) == (spots, fit, fit == "shrunk")
+        assert groups[1]["fit"] == "own"
+
+
 def test_min_group_and_small_groups_decide_about_few_spots(cli: Cli) -> None:
     tip = sheet().where(Block=1)
     damage.with_cells(sheet(), "Flags", tip[20:], "-100").write(Path("few.gpr"))
