@@ -94,8 +94,8 @@ class Noise(NamedTuple):
 def pooled(own: Fit, values: Any, segments: Segments, asked: Asked, backend: Backend) -> Fit:
     """The fit with every group of fewer than ``asked.limit`` values pooled toward the whole.
 
-    A group that alone has values in its batch entry is the whole and keeps its fit. A group without a value, and one
-    of whose own nothing can be told from noise, has the fit of the whole.
+    A group that alone has values in its batch entry is the whole and keeps its fit. A group without a value has the
+    fit of the whole. Where nothing tells noise from differences, groups keep what the passage gives them.
     """
     count = on_host(own.n, np.int64)
     alone = (count == count.sum(axis=1, keepdims=True)) & (count > 0)
