@@ -59,7 +59,7 @@ class Method:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     more_options: tuple[Option, ...] = ()
     source: str = ""
-    enough: int = 150
+    enough: int = 200
 
     @property
     def fitted(self) -> Statistic:

@@ -241,9 +241,9 @@ def test_weights_from_a_column_an_area_or_saturation(cli: Cli) -> None:
     assert ran.code == 3 and "is text" in ran.err
 
 
-@pytest.mark.parametrize(("spots", "fit"), [(149, "shrunk"), (150, "own")])
-def test_from_150_usable_spots_on_a_group_has_its_own_fit(cli: Cli, spots: int, fit: str) -> None:
-    whole = sheet(spots=(14, 12))
+@pytest.mark.parametrize(("spots", "fit"), [(199, "shrunk"), (200, "own")])
+def test_from_200_usable_spots_on_a_group_has_its_own_fit(cli: Cli, spots: int, fit: str) -> None:
+    whole = sheet(spots=(15, 14))
     damage.with_cells(whole, "Flags", whole.where(Block=1)[spots:], "-100").write(Path("few.gpr"))
     for method in ("loess", "median"):
         groups = record(cli, "few.gpr", "--method", method)["arrays"][0]["groups"]
@@ -258,7 +258,7 @@ def test_min_group_and_small_groups_decide_about_few_spots(cli: Cli) -> None:
     def fits(*options: object) -> list[str]:
         return [g["fit"] for g in record(cli, "few.gpr", *options)["arrays"][0]["groups"]]
 
-    assert fits() == ["shrunk"] * 4, "none has 150 spots"
+    assert fits() == ["shrunk"] * 4, "none has 200 spots"
     assert fits("--min-group", "30") == ["shrunk", "own", "own", "own"]
     assert fits("--small-groups", "array") == ["array", "own", "own", "own"]
     assert fits("--min-group", "20") == ["own"] * 4
