@@ -492,6 +492,7 @@ ELSEWHERE = {
     "core/pooling.py:_MAD": "a number of mathematics",
     "core/pooling.py:_MEDIAN": "a number of mathematics",
     "core/pooling.py:_MUTE": "test_pooling.py::test_where_the_noise_cannot_be_told_nothing_is_kept",
+    "core/pooling.py:_TOLD": "test_pooling.py::test_half_of_the_values_must_lie_in_groups_that_tell_the_noise",
     "core/pooling.py:_HELD": "test_pooling.py::test_accidents_do_not_count_as_noise_without_end",
     "core/pooling.py:_LONGEST": "test_pooling.py::test_one_wild_shape_does_not_let_in_the_noise_of_the_others",
     "core/pooling.py:_FREE": "test_pooling.py::test_shares_are_those_of_the_true_variances",

@@ -27,6 +27,7 @@ Counts = NDArray[np.int64]
 _MAD = 1.4826  # σ of normal values over their median absolute deviation
 _MEDIAN = 4.0  # variance of a median in MAD²/n, where the middle half is evenly spread; of normal values 3.45
 _MUTE = 5  # values of a group whose scatter around its own fit tells nothing yet
+_TOLD = 0.5  # share of the values that must lie in groups that tell it, or the noise is unknown
 _HELD = 4.0  # σ at which residuals are held for the variance of shapes: tails count, accidents do not
 _LONGEST = 4.0  # times its expectation: what the squared distance of one shape counts at most
 _FREE, _ROUNDS = 3, 10  # of weighting groups by what is known of their variance: without that limit, and in all
@@ -188,7 +189,8 @@ def _noise(left: Any, count: Counts, segments: Segments, asked: Asked, backend: 
     square = on_host(fit(held * held, single, "moments", **asked.entering).location, np.float64)
     of_level = _MEDIAN * on_host(middle, np.float64) ** 2
     n = _effective(left, count, segments, asked, backend)
-    usable = np.isfinite(of_level) & (n > 0)
+    told = np.where(known, count, 0).sum(axis=1, keepdims=True) >= _TOLD * count.sum(axis=1, keepdims=True)
+    usable = np.isfinite(of_level) & told & (n > 0)
     level, shape = (np.where(usable, part / np.where(n > 0, n, 1.0), np.inf) for part in (of_level, square))
     of_shape = getattr(asked.statistic.payload, "noise", None)
     with np.errstate(invalid="ignore"):  # 0 · ∞, of what cannot bend

@@ -231,6 +231,16 @@ def test_where_the_noise_cannot_be_told_nothing_is_kept(backend: Backend) -> Non
         assert (found.shares[0, :, 0] > 0.99).all() == told
 
 
+@pytest.mark.parametrize(("singles", "told"), [(30, True), (31, False)])
+def test_half_of_the_values_must_lie_in_groups_that_tell_the_noise(backend: Backend, singles: int, told: bool) -> None:
+    """By gene, say: that many groups of one differ much says nothing where only a few groups show the noise."""
+    labels = np.concatenate([np.repeat([0, 1], 15), np.arange(2, 2 + singles)])
+    y = np.random.default_rng(5).normal(size=labels.size) * np.where(labels < 2, 0.1, 5.0)
+    found = pooled(backend, y[None], None, "median", Segments.from_labels(labels), minimum=200).fit
+    assert (found.shares[0, 5, 0] > 0.9) == told
+    assert (found.shares[0, 5, 0] < 0.001) != told
+
+
 @pytest.mark.parametrize("method", FITTED)
 def test_constant_groups_and_equal_groups_are_no_trouble(backend: Backend, method: str) -> None:
     x = np.linspace(6, 14, LABELS.size)[None]
