@@ -112,7 +112,7 @@ def take_options(row: Method, given: Mapping[str, Any]) -> dict[str, Any]:
             raise no_meaning("min_group", f"{option_word('small_groups')} own")
         del found["min_group"]
     elif "min_group" in found and found["min_group"] is None:
-        found["min_group"] = row.enough if found["small_groups"] == "shrink" else row.minimum
+        found["min_group"] = row.limit(RULES[found["small_groups"]])
     return found
 
 

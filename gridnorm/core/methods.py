@@ -43,7 +43,8 @@ class Method:
     more_options
         Options of its own, which ``use`` reads.
     enough
-        Number of values from which a group has its own fit alone where small groups are shrunk.
+        Number of values from which a group has its own fit alone where small groups are shrunk; ``minimum`` where
+        the payload can go over to it by its level only.
     """
 
     name: str
@@ -73,6 +74,11 @@ class Method:
         """The options of its statistic that it does not set itself, and its own."""
         offered = () if self.statistic is None else self.fitted.options
         return (*(option for option in offered if option.name not in self.fixed), *self.more_options)
+
+    def limit(self, small_groups: str) -> int:
+        """Number of values from which a group is not small under a rule."""
+        goes_over = small_groups == "shrink" and hasattr(self.fitted.payload, "toward")
+        return self.enough if goes_over else self.minimum
 
     @property
     def remove(self) -> Callable[..., Any] | None:
@@ -167,7 +173,7 @@ def fit_method(
             "no usable value: every one is missing or left out of the fit",
             hint="Check flags, weights and the background method",
         )
-    limit = minimum if minimum is not None else row.enough if small_groups == "shrink" else row.minimum
+    limit = row.limit(small_groups) if minimum is None else minimum
     if small_groups != "own" and bool((found.n < limit).any()):
         found = replace_small(
             found, view, segments, limit, small_groups, statistic=statistic, position=position, arguments=arguments,

@@ -325,6 +325,8 @@ def test_a_statistic_of_ones_own_has_its_level_pooled(backend: Backend) -> None:
     slopes = done.fit.payload.coefficients[0, :, 1:]
     np.testing.assert_allclose(slopes[2:], np.broadcast_to(whole.payload.coefficients[0, 0, 1:], (5, 2)), rtol=1e-12)
     assert abs(np.median(done.values[0, LABELS == 3])) < 0.1
+    assert (method.limit("shrink"), method.limit("whole")) == (6, 6), "its shape cannot go over"
+    assert (METHODS["loess"].limit("shrink"), METHODS["loess"].limit("merge")) == (200, 30)
 
 
 def test_quantiles_keep_their_order_of_size(backend: Backend) -> None:
