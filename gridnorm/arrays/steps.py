@@ -113,7 +113,7 @@ def normalize_within(
     **options
         Of the method: ``span``, ``iterations`` and ``clamp_weights`` (keep spots of weight 0 in the fit with 1e-5, as
         limma does) of ``loess``; ``small_groups`` and ``min_group`` (what happens to groups with fewer usable spots
-        than this; 30 for curves, 5 otherwise) of all that fit something.
+        than this; 200 where they are shrunk, else 30 for curves, 5 otherwise) of all that fit something.
 
     Returns
     -------

@@ -13,23 +13,27 @@ from numpy.typing import NDArray
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.core.fit import SOURCES, Fit, fit, median_of
 from gridnorm.core.methods import METHODS, Method
-from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
+from gridnorm.core.option import TEXT, WHOLE, Option, Range, defaults_in_words, no_meaning, take
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread.difference import Difference
 from gridnorm.errors import option_word
 
 # The core's words for what happens to small groups: it knows no array.
-RULES = {"array": "whole", "merge": "merge", "shrink": "shrink", "own": "own", "error": "error"}
+RULES = {"shrink": "shrink", "array": "whole", "merge": "merge", "own": "own", "error": "error"}
+
+_LEAST = defaults_in_words((row.name, row.minimum) for row in METHODS.values() if row.statistic is not None)
 
 SMALL_GROUPS = Option(
-    "small_groups", TEXT, "array",
-    "What smaller groups get: array (the array's fit), merge (one with the nearest large group), shrink (the array's, "
-    "moved toward their own), own (their own: no rule); or error.",
+    "small_groups", TEXT, "shrink",
+    "What smaller groups get: shrink (the array's fit, moved toward their own as far as their size supports it), array "
+    "(the array's), merge (one with the nearest large group), own (their own: no rule); or error.",
     choices=tuple(RULES), metavar="RULE",
 )  # fmt: skip
 MIN_GROUP = Option(
-    "min_group", WHOLE, None, "Smallest number of usable spots of a group; 0 for no rule.", Range(0), metavar="N",
-    auto=True,
+    "min_group", WHOLE, None,
+    "Usable spots from which a group is not small: with shrink, the size from which it has its own fit alone; 0 for no "
+    "rule.",
+    Range(0), metavar="N", auto=True, shown=f"{Method.enough} with shrink; of the other rules {_LEAST}",
 )  # fmt: skip
 
 
@@ -74,6 +78,13 @@ class WithinResult:
         named = ["array" if name == "whole" else name for name in SOURCES]
         return [named[code] for code in self.fit.source[row].tolist()]
 
+    def shares(self, row: int = 0) -> list[list[float] | None]:
+        """Of each group that is ``shrunk``, the shares of its own level and shape in its fit; None of the others."""
+        if self.fit is None or self.fit.shares is None:
+            return [None] * self.n.shape[1]
+        pooled = [name == "shrunk" for name in self.sources(row)]
+        return [pair if one else None for pair, one in zip(self.fit.shares[row].tolist(), pooled, strict=True)]
+
 
 def choose_method(given: str | Method, channels: tuple[str, ...], grouped: bool = False) -> Method:
     """The row that was asked for.
@@ -90,7 +101,7 @@ def method_options(row: Method) -> tuple[Option, ...]:
     """Every option of a method of arrays: its own, and what happens to small groups where it fits any."""
     if row.statistic is None:
         return row.options
-    return (*row.options, SMALL_GROUPS, MIN_GROUP._replace(default=row.minimum))
+    return (*row.options, SMALL_GROUPS, MIN_GROUP)
 
 
 def take_options(row: Method, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,6 +118,8 @@ def take_options(row: Method, given: Mapping[str, Any]) -> dict[str, Any]:
         if given.get("min_group") is not None:
             raise no_meaning("min_group", f"{option_word('small_groups')} own")
         del found["min_group"]
+    elif "min_group" in found and found["min_group"] is None:
+        found["min_group"] = row.limit(RULES[found["small_groups"]])
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.option import FLAG, NUMBER, NUMBERS, WHOLE, Option, Range, Table, take
-from gridnorm.core.payload import Curves, Locations, Payload, Points, taken
+from gridnorm.core.payload import Curves, Locations, Payload, Points, floats, taken
 from gridnorm.core.segments import Segments, plain_label
 from gridnorm.errors import OptionError
 
@@ -37,6 +37,8 @@ class Fit:
         One label per segment; a fit is applied to groups of the same labels.
     level
         float64 (batch, 1), or None: added back after removal, so that values keep their level.
+    shares
+        float64 (batch, segment, 2), or None: how much of a group's own level and shape is in it, where it was pooled.
     """
 
     statistic: str
@@ -45,6 +47,7 @@ class Fit:
     source: Any
     labels: tuple[Any, ...]
     level: Any = None
+    shares: Any = None
 
     @property
     def location(self) -> Any:
@@ -86,12 +89,12 @@ class Fit:
                 hint="Fit data that have these groups, or leave their items out",
             )
         xp = backend_for(self.n).xp
-        batch = self.n.shape[0]
         order = xp.asarray(np.array([place[label] for label in segments.labels], np.int64))
-        index = xp.arange(batch)[:, None] * len(self.labels) + order[None, :]
+        index = xp.arange(self.n.shape[0])[:, None] * len(self.labels) + order[None, :]
         return replace(
-            pick([self], xp.zeros_like(index), index, self.source[:, order]), labels=segments.labels, level=self.level
-        )
+            pick([self], xp.zeros_like(index), index, self.source[:, order]), labels=segments.labels, level=self.level,
+            shares=None if self.shares is None else self.shares[:, order],
+        )  # fmt: skip
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for JSON: numbers, text, lists.
@@ -107,6 +110,7 @@ class Fit:
             "n": self.n.tolist(),
             "source": self.source.tolist(),
             "level": None if self.level is None else self.level.tolist(),
+            "shares": None if self.shares is None else self.shares.tolist(),
             "payload": self.payload.to_plain(),
         }
 
@@ -136,9 +140,9 @@ class Fit:
         try:
             row = STATISTICS.find(plain["statistic"]) if statistic is None else STATISTICS.check(statistic)
             labels = tuple(tuple(label) if isinstance(label, list) else label for label in plain["labels"])
-            level = None if plain["level"] is None else np.array(plain["level"], np.float64)
+            level, shares = (None if plain.get(k) is None else floats(plain[k]) for k in ("level", "shares"))
             n, source = np.array(plain["n"], np.int64), np.array(plain["source"], np.int8)
-            found = cls(row.name, n, row.payload.from_plain(plain["payload"]), source, labels, level)
+            found = cls(row.name, n, row.payload.from_plain(plain["payload"]), source, labels, level, shares)
             # Taking every entry apart and together again fails where the numbers do not belong together.
             index = np.arange(n.size).reshape(n.shape)
             pick([found], np.zeros_like(index), index, source)

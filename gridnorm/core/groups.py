@@ -49,7 +49,8 @@ def normalize_groups(
         Boolean, like ``weights``: which values may enter the fit.
     min_group, small_groups
         Groups with fewer values than ``min_group`` follow ``small_groups``: ``whole`` (fit of all values of that
-        entry), ``shrink``, ``error``, ``own`` (no rule). 0 fits every group by itself.
+        entry), ``shrink`` (that, moved toward the group's own level and shape), ``error``, ``own`` (no rule).
+        0 fits every group by itself.
     **options
         Those of the method: of ``loess`` ``span`` (share of the group in each local fit, 0.3), ``iterations`` (number
         of fits, the first plus robust ones, 4) and ``clamp_weights`` (keep values of weight 0 with 1e-5).

@@ -42,6 +42,9 @@ class Method:
         Options of the statistic that the method sets itself, and so does not offer.
     more_options
         Options of its own, which ``use`` reads.
+    enough
+        Number of values from which a group has its own fit alone where small groups are shrunk; ``minimum`` where
+        the payload can go over to it by its level only.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Method:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     more_options: tuple[Option, ...] = ()
     source: str = ""
+    enough: int = 200
 
     @property
     def fitted(self) -> Statistic:
@@ -70,6 +74,11 @@ class Method:
         """The options of its statistic that it does not set itself, and its own."""
         offered = () if self.statistic is None else self.fitted.options
         return (*(option for option in offered if option.name not in self.fixed), *self.more_options)
+
+    def limit(self, small_groups: str) -> int:
+        """Number of values from which a group is not small under a rule."""
+        goes_over = small_groups == "shrink" and hasattr(self.fitted.payload, "toward")
+        return self.enough if goes_over else self.minimum
 
     @property
     def remove(self) -> Callable[..., Any] | None:
@@ -164,11 +173,12 @@ def fit_method(
             "no usable value: every one is missing or left out of the fit",
             hint="Check flags, weights and the background method",
         )
-    limit = row.minimum if minimum is None else minimum
+    limit = row.limit(small_groups) if minimum is None else minimum
     if small_groups != "own" and bool((found.n < limit).any()):
         found = replace_small(
-            found, view, segments, limit, small_groups, statistic=statistic, position=position, arguments=arguments
-        )
+            found, view, segments, limit, small_groups, statistic=statistic, position=position, arguments=arguments,
+            least=min(limit, row.minimum) if small_groups == "shrink" else None,
+        )  # fmt: skip
     if row.relative:
         found = relative_scale(found)
     if keep_level and row.keeps_level:
@@ -211,7 +221,8 @@ def normalize_within(
     covariate, weights, use
         As in ``fit``.
     minimum
-        Smallest number of values of a group with a fit of its own; None takes the method's. 0 switches the rule off.
+        Smallest number of values of a group with a fit of its own; None takes the method's: with ``shrink`` the number
+        from which a group has its own fit alone. 0 switches the rule off.
     small_groups, position
         As in ``replace_small``.
     keep_level

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.core.apply import evaluate
 from gridnorm.core.engines import Backend, backend_for
-from gridnorm.core.fit import MERGED, SHRUNK, WHOLE_FIT, Fit, Statistic, fit, pick
+from gridnorm.core.fit import MERGED, WHOLE_FIT, Fit, Statistic, fit, pick
+from gridnorm.core.pooling import Asked, pooled
 from gridnorm.core.segments import Segments
 from gridnorm.errors import FitError, OptionError, option_word
 
@@ -26,6 +26,7 @@ def replace_small(
     statistic: Statistic,
     position: Any = None,
     arguments: dict[str, Any],
+    least: int | None = None,
 ) -> Fit:
     """Replace the fits of groups with fewer than ``minimum`` values.
 
@@ -39,19 +40,21 @@ def replace_small(
         Smallest number of values a group needs.
     rule
         ``own``: no rule. ``whole``: the fit of all items of that batch entry. ``merge``: the group is pooled with the
-        nearest group that is large enough, and both take the pooled fit. ``shrink``: the fit of the whole, moved by
-        n/minimum of the group's own distance from it. ``error``: refuse.
+        nearest group that is large enough, and both take the pooled fit. ``shrink``: the fit of the whole, moved toward
+        the group's own level and shape as far as its size supports them (``pooling``). ``error``: refuse.
     statistic
         What was fitted.
     position
         (item, 2) coordinates; ``merge`` measures between the groups' centres.
     arguments
         What ``fit`` was called with: ``covariate``, ``weights``, ``use`` and its options.
+    least
+        Smallest number of values of a batch entry; None for ``minimum``.
 
     Raises
     ------
     FitError
-        For ``error``, and where even the whole has fewer than ``minimum`` values.
+        For ``error``, and where even the whole has fewer than ``least`` values.
     """
     if rule not in RULES:
         raise OptionError("unknown rule for small groups", found=repr(rule), expected=", ".join(RULES))
@@ -59,16 +62,15 @@ def replace_small(
         return own
     backend = backend_for(values)
     small = own.n < minimum
-    _refuse_tiny(own, small, minimum)
+    _refuse_tiny(own, small, minimum if least is None else least)
     if rule == "error":
         _refuse(own, segments, small, minimum)
     if rule == "merge":
         return _merge(own, values, segments, small, statistic, position, arguments)
-    whole = fit(values, Segments.single(segments.n_items), statistic, **arguments)
-    replaced = _with_whole(own, whole, small, backend)
     if rule == "shrink":
-        return _shrink(own, replaced, values, segments, small, minimum, arguments, backend)
-    return replaced
+        return pooled(own, values, segments, Asked(statistic, minimum, arguments), backend)
+    whole = fit(values, Segments.single(segments.n_items), statistic, **arguments)
+    return _with_whole(own, whole, small, backend)
 
 
 def _refuse_tiny(own: Fit, small: Any, minimum: int) -> None:
@@ -99,29 +101,6 @@ def _with_whole(own: Fit, whole: Fit, small: Any, backend: Backend) -> Fit:
     source = xp.where(small, WHOLE_FIT, own.source).astype(own.source.dtype)
     # The number of values stays the group's own: a report must show why it was replaced.
     return replace(pick([own, whole], small.astype(int), index, source), n=own.n)
-
-
-def _shrink(
-    own: Fit,
-    replaced: Fit,
-    values: Any,
-    segments: Segments,
-    small: Any,
-    minimum: int,
-    arguments: dict[str, Any],
-    backend: Backend,
-) -> Fit:
-    xp = backend.xp
-    share = xp.where(small, own.n / max(minimum, 1), 0.0)
-    source = xp.where(small, SHRUNK, replaced.source).astype(replaced.source.dtype)
-    some = small & (own.n > 0)
-    toward = getattr(replaced.payload, "toward", None)
-    if toward is not None:
-        return replace(replaced, payload=toward(own.payload, share, some), source=source)
-    left = values - evaluate(replaced, arguments.get("covariate"), segments)
-    shift = fit(left, segments, "median", use=arguments["use"], weights=arguments["weights"]).location
-    move = xp.where(some, share * shift, 0.0)
-    return replace(replaced, payload=replaced.payload.shift(move), source=source)
 
 
 def _merge(

@@ -166,16 +166,19 @@ _NONE = np.full((1, 1), np.nan)
 
 
 def _groups(within: WithinResult, sources: Sequence[str]) -> list[dict[str, Any]]:
-    rows = zip(within.labels, within.n[0].tolist(), sources, within.before[0], within.after[0], strict=True)
+    rows = zip(
+        within.labels, within.n[0].tolist(), sources, within.shares(), within.before[0], within.after[0], strict=True
+    )  # fmt: skip
     return [
         {
             "group": list(label) if isinstance(label, tuple) else label,
             "spots": n,
             "fit": source,
+            **({} if shares is None else {"shares": dict(zip(("level", "shape"), map(_number, shares), strict=True))}),
             "shift_before": _number(before),
             "shift_after": _number(after),
         }
-        for label, n, source, before, after in rows
+        for label, n, source, shares, before, after in rows
     ]
 
 

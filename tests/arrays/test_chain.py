@@ -48,7 +48,7 @@ def test_a_kept_fit_serves_another_array(arrays: gn.ArraySet) -> None:
 
 def test_one_channel_keeps_the_level_that_the_fit_has_learnt() -> None:
     arrays = gn.simulate(2, (2, 2), (12, 10), channels=1, seed=3).arrays
-    recipe = Recipe(background="none", given=frozenset({"by"}))
+    recipe = Recipe(background="none", options={"small_groups": "own"}, given=frozenset({"by"}))
     row, options = recipe.within(arrays.channels)
     levels = [levels_of(correct_one(raw, arrays.layout, recipe).raw)[0] for raw in arrays]
     groups = groups_of(recipe, arrays.columns, arrays.layout, arrays.n_spots)
@@ -87,7 +87,7 @@ def test_auto_is_resolved_by_what_the_array_has() -> None:
     recipe = Recipe(given=frozenset({"by"}))
     assert recipe.correction(True)[0].name == "normexp" and recipe.correction(False)[0].name == "none"
     assert dict(recipe.within_step(("E",)).parameters) == {
-        "by": "print-tip", "method": "median", "small_groups": "array", "min_group": 5, "flags": "exclude", "weights": "none",
+        "by": "print-tip", "method": "median", "small_groups": "shrink", "min_group": 200, "flags": "exclude", "weights": "none",
         "device": "cpu",
     }  # fmt: skip
     assert dict(Recipe().within_step(("E",)).parameters) == {

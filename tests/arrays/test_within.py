@@ -31,8 +31,10 @@ def data(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def within_array(
     m: np.ndarray, a: np.ndarray | None, groups: Segments, method: str, use: SpotUse, position=None, **options
 ) -> WithinResult:
-    """One array, with keywords as a user gives them."""
+    """One array, with keywords as a user gives them; groups have their own fits where nothing else is said."""
     row = choose_method(method, ())
+    if row.statistic is not None:
+        options.setdefault("small_groups", "own")
     levels = Levels(m, {} if a is None else {"level": a}, a is not None)
     return normalize_levels(levels, groups, row, use, take_options(row, options), position)
 
@@ -124,10 +126,11 @@ def test_small_groups_are_named_and_leave_the_others_alone(rule: str) -> None:
     m, a = data()
     labels = np.where(np.arange(N) < 3, 9, np.arange(N) % TIPS)
     position = np.divmod(np.arange(N), 20)
-    done = within_array(m, a, Segments.from_labels(labels), "loess", ALL, small_groups=rule, position=position)
+    done = within_array(m, a, Segments.from_labels(labels), "loess", ALL, position, small_groups=rule, min_group=30)
     named = dict(zip((0, 1, 2, 3, 9), done.sources(), strict=True))
     assert named[9] == {"array": "array", "merge": "merged", "shrink": "shrunk"}[rule]
     assert sum(source == "own" for source in named.values()) == (3 if rule == "merge" else 4)
+    assert [shares is not None for shares in done.shares()] == [source == "shrunk" for source in done.sources()]
     assert np.isfinite(done.values).all()
     if rule == "array":
         whole = within_array(m, a, Segments.single(N), "loess", ALL).values

@@ -110,7 +110,8 @@ def test_a_gal_goes_with_columns_of_its_own_and_with_those_of_the_file(cli: Cli)
 
 @pytest.mark.parametrize("method", ["median", "mean", "mad", "zscore", "loess"])
 def test_every_method_brings_the_groups_together(cli: Cli, method: str) -> None:
-    groups = record(cli, "a.gpr", "--method", method, "--background", "half")["arrays"][0]["groups"]
+    own = ("--small-groups", "own", "--background", "half")
+    groups = record(cli, "a.gpr", "--method", method, *own)["arrays"][0]["groups"]
     before, after = (np.array([g[f"shift_{k}"] for g in groups]) for k in ("before", "after"))
     assert after.std() < before.std() / 2
     if method in ("median", "mad"):
@@ -168,7 +169,7 @@ def test_one_channel_keeps_the_level_of_the_array(cli: Cli) -> None:
     sheet(channels=1).write(Path("one.gpr"))
     before = numbers(made(cli, "one.gpr", "--method", "none")["E.one"])
     np.testing.assert_array_equal(numbers(made(cli, "one.gpr")["E.one"]), before)  # nobody named a grouping
-    after = numbers(made(cli, "one.gpr", "--by", "print-tip")["E.one"])
+    after = numbers(made(cli, "one.gpr", "--by", "print-tip", "--small-groups", "own")["E.one"])
     np.testing.assert_allclose(np.median(after), np.median(before), atol=0.2)
     blocks = np.array(sheet(channels=1).cells("Block"))
     np.testing.assert_allclose([np.median(after[blocks == b]) for b in "1234"], np.median(before), atol=1e-6)
@@ -240,6 +241,16 @@ def test_weights_from_a_column_an_area_or_saturation(cli: Cli) -> None:
     assert ran.code == 3 and "is text" in ran.err
 
 
+@pytest.mark.parametrize(("spots", "fit"), [(199, "shrunk"), (200, "own")])
+def test_from_200_usable_spots_on_a_group_has_its_own_fit(cli: Cli, spots: int, fit: str) -> None:
+    whole = sheet(spots=(15, 14))
+    damage.with_cells(whole, "Flags", whole.where(Block=1)[spots:], "-100").write(Path("few.gpr"))
+    for method in ("loess", "median"):
+        groups = record(cli, "few.gpr", "--method", method)["arrays"][0]["groups"]
+        assert (groups[0]["spots"], groups[0]["fit"], "shares" in groups[0]) == (spots, fit, fit == "shrunk")
+        assert groups[1]["fit"] == "own"
+
+
 def test_min_group_and_small_groups_decide_about_few_spots(cli: Cli) -> None:
     tip = sheet().where(Block=1)
     damage.with_cells(sheet(), "Flags", tip[20:], "-100").write(Path("few.gpr"))
@@ -247,14 +258,15 @@ def test_min_group_and_small_groups_decide_about_few_spots(cli: Cli) -> None:
     def fits(*options: object) -> list[str]:
         return [g["fit"] for g in record(cli, "few.gpr", *options)["arrays"][0]["groups"]]
 
-    assert fits() == ["array", "own", "own", "own"]
+    assert fits() == ["shrunk"] * 4, "none has 200 spots"
+    assert fits("--min-group", "30") == ["shrunk", "own", "own", "own"]
+    assert fits("--small-groups", "array") == ["array", "own", "own", "own"]
     assert fits("--min-group", "20") == ["own"] * 4
     assert fits("--min-group", "0") == ["own"] * 4
     assert fits("--min-group", "auto") == fits()
     assert fits("--min-group", "60", "--small-groups", "array") == ["array"] * 4
     assert sorted(fits("--small-groups", "merge")) == ["merged", "merged", "own", "own"]
-    assert fits("--small-groups", "shrink") == ["shrunk", "own", "own", "own"]
-    assert fits("--method", "median") == ["own"] * 4
+    assert fits("--method", "median") == ["shrunk"] * 4
     ran = cli("normalize", "few.gpr", "--small-groups", "error", "-o", "x.tsv")
     assert ran.code == 4
     ran = cli("normalize", "few.gpr", "--min-group", "60", "--small-groups", "merge", "-o", "x.tsv")

@@ -39,7 +39,7 @@ CHOICES: dict[str, list[Any]] = {
     "flags": ["exclude", "ignore", "drop", "downweight", "exclude:-100", "drop:-50,-75"],
     "weights": ["none", "area:60,90", "F Pixels", "saturation"],
     "small_groups": ["array", "shrink", "own", "merge"],
-    "min_group": [0, 10, 57],
+    "min_group": [0, 10, 57, 200],
     "align": ["strict", "id", "union"],
     "keep": ["X", "Dia.,Y"],
     "layout": ["2x2x8x7"],
@@ -226,8 +226,8 @@ def test_history_holds_every_effective_setting_on_every_route(cli: Cli) -> None:
         raw = gn.read("a.gpr", keep="F Pixels")
         steps = gn.normalize_within(gn.background_correct(raw), flags="downweight", weights="area:60,90")
     expected = {
-        "by": "print-tip", "method": "loess", "span": 0.3, "iterations": 4, "clamp_weights": True, "small_groups": "array",
-        "min_group": 30, "flags": "downweight", "weights": "area:60,90", "device": "cpu",
+        "by": "print-tip", "method": "loess", "span": 0.3, "iterations": 4, "clamp_weights": True, "small_groups": "shrink",
+        "min_group": 200, "flags": "downweight", "weights": "area:60,90", "device": "cpu",
     }  # fmt: skip
     for arrays in (whole, steps):
         assert dict(arrays.history.steps[-1].parameters) == expected

@@ -15,8 +15,9 @@ from gridnorm.workflow.sidecar import entry_of, set_sidecar, sidecar
 
 @pytest.fixture(scope="module")
 def done() -> gn.ArraySet:
+    few = gn.simulate(2, (2, 2), (8, 7), seed=1).arrays
     with pytest.warns(gn.GridnormWarning, match="no group of --by print-tip has a fit of its own"):
-        return gn.normalize(gn.simulate(2, (2, 2), (8, 7), seed=1).arrays, background="half", min_group=60)
+        return gn.normalize(few, background="half", small_groups="array", min_group=60)
 
 
 def test_pieces_are_json_with_one_array_a_line(done: gn.ArraySet) -> None:
