@@ -439,6 +439,7 @@ ELSEWHERE = {
     "arrays/doubts.py:DARK": "test_doubts.py::test_limits_of_a_channel_without_signal",
     "arrays/doubts.py:LIT": "test_doubts.py::test_limits_of_a_channel_without_signal",
     "arrays/doubts.py:TOGETHER": "test_doubts.py::test_limits_of_a_channel_without_signal",
+    "arrays/doubts.py:NOTHING": "test_doubts.py::test_pooled_groups_have_something_of_their_own_unless_all_are_tiny",
     "arrays/doubts.py:LOOKED_AT": "a size of a sample: quartiles of 4096 spots are those of all within 0.03",
     "arrays/raw.py:NOT_FOUND": CODES,
     "arrays/background.py:OFFSET_SPREADS": "test_background.py: the automatic offset; truth_offset.py has its reasons",

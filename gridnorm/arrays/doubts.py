@@ -24,6 +24,7 @@ MOST_FLAGGED = 0.5  # share of flagged spots of an array that is told
 # background only: 0.10 to 0.25, beside 0.84 to 1.14 in the first; real two-colour arrays: 0.73 and more in both.
 DARK, LIT = 0.4, 0.6
 TOGETHER = 0.6  # rank correlation of the two channels: at most 0.43 of the former, at least 0.84 of the latter
+NOTHING = 0.01  # share of a group's own level that is as good as none
 LOOKED_AT = 4096  # spots, about: enough for quartiles
 
 
@@ -72,9 +73,10 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
         )
     if row.statistic is None or n.size < 2:
         return out
-    sources, least = set(done.sources()), options.get("min_group", row.minimum)
-    # Groups that are pooled or moved toward their own have something of their own unless all are very small.
-    if sources == {"array"} or ("own" not in sources and int(n.max()) < row.minimum):
+    shares = [pair[0] for pair in done.shares() if pair is not None]
+    least = row.minimum if shares else options.get("min_group", row.minimum)
+    # Groups that are pooled have something of their own, unless all are so small that nothing tells it from noise.
+    if not {"own", "merged"} & set(done.sources()) and max(shares, default=0.0) < NOTHING:
         out.append(
             f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {int(n.max())} usable "
             f"spots, {row.name} wants {least}; name larger groups, or --by array"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.doubts import channel_doubts, flag_doubts
+from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts
 from gridnorm.arrays.raw import RawArray
+from gridnorm.core.methods import METHODS
 from gridnorm.core.segments import Segments
 
 
@@ -92,6 +93,19 @@ def test_a_grouping_of_which_nothing_is_fitted_is_said() -> None:
         warnings.simplefilter("error")
         gn.normalize(arrays, by="array", background="half")
         gn.normalize(arrays, small_groups="own", background="half")
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.0099, True), (0.01, False)])
+def test_pooled_groups_have_something_of_their_own_unless_all_are_tiny(share: float, said: bool) -> None:
+    arrays = gn.simulate(1, (2, 2), (5, 5), seed=1).arrays
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gn.GridnormWarning)
+        done = gn.normalize(arrays).fits[0]
+    assert done.fit is not None and set(done.sources()) == {"shrunk"}
+    little = replace(done, fit=replace(done.fit, shares=np.full_like(done.fit.shares, share)))
+    found = group_doubts("a", little, METHODS["loess"], {"min_group": 200}, "print-tip")
+    assert (found != []) == said
+    assert not said or "has a fit of its own: the largest of 4 has 25 usable spots, loess wants 30" in found[0]
 
 
 def two_channels(dark: int, seed: int = 1) -> RawArray:
