@@ -4,7 +4,6 @@
 differ. *Gain series*: one slide scanned at several voltages; regression of log2 level on that at 450 V, over the spots
 that have 100 to 1500 counts there. *Noise*: eight experiments of four arrays each, beside the same with a fixed
 offset of 50 counts and limma's fit, which was the default; ``recovery`` says what error, slope and power are.
-*Repeats*: slides of one channel that hold the same IDs in all blocks; intraclass correlation of the levels of an ID.
 """
 
 from __future__ import annotations
@@ -38,8 +37,6 @@ NOISE = {
 }  # fmt: skip
 # Two spots of a thousand, four standard errors of the difference over these seeds.
 POWER_LOST = 0.002
-REPEATS = {"S1": (0.99, 0.986), "old_S8": (0.975, 0.967), "S2": (0.82, 0.84), "S4": (0.965, 0.962),
-           "old_S10": (0.93, 0.917)}  # fmt: skip
 
 
 @cache
@@ -141,37 +138,12 @@ def noise() -> Iterator[Judged]:
             yield Judged("offset", setting, "slope of true effects in the low third", slope, ">=", least)
 
 
-def icc(values: NDArray[np.float64], labels: NDArray[Any]) -> float:
-    """Intraclass correlation, one way: how much of the variance lies between labels that occur twice or more."""
-    _, place, count = np.unique(labels, return_inverse=True, return_counts=True)
-    use = np.isfinite(values) & (count[place] > 1)
-    y, (_, place, n) = values[use], np.unique(place[use], return_inverse=True, return_counts=True)
-    mean = np.bincount(place, y) / n
-    between = float((n * (mean - y.mean()) ** 2).sum()) / (n.size - 1)
-    within = float(((y - mean[place]) ** 2).sum()) / (y.size - n.size)
-    size = (y.size - (n**2).sum() / y.size) / (n.size - 1)
-    return float((between - within) / (between + (size - 1) * within))
-
-
-def repeats() -> Iterator[Judged]:
-    """Same IDs in all blocks, levelled by print-tip; flags ignored, as this is about the offset."""
-    for name, (fixed, automatic) in REPEATS.items():
-        slide = read("arrays", "cran_RPPanalyzer", f"{name}.gpr.gz")
-        ids = np.asarray(slide.spots["ID"])
-        for words, options, least in (("offset 50", {"offset": 50}, fixed), ("automatic", {}, automatic)):
-            e = levels(slide, by="print-tip", method="median", flags="ignore", **options)
-            yield Judged(
-                "offset", f"{name}, {words}", "correlation of repeats (flags ignored)", icc(e, ids), ">=", least
-            )
-
-
 def rows() -> Iterator[Judged]:
     """Everything that is promised of the offset."""
     yield from gain()
     yield from scans()
     yield from gain_series()
     yield from noise()
-    yield from repeats()
 
 
 if __name__ == "__main__":
