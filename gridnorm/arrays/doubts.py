@@ -65,7 +65,13 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     empty = np.flatnonzero(n == 0)
     if empty.size and empty.size < n.size:
         named = ", ".join(_label(done.labels[g]) for g in empty[:5].tolist()) + (", …" if empty.size > 5 else "")
-        instead = "" if row.statistic is None else f"; it got the fit of: {done.sources()[int(empty[0])]}"
+        source = done.sources()[int(empty[0])]
+        got = (
+            "it has no fit, and its spots are missing in the result"
+            if source == "own"
+            else f"it got the fit of: {source}"
+        )
+        instead = "" if row.statistic is None else f"; {got}"
         chosen = "" if row.use is None else f", or no spot that {row.name} chooses"
         out.append(
             f"{name}: no spot of group {named} can be used (flagged, missing or of weight 0{chosen}){instead}; leave "

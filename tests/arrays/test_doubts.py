@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,6 +82,19 @@ def test_a_group_without_a_usable_spot_is_named_with_what_it_got() -> None:
     assert len(texts) == 2 and "100% of group 3 are flagged, 0% of group 1" in texts[0]
     assert texts[1].startswith("array1: no spot of group 3 can be used") and "it got the fit of: array" in texts[1]
     assert done.warnings == tuple(texts)
+
+
+@pytest.mark.parametrize("method", ["loess", "median", "zscore"])
+@pytest.mark.parametrize("rule", [{"small_groups": "own"}, {"min_group": 0}])
+def test_without_a_rule_such_a_group_has_no_fit_and_is_missing(method: str, rule: dict[str, Any]) -> None:
+    arrays = gn.simulate(1, (2, 2), (8, 7), seed=1, not_found=0.0).arrays
+    third = arrays.columns["Block"] == 3
+    bad = replace(arrays, flag_codes=np.where(third, -100, 0)[None, :])
+    with pytest.warns(gn.GridnormWarning) as seen:
+        done = gn.normalize(bad, method=method, background="none", flags="exclude:-100", **rule)
+    said = "; it has no fit, and its spots are missing in the result; leave it out"
+    assert [said in str(one.message) for one in seen] == [False, True]
+    assert np.isnan(done.M[third]).all() and not np.isnan(done.M[~third]).any()
 
 
 def test_a_grouping_of_which_nothing_is_fitted_is_said() -> None:
