@@ -37,8 +37,9 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
         return []
     out = []
     share = total / raw.n_spots
+    not_found = marked & flagged(raw.flags, raw.n_spots, raw.not_found)
     if share > MOST_FLAGGED:
-        lost = int(np.count_nonzero(marked & flagged(raw.flags, raw.n_spots, raw.not_found)))
+        lost = int(np.count_nonzero(not_found))
         which = f" ({lost / raw.n_spots:.0%} not found)" if lost else ""
         out.append(
             f"{raw.name}: {share:.0%} of the spots are flagged{which}; does the grid lie on them? --flags says "
@@ -51,9 +52,12 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
     low, high = int(np.argmin(rates + 2 * error)), int(np.argmax(rates - 2 * error))
     if rates[high] - rates[low] > max(APART, BEYOND_CHANCE * np.hypot(error[low], error[high])):
         labels = segments.labels
+        # Where no flagged spot is left out of the fit, ignoring flags would change nothing.
+        all_count = rule.codes is None and rule.policy != "downweight" and bool((not_found == marked).all())
+        further = "; those not found count in the fit" if all_count else ", and compare with --flags ignore"
         out.append(
             f"{raw.name}: {rates[high]:.0%} of group {_label(labels[high])} are flagged, {rates[low]:.0%} of group "
-            f"{_label(labels[low])}; look at the slide there, and compare with --flags ignore"
+            f"{_label(labels[low])}; look at the slide there{further}"
         )
     return out
 

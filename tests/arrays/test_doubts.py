@@ -28,10 +28,21 @@ def flags_of(*shares: float, size: int = 400) -> tuple[RawArray, Segments]:
 def test_flag_rates_that_differ_name_the_extremes() -> None:
     raw, groups = flags_of(0.1, 0.15, 0.5)
     assert flag_doubts(raw, groups, "exclude") == [
-        "array1.gpr: 50% of group c are flagged, 10% of group a; look at the slide there, and compare with --flags ignore"
+        "array1.gpr: 50% of group c are flagged, 10% of group a; look at the slide there; those not found count in the fit"
     ]
     assert flag_doubts(raw, groups, "ignore") == flag_doubts(raw, groups, "exclude:-75") == []
     assert flag_doubts(replace(raw, flags=None), groups, "exclude") == []
+
+
+def test_ignoring_flags_is_advised_where_it_would_change_something() -> None:
+    raw, groups = flags_of(0.1, 0.5)
+    assert raw.flags is not None
+    one_bad = replace(raw, flags=np.append(raw.flags[:-1], -100))
+    advice = "look at the slide there, and compare with --flags ignore"
+    assert advice in flag_doubts(one_bad, groups, "exclude")[0]
+    assert advice in flag_doubts(raw, groups, "exclude:-50")[0] and advice in flag_doubts(raw, groups, "downweight")[0]
+    assert advice in flag_doubts(replace(raw, not_found=()), groups, "drop")[0]
+    assert advice not in flag_doubts(raw, groups, "drop")[0]
 
 
 def test_a_group_of_one_flagged_spot_hides_no_larger_one() -> None:
