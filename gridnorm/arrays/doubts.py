@@ -87,9 +87,10 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     least = row.minimum if shares else options.get("min_group", row.minimum)
     # Groups that are pooled have something of their own, unless all are so small that nothing tells it from noise.
     if not {"own", "merged"} & set(done.sources()) and max(shares, default=0.0) < NOTHING:
+        most = "1 usable spot" if n.max() == 1 else f"{int(n.max())} usable spots"
         out.append(
-            f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {int(n.max())} usable "
-            f"spots, {row.name} wants {least}; name larger groups, or --by array"
+            f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {most}, {row.name} wants "
+            f"{least}; name larger groups, or --by array"
         )
     return out
 

@@ -76,7 +76,8 @@ def command(output: str, n_arrays: int, blocks: str, spots: str, prefix: str, fo
             )
         labels, numbers = made.truth_columns()
         write_table(os.path.join(output, "truth.tsv"), labels, numbers, precision=4, output=files)
-    say([f"wrote {n_arrays} arrays of {made.block.size} spots and truth.tsv to {output}"])
+    many = "1 array" if n_arrays == 1 else f"{n_arrays} arrays"
+    say([f"wrote {many} of {made.block.size} spots and truth.tsv to {output}"])
     return 0
 
 

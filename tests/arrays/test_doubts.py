@@ -131,6 +131,10 @@ def test_pooled_groups_have_something_of_their_own_unless_all_are_tiny(share: fl
     found = group_doubts("a", little, METHODS["loess"], {"min_group": 200}, "print-tip")
     assert (found != []) == said
     assert not said or "has a fit of its own: the largest of 4 has 25 usable spots, loess wants 30" in found[0]
+    few = group_doubts(
+        "a", replace(little, n=np.ones_like(little.n)), METHODS["loess"], {"min_group": 200}, "print-tip"
+    )
+    assert not said or "the largest of 4 has 1 usable spot, " in few[0]
 
 
 def two_channels(dark: int, seed: int = 1) -> RawArray:
