@@ -16,6 +16,7 @@ from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column, FloatArray, IntArray
 
 IDENTITY = ("ID", "Name")  # the first of these that tells spots apart
+SHOWN_LEAST = 0.005  # of a distance of medians: what is not 0.00 in two decimals
 
 
 class Contents(NamedTuple):
@@ -77,7 +78,9 @@ def _same_pads(found: list[int], layout: Layout | None) -> int:
 
 
 def blocks_in_words(spots: Mapping[str, Column], layout: Layout | None, shifts: FloatArray) -> str:
-    """What the blocks look like, and which options follow from it; empty where there is only one.
+    """What the blocks look like, and which options follow from it; empty where there is nothing to tell.
+
+    That is so of one block, and of blocks of unequal contents whose medians are equal, or unknown.
 
     Parameters
     ----------
@@ -94,17 +97,21 @@ def blocks_in_words(spots: Mapping[str, Column], layout: Layout | None, shifts: 
         apart = max(_range(shifts[of_block == kind]) for kind in range(len(contents.repeats)))
         whose = "" if len(contents.repeats) == 1 else " within a content"
         split = "pad" if contents.pads else "block"
-        return (
-            f"{_repeats(contents)}: sub-arrays? --split {split} makes each an array; --by print-tip levels the blocks' "
-            f"medians, which lie up to {apart:.2f} apart{whose}"
-        )
+        text = f"{_repeats(contents)}: sub-arrays? --split {split} makes each an array"
+        if apart < SHOWN_LEAST:
+            return text
+        return f"{text}; --by print-tip levels the blocks' medians, which lie up to {apart:.2f} apart{whose}"
+    apart = _range(shifts)
+    if apart < SHOWN_LEAST:
+        return ""
     return (
-        f"the medians of its {shifts.size} blocks lie up to {_range(shifts):.2f} apart; where blocks are print-tips, "
+        f"the medians of its {shifts.size} blocks lie up to {apart:.2f} apart; where blocks are print-tips, "
         "--by print-tip levels them"
     )
 
 
 def _range(values: FloatArray) -> float:
+    """How far the known ones lie apart; 0 where that is not known, or nothing."""
     known = values[np.isfinite(values)]
     return float(np.ptp(known)) if known.size else 0.0
 

@@ -37,8 +37,9 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
         return []
     out = []
     share = total / raw.n_spots
+    not_found = marked & flagged(raw.flags, raw.n_spots, raw.not_found)
     if share > MOST_FLAGGED:
-        lost = int(np.count_nonzero(marked & flagged(raw.flags, raw.n_spots, raw.not_found)))
+        lost = int(np.count_nonzero(not_found))
         which = f" ({lost / raw.n_spots:.0%} not found)" if lost else ""
         out.append(
             f"{raw.name}: {share:.0%} of the spots are flagged{which}; does the grid lie on them? --flags says "
@@ -51,9 +52,12 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
     low, high = int(np.argmin(rates + 2 * error)), int(np.argmax(rates - 2 * error))
     if rates[high] - rates[low] > max(APART, BEYOND_CHANCE * np.hypot(error[low], error[high])):
         labels = segments.labels
+        # Where no flagged spot is left out of the fit, ignoring flags would change nothing.
+        all_count = rule.codes is None and rule.policy != "downweight" and bool((not_found == marked).all())
+        further = "; those not found count in the fit" if all_count else ", and compare with --flags ignore"
         out.append(
             f"{raw.name}: {rates[high]:.0%} of group {_label(labels[high])} are flagged, {rates[low]:.0%} of group "
-            f"{_label(labels[low])}; look at the slide there, and compare with --flags ignore"
+            f"{_label(labels[low])}; look at the slide there{further}"
         )
     return out
 
@@ -65,7 +69,13 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     empty = np.flatnonzero(n == 0)
     if empty.size and empty.size < n.size:
         named = ", ".join(_label(done.labels[g]) for g in empty[:5].tolist()) + (", …" if empty.size > 5 else "")
-        instead = "" if row.statistic is None else f"; it got the fit of: {done.sources()[int(empty[0])]}"
+        source = done.sources()[int(empty[0])]
+        got = (
+            "it has no fit, and its spots are missing in the result"
+            if source == "own"
+            else f"it got the fit of: {source}"
+        )
+        instead = "" if row.statistic is None else f"; {got}"
         chosen = "" if row.use is None else f", or no spot that {row.name} chooses"
         out.append(
             f"{name}: no spot of group {named} can be used (flagged, missing or of weight 0{chosen}){instead}; leave "
@@ -77,9 +87,10 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     least = row.minimum if shares else options.get("min_group", row.minimum)
     # Groups that are pooled have something of their own, unless all are so small that nothing tells it from noise.
     if not {"own", "merged"} & set(done.sources()) and max(shares, default=0.0) < NOTHING:
+        most = "1 usable spot" if n.max() == 1 else f"{int(n.max())} usable spots"
         out.append(
-            f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {int(n.max())} usable "
-            f"spots, {row.name} wants {least}; name larger groups, or --by array"
+            f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {most}, {row.name} wants "
+            f"{least}; name larger groups, or --by array"
         )
     return out
 

@@ -81,7 +81,8 @@ def _lines(record: dict[str, Any]) -> list[str]:
         from gridnorm.workflow.explained import in_words
 
         titles = ["  variance   by ", *["             by "] * (len(record["explained"]) - 1)]
-        lines += [title + in_words(row) for title, row in zip(titles, record["explained"], strict=True)]
+        two = len(record["channels"]) == 2
+        lines += [title + in_words(row, curve=two) for title, row in zip(titles, record["explained"], strict=True)]
     return lines + [f"  warning    {text}" for text in record["warnings"]]
 
 

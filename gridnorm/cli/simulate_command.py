@@ -34,7 +34,7 @@ def _click(option: Option) -> click.Option:
 
 @click.command("simulate", cls=_SimulateCommand, short_help="Write array files with known truth.")
 @click.option("-o", "--output", required=True, metavar="DIR", help="Folder for the files; made if its parent exists.")
-@click.option("--arrays", "n_arrays", type=int, default=2, show_default=True, help="Number of arrays.")
+@click.option("--arrays", "n_arrays", type=click.IntRange(1), default=2, show_default=True, help="Number of arrays.")
 @click.option("--blocks", default="12x4", show_default=True, metavar="RxC", help="Blocks (print-tips) down × across.")
 @click.option("--spots", default="21x20", show_default=True, metavar="RxC", help="Spots of a block down × across.")
 @click.option("--prefix", default="slide", show_default=True, help="Begin of the file names.")
@@ -76,7 +76,8 @@ def command(output: str, n_arrays: int, blocks: str, spots: str, prefix: str, fo
             )
         labels, numbers = made.truth_columns()
         write_table(os.path.join(output, "truth.tsv"), labels, numbers, precision=4, output=files)
-    say([f"wrote {n_arrays} arrays of {made.block.size} spots and truth.tsv to {output}"])
+    many = "1 array" if n_arrays == 1 else f"{n_arrays} arrays"
+    say([f"wrote {many} of {made.block.size} spots and truth.tsv to {output}"])
     return 0
 
 

@@ -53,8 +53,12 @@ def verdicts(arrays: Sequence[Summary]) -> list[str]:
     if chance:
         most = max(one.real_before[2] for one in chance)
         text = f"{_named(chance)}: groups differ no more than chance would have it (at most by {most:.2f})"
-        added = max((one.real_after[0] for one in chance if one.method != "none"), default=0.0)
-        lines.append(text + (f"; the fit itself makes them differ by {added:.2f}" if added >= SHOWN_LEAST else ""))
+        # What is left of a difference that was there before is not of the fit's making.
+        made = [one.real_after[0] for one in chance if one.method != "none" and one.real_after[0] > one.real_before[0]]
+        added = max(made, default=0.0)
+        most_of = "up to " if len(chance) > 1 else ""
+        more = f"; the fit itself makes them differ by {most_of}{added:.2f}" if added >= SHOWN_LEAST else ""
+        lines.append(text + more)
     if unknown:
         lines.append(f"{_named(unknown)}: real difference not measured, it takes two groups of four usable spots")
     return lines

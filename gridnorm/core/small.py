@@ -90,7 +90,8 @@ def _refuse(own: Fit, segments: Segments, small: Any, minimum: int) -> None:
         for b, g in zip(*(i.tolist() for i in small.nonzero()), strict=True)
     ]
     shown = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
-    raise FitError(f"{len(named)} groups have fewer than {minimum} usable values", found=shown)
+    groups = "1 group has" if len(named) == 1 else f"{len(named)} groups have"
+    raise FitError(f"{groups} fewer than {minimum} usable values", found=shown)
 
 
 def _with_whole(own: Fit, whole: Fit, small: Any, backend: Backend) -> Fit:

@@ -65,8 +65,11 @@ def _number(value: Any) -> float | None:
     return round(float(value), _DIGITS) if np.isfinite(value) else None
 
 
-def in_words(row: dict[str, Any]) -> str:
-    """One row for people: the share, what chance would explain, and what is left of print-tips."""
+def in_words(row: dict[str, Any], *, curve: bool = True) -> str:
+    """One row for people: the share, what chance would explain, and what is left of print-tips.
+
+    Arrays of two channels have a ``curve`` over A, which was taken off before the surface.
+    """
     if row["share"] is None:
         return f"{row['by']}: nothing to explain"
     text = f"{row['by']}: {100 * row['share']:.1f} % ({100 * row['null']:.1f} % expected by chance)"
@@ -76,4 +79,5 @@ def in_words(row: dict[str, Any]) -> str:
         return f"{text}; not tested against shifted lattices: they need a layout and larger blocks"
     verdict = "a tip effect" if row["p"] < ALPHA else "no tip effect shown"
     left = f"{max(100 * row['after_surface'], 0.0):.1f} %"
-    return f"{text}; after curve and surface {left}, p = {row['p']:.2g}: {verdict}"
+    after = "curve and surface" if curve else "surface"
+    return f"{text}; after {after} {left}, p = {row['p']:.2g}: {verdict}"

@@ -66,6 +66,13 @@ def test_contents_of_their_own_are_no_sub_arrays() -> None:
     assert said([0]) == ""
 
 
+def test_no_distance_is_told_where_medians_are_unknown_or_equal() -> None:
+    for shifts in ([np.nan] * 4, [0.5, np.nan, np.nan, np.nan], [0.5, 0.504, 0.5, 0.5]):
+        assert said([0, 1, 2, 3], shifts) == ""
+        assert said([0] * 4, shifts) == "4 blocks hold the same IDs: sub-arrays? --split block makes each an array"
+    assert said([0, 1], [0.0, 0.0051]).startswith("the medians of its 2 blocks lie up to 0.01 apart")
+
+
 def test_the_same_ids_at_other_places_are_another_content() -> None:
     spots, layout = slide([0, 0])
     ids = spots["ID"].copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,21 @@ def flags_of(*shares: float, size: int = 400) -> tuple[RawArray, Segments]:
 def test_flag_rates_that_differ_name_the_extremes() -> None:
     raw, groups = flags_of(0.1, 0.15, 0.5)
     assert flag_doubts(raw, groups, "exclude") == [
-        "array1.gpr: 50% of group c are flagged, 10% of group a; look at the slide there, and compare with --flags ignore"
+        "array1.gpr: 50% of group c are flagged, 10% of group a; look at the slide there; those not found count in the fit"
     ]
     assert flag_doubts(raw, groups, "ignore") == flag_doubts(raw, groups, "exclude:-75") == []
     assert flag_doubts(replace(raw, flags=None), groups, "exclude") == []
+
+
+def test_ignoring_flags_is_advised_where_it_would_change_something() -> None:
+    raw, groups = flags_of(0.1, 0.5)
+    assert raw.flags is not None
+    one_bad = replace(raw, flags=np.append(raw.flags[:-1], -100))
+    advice = "look at the slide there, and compare with --flags ignore"
+    assert advice in flag_doubts(one_bad, groups, "exclude")[0]
+    assert advice in flag_doubts(raw, groups, "exclude:-50")[0] and advice in flag_doubts(raw, groups, "downweight")[0]
+    assert advice in flag_doubts(replace(raw, not_found=()), groups, "drop")[0]
+    assert advice not in flag_doubts(raw, groups, "drop")[0]
 
 
 def test_a_group_of_one_flagged_spot_hides_no_larger_one() -> None:
@@ -83,6 +95,19 @@ def test_a_group_without_a_usable_spot_is_named_with_what_it_got() -> None:
     assert done.warnings == tuple(texts)
 
 
+@pytest.mark.parametrize("method", ["loess", "median", "zscore"])
+@pytest.mark.parametrize("rule", [{"small_groups": "own"}, {"min_group": 0}])
+def test_without_a_rule_such_a_group_has_no_fit_and_is_missing(method: str, rule: dict[str, Any]) -> None:
+    arrays = gn.simulate(1, (2, 2), (8, 7), seed=1, not_found=0.0).arrays
+    third = arrays.columns["Block"] == 3
+    bad = replace(arrays, flag_codes=np.where(third, -100, 0)[None, :])
+    with pytest.warns(gn.GridnormWarning) as seen:
+        done = gn.normalize(bad, method=method, background="none", flags="exclude:-100", **rule)
+    said = "; it has no fit, and its spots are missing in the result; leave it out"
+    assert [said in str(one.message) for one in seen] == [False, True]
+    assert np.isnan(done.M[third]).all() and not np.isnan(done.M[~third]).any()
+
+
 def test_a_grouping_of_which_nothing_is_fitted_is_said() -> None:
     arrays = gn.simulate(1, (4, 4), (4, 4), seed=1).arrays
     with pytest.warns(
@@ -106,6 +131,10 @@ def test_pooled_groups_have_something_of_their_own_unless_all_are_tiny(share: fl
     found = group_doubts("a", little, METHODS["loess"], {"min_group": 200}, "print-tip")
     assert (found != []) == said
     assert not said or "has a fit of its own: the largest of 4 has 25 usable spots, loess wants 30" in found[0]
+    few = group_doubts(
+        "a", replace(little, n=np.ones_like(little.n)), METHODS["loess"], {"min_group": 200}, "print-tip"
+    )
+    assert not said or "the largest of 4 has 1 usable spot, " in few[0]
 
 
 def two_channels(dark: int, seed: int = 1) -> RawArray:

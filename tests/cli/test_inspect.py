@@ -87,6 +87,7 @@ def test_blocks_of_one_channel_flags_and_a_dark_channel_are_doubts(cli: Cli) -> 
     sheet(channels=1, same_probes=True).write(Path("one.gpr"))
     (one,) = inspected(cli, "one.gpr")
     assert [text.partition(": sub-arrays?")[0] for text in one["warnings"]] == ["one.gpr: 4 blocks hold the same IDs"]
+    assert "expected by chance); after surface " in cli("inspect", "one.gpr").out  # there is no curve
     flagged = damage.with_cells(sheet(), "Flags", sheet().where(Block=2), "-50")
     damage.with_cells(flagged, "F532 Mean", range(224), lambda cell: str(600 + int(cell) % 50)).write(Path("two.gpr"))
     (two,) = inspected(cli, "two.gpr")

@@ -91,6 +91,10 @@ def test_nothing_is_overwritten_without_force_and_nothing_half_done(cli: Cli) ->
     assert len(list(Path("sim").iterdir())) == 3
 
 
+def test_one_array_is_counted_as_one(cli: Cli) -> None:
+    assert cli("simulate", "-o", "sim", "--arrays", 1, *SMALL).err.startswith("wrote 1 array of ")
+
+
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [

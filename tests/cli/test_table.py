@@ -54,6 +54,15 @@ def test_groups_that_mean_nothing_are_called_so() -> None:
     assert verdicts([CHANCE._replace(groups=1)]) == []
 
 
+def test_what_a_fit_leaves_of_a_difference_is_not_called_its_making() -> None:
+    left = CHANCE._replace(name="c", real_before=(0.078, 0.0, 0.151), real_after=(0.072, 0.0, 0.141))
+    assert verdicts([left]) == ["c: groups differ no more than chance would have it (at most by 0.15)"]
+    assert verdicts([left, CHANCE])[0].endswith("(at most by 0.15); the fit itself makes them differ by up to 0.06")
+    assert verdicts([left._replace(real_after=(0.079, 0.0, 0.2))])[0].endswith(
+        "; the fit itself makes them differ by 0.08"
+    )
+
+
 def test_what_could_not_be_measured_is_said() -> None:
     (line,) = verdicts([ONE])
     assert line == "slide1: real difference not measured, it takes two groups of four usable spots"

@@ -64,6 +64,8 @@ def test_refusing_names_the_groups_and_own_has_no_rule(backend: Backend) -> None
         FitError, match=r"4 groups have fewer than 10 usable values; found c \(9\), d \(0\), c \(9\), d \(0\)"
     ):
         by_rule(backend, "error")
+    with pytest.raises(FitError, match=r"^1 group has fewer than 9 usable values; found d \(0\)$"):
+        normalize_within(VALUES[:1], SEGMENTS, "median", minimum=9, small_groups="error")
     assert not by_rule(backend, "own").source.any()
     with pytest.raises(OptionError, match="unknown rule for small groups; found 'drop', expected " + ", ".join(RULES)):
         by_rule(backend, "drop")

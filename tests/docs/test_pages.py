@@ -46,6 +46,40 @@ def test_snippets_of_a_page_run_in_their_order(page: Path, tmp_path: Path, monke
             assert run(arguments(line)) == 0, line
 
 
+_TEXT = re.compile(r"^```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["tutorial.md", "how-to/layout.md"])
+def test_what_pages_show_of_a_run_is_what_it_says(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(CHECKOUT / "example_data", tmp_path / "example_data")
+    monkeypatch.chdir(tmp_path)
+    assert run(["inspect", "example_data/slide1.gpr"]) == 0
+    assert run(["normalize", *map(str, sorted(Path("example_data").glob("*.gpr"))), "--by", "print-tip"]) == 0
+    said = {line.strip() for stream in capsys.readouterr() for line in stream.splitlines()}
+    shown = [
+        line.strip() for text in _TEXT.findall((DOCS / page).read_text(encoding="utf-8")) for line in text.splitlines()
+    ]
+    ours = [
+        line
+        for line in shown
+        if line.startswith(("format ", "channel ", "spots ", "layout ", "because ", "variance ", "slide1 "))
+    ]
+    assert len(ours) >= 2 and set(ours) <= said
+
+
+def test_the_table_of_the_page_on_split_is_what_the_run_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "how-to" / "split.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for line in _BLOCK.findall(page)[0][1].splitlines():
+        assert run([*arguments(line), "-q"] if "normalize" in line else arguments(line)) == 0
+    shown = _TEXT.findall(page)[0].splitlines()[1].split()
+    with open("by-serum.tsv", encoding="utf-8") as file:
+        written = file.read().splitlines()[1].split()
+    assert shown[-1] == "…" and len(shown) > 8 and shown[:-1] == written[: len(shown) - 1]
+
+
 def test_pages_name_no_place_outside_the_project() -> None:
     own = [*PAGES, *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"))]
     for page in own:

@@ -78,3 +78,8 @@ def test_a_tip_effect_is_named_below_a_twentieth(p: float | None, said: str) -> 
     row = {**TIPS, "after_surface": None if p is None else 0.01, "p": p}
     assert in_words(row) == "print-tip: 4.9 % (3.8 % expected by chance)" + said
     assert in_words(TIPS) == "print-tip: 4.9 % (3.8 % expected by chance)"
+
+
+def test_one_channel_has_no_curve_that_could_have_been_taken_off() -> None:
+    row = {**TIPS, "after_surface": 0.01, "p": 0.4}
+    assert in_words(row, curve=False).endswith("; after surface 1.0 %, p = 0.4: no tip effect shown")

@@ -14,7 +14,10 @@ SHARE = Range(0, 1)
 
 def _gains(given: Any) -> tuple[float, ...]:
     parts: Iterable[Any] = given.split(",") if isinstance(given, str) else given
-    found = tuple(float(part) for part in parts)
+    try:
+        found = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        found = (float("nan"),)
     if not all(0 < gain < float("inf") for gain in found):
         raise ExplainedError("numbers above 0, such as 0.5,1,2")
     return found

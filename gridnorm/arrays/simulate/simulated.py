@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from gridnorm.arrays.raw import Column, FloatArray, RawArray
 from gridnorm.arrays.simulate.options import OPTIONS
 from gridnorm.arrays.simulate.slide import EMPTY_LEVEL, HIGHEST, LOWEST, IntArray, Probes, make_slide, scan
 from gridnorm.core.option import take
-from gridnorm.errors import OptionError
+from gridnorm.errors import OptionError, option_word
 
 if TYPE_CHECKING:
     from gridnorm.arrays.arrayset import ArraySet
@@ -165,16 +166,30 @@ def simulate(
 
 
 def _check(n_arrays: int, blocks: tuple[int, int], spots: tuple[int, int], p: dict[str, Any]) -> None:
-    for name, value in {"n_arrays": n_arrays, "blocks": min(blocks), "spots": min(spots)}.items():
-        if value < 1:
-            raise OptionError(f"{name} must be 1 or more", found=str(value))
+    if not (_whole(n_arrays) and n_arrays >= 1):
+        raise OptionError("n_arrays must be a whole number", found=repr(n_arrays), expected="1 or more")
+    for name, size in {"blocks": blocks, "spots": spots}.items():
+        if not (isinstance(size, tuple | list) and len(size) == 2 and all(_whole(k) and k >= 1 for k in size)):
+            raise OptionError(
+                f"{option_word(name)} must be two whole numbers, down and across",
+                found=repr(size),
+                expected="1 or more",
+            )
     if p["gains"] and len(p["gains"]) != n_arrays:
-        raise OptionError("gains must be as many as arrays", found=f"{len(p['gains'])} gains", expected=str(n_arrays))
+        raise OptionError(
+            f"{option_word('gains')} must be as many as arrays",
+            found=f"{len(p['gains'])} gains",
+            expected=str(n_arrays),
+        )
     if p["small_tips"] > blocks[0] * blocks[1]:
         raise OptionError(
-            "small_tips are more than there are print-tips", found=str(p["small_tips"]),
+            f"{option_word('small_tips')} are more than there are print-tips", found=str(p["small_tips"]),
             expected=f"at most {blocks[0] * blocks[1]}",
         )  # fmt: skip
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _stream(seed: int, *number: int) -> np.random.Generator:
