@@ -252,17 +252,38 @@ def _between(shifts: Floats, n: Floats) -> _Between | None:
     shifts, q = shifts[counts], shifts.shape[1]
     w = n[counts] / n[counts].sum()
     centred = shifts - (w[:, None] * shifts).sum(axis=0)
+    unit = math.ldexp(1.0, math.frexp(float(np.abs(centred).max()))[1])  # so that squares of squares are numbers
+    centred, shifts = centred / unit, shifts / unit
     mean = centred.mean(axis=1)
     noise = centred.var(axis=1, ddof=1) / q  # of a group's mean shift, from how its parts differ
     # What centring takes from a variance; for equal weights k/(k − 1).
     c = 1.0 / (1.0 - float(w @ w))
     seen, chance = c * float(w @ mean**2), c * float(w @ noise)
-    # Variance of ``seen``: without any difference (squared estimates are too large by their own variance), and per
-    # unit of it. ``chance`` has that of its q − 1 degrees of freedom a group.
-    base = 2.0 * c**3 * float(w**2 @ noise**2) * (q - 1) / (q + 1)
-    slope = 4.0 * c**3 * float(w**2 * (1.0 - w) @ noise)
+    # Variance of ``seen``: without any difference, and per unit of it. ``chance`` has that of its q − 1 degrees of
+    # freedom a group.
+    same, other = _degrees(shifts.var(axis=1, ddof=1) / q, w, q)
+    base, slope = 2.0 * same * chance**2, 4.0 * other * chance
     low, high = (_bound(z, seen, chance, base, slope, base / (q - 1)) for z in (_Z, -_Z))
-    return _Between(seen - chance, low, high)
+    return _Between(*(part * unit * unit for part in (seen - chance, low, high)))
+
+
+def _degrees(noise: Floats, w: Floats, q: int) -> tuple[float, float]:
+    """Variance of a weighted variance of means with this noise, over 2 · its expectation squared, and what a true
+    variance of 1 adds to that, over 4 · its expectation.
+
+    Of k groups alike both are 1/(k − 1); of many small ones beside a large one, the number of small ones decides; of
+    one small one beside a large one, both are 1. Squares of the noise, which has q − 1 degrees of freedom a group, are
+    too large by its own variance.
+    """
+    part = w * (1.0 - w) * noise
+    total, squares = float(part.sum()), float(part @ part)
+    if total <= 0:
+        return 1.0, 1.0
+    crossed = float(w**2 @ noise) ** 2 - float(w**4 @ noise**2)
+    too_large = 2.0 / (q + 1)
+    same = ((1.0 - too_large) * squares + crossed) / (total**2 - too_large * squares)
+    other = float(w**2 * (1.0 - 2.0 * w + w @ w) @ noise) / (total * (1.0 - float(w @ w)))
+    return same, other
 
 
 def _bound(z: float, seen: float, chance: float, base: float, slope: float, of_chance: float) -> float:
