@@ -9,7 +9,7 @@ expectation where groups mean nothing, whatever the distribution of the values.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,9 +93,10 @@ def real_difference(values: Any, segments: Segments, *, use: Any = None) -> Diff
     (2.4, 2.5, 2.6)
     """
     backend = backend_for(values)
+    xp = backend.xp
     view = flat(values, segments, backend)
     mask = used(view, use, backend)
-    return _before(view, segments, _deal(segments, _seen(mask)), mask, backend.xp)
+    return _joined([_before(view[b], segments, _deal(segments, _seen(mask[b])), mask[b], xp) for b in _alike(mask)], xp)
 
 
 def differences(
@@ -147,6 +148,21 @@ def differences(
     xp = backend.xp
     view, done = flat(values, segments, backend), flat(normalized, segments, backend)
     mask = used(view, use, backend)
+    found = []
+    for b in _alike(mask):
+
+        def again(items: IntArray, some: Segments, fitted: NDArray[np.bool_], share: float, b: slice = b) -> Any:
+            return flat(refit(items, some, fitted, share), some, backend)[b]
+
+        found.append(_before_and_left(view[b], done[b], segments, again, mask[b], xp))
+    before, left = zip(*found, strict=True)
+    return _joined(before, xp), _joined(left, xp)
+
+
+def _before_and_left(
+    view: Any, done: Any, segments: Segments, refit: Callable[..., Any], mask: Any, xp: Any
+) -> tuple[Difference, Difference]:
+    """``differences`` of batch entries that use the same items."""
     seen = _seen(mask)
     parts = _deal(segments, seen)
     before = _before(view, segments, parts, mask, xp)
@@ -160,7 +176,7 @@ def differences(
     items = np.flatnonzero(seen & chosen[segments.codes])
     some = _part_of(segments, chosen, items)
     try:
-        other = flat(refit(items, some, roles[parts[items]], share), some, backend)
+        other = refit(items, some, roles[parts[items]], share)
     except FitError:
         return before, unknown
     there = xp.asarray(items)
@@ -205,8 +221,23 @@ class _Between(NamedTuple):
     high: float
 
 
+def _alike(mask: Any) -> list[slice]:
+    """Batch entries that are treated together: all if they use the same items, else each by itself.
+
+    Items are dealt by what is used: what one entry lacks must not change the parts of another.
+    """
+    rows = on_host(mask)
+    if bool((rows == rows[:1]).all()):
+        return [slice(0, len(rows))]
+    return [slice(b, b + 1) for b in range(len(rows))]
+
+
+def _joined(found: Sequence[Difference], xp: Any) -> Difference:
+    return found[0] if len(found) == 1 else Difference(*(xp.concatenate(part) for part in zip(*found, strict=True)))
+
+
 def _seen(mask: Any) -> NDArray[np.bool_]:
-    """Items that some batch entry uses."""
+    """Items that the batch entries use."""
     return np.asarray(on_host(mask).any(axis=0), np.bool_)
 
 

@@ -140,6 +140,28 @@ def test_missing_and_unused_values_are_those_of_fewer_items() -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_batch_entry_is_what_it_is_alone(backend: Backend) -> None:
+    segments, random = groups(30, 300, 25, 260), np.random.default_rng(10)
+    values = noise(segments, 3, 11) + 0.3 * segments.codes
+    values[1, random.random(segments.n_items) < 0.3] = np.nan
+
+    def found(rows: slice) -> Any:
+        done, again = backend.on_numpy(centred, values[rows], segments)
+
+        def refit(*given: Any) -> Any:
+            return backend.asarray(backend.on_numpy(again, *given))
+
+        def both(x: Any, y: Any) -> Any:
+            before, left = differences(x, y, segments, refit)
+            return tuple(before), tuple(left), tuple(real_difference(x, segments))
+
+        return np.array(backend.run(both, values[rows], done))
+
+    together = found(slice(0, 3))
+    for b in range(3):
+        np.testing.assert_array_equal(together[:, :, b], found(slice(b, b + 1))[:, :, 0])
+
+
 def test_scale_and_shift_change_what_they_should() -> None:
     segments = groups(*[40] * 6)
     values = noise(segments, 1, 7) + segments.codes
