@@ -276,6 +276,16 @@ def test_shares_are_those_of_the_true_variances() -> None:
     np.testing.assert_allclose(found, 0.5 / (0.5 + 1 / n), rtol=0, atol=0.01)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_groups_of_a_few_values_follow_the_unit(backend: Backend, n: int) -> None:
+    """Also where their own curves leave nothing but rounding."""
+    rng, segments = np.random.default_rng(n), Segments.from_labels(np.repeat(np.arange(21), [200] + [n] * 20))
+    x = rng.uniform(6, 14, (1, segments.n_items))
+    y = np.sin(x) + rng.normal(0, 0.2, x.shape)
+    one, other = (pooled(backend, unit * y, x, segments=segments, minimum=200) for unit in (1.0, 3.3))
+    np.testing.assert_allclose(other.values / 3.3, one.values, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("of_the_large", [0.0, 4.0])
 @pytest.mark.parametrize(("of_the_small", "low", "high"), [(100.0, 0.95, 1.0), (0.5, 0.0, 0.05)])
 def test_a_large_group_that_is_the_whole_says_nothing_of_the_others(
