@@ -194,7 +194,11 @@ class Curves:
         if span is None:
             return arguments
         wider, left = (max(min(1.0, WINDOW / size) - span, 0.0) for size in (n, limit))
-        return {**arguments, "span": span + wider - left * n / limit} if wider > 0 else arguments
+        if wider <= 0:
+            return arguments
+        # Each window of three values holds two: residuals are rounding, which must not be weighed.
+        once = {"iterations": 1} if n <= 3 and "iterations" in arguments else {}
+        return {**arguments, "span": span + wider - left * n / limit, **once}
 
     @staticmethod
     def freedom(arguments: Mapping[str, Any]) -> float:

@@ -228,8 +228,8 @@ def _share(square: Floats, noise: Floats, known: Bools, count: Counts, longest: 
         expected = noise + free * between
         weight = np.where(known, (least / expected) ** 2, 0.0)
         counted = np.minimum(square, longest * expected) if k >= _FREE else square
-        excess = (weight * (counted - noise)).sum(axis=1, keepdims=True)
-        total = (weight * free).sum(axis=1, keepdims=True)
+        excess = (weight * free * (counted - noise)).sum(axis=1, keepdims=True)
+        total = (weight * free**2).sum(axis=1, keepdims=True)
         between = np.where(total > 0, np.maximum(excess, 0.0) / np.where(total > 0, total, 1.0), 0.0)
     return np.where(known, free * between / (free * between + noise), 0.0)
 

@@ -276,6 +276,37 @@ def test_shares_are_those_of_the_true_variances() -> None:
     np.testing.assert_allclose(found, 0.5 / (0.5 + 1 / n), rtol=0, atol=0.01)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_groups_of_a_few_values_follow_the_unit(backend: Backend, n: int) -> None:
+    """Also where their own curves leave nothing but rounding."""
+    rng, segments = np.random.default_rng(n), Segments.from_labels(np.repeat(np.arange(21), [200] + [n] * 20))
+    x = rng.uniform(6, 14, (1, segments.n_items))
+    y = np.sin(x) + rng.normal(0, 0.2, x.shape)
+    one, other = (pooled(backend, unit * y, x, segments=segments, minimum=200) for unit in (1.0, 3.3))
+    np.testing.assert_allclose(other.values / 3.3, one.values, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("of_the_large", [0.0, 4.0])
+@pytest.mark.parametrize(("of_the_small", "low", "high"), [(100.0, 0.95, 1.0), (0.5, 0.0, 0.05)])
+def test_a_large_group_that_is_the_whole_says_nothing_of_the_others(
+    of_the_large: float, of_the_small: float, low: float, high: float
+) -> None:
+    """Its distance from the whole, which it hardly can have, decides neither for nor against them."""
+    count = np.array([[10_000, 30]])
+    noise = 1.0 / count
+    square = np.array([[of_the_large, of_the_small]]) * noise
+    share = _share(square, noise, np.ones((1, 2), bool), count)[0, 1]
+    assert low <= share <= high
+
+
+def test_one_small_group_beside_a_large_one_is_moved_to_where_it_is(backend: Backend) -> None:
+    rng, sizes = np.random.default_rng(15), (4000, 20)
+    segments = Segments.from_labels(np.repeat([0, 1], sizes))
+    y = rng.normal(0, 0.3, (20, segments.n_items)) + 0.8 * segments.codes
+    done = pooled(backend, y, y, "median", segments, minimum=200)
+    assert (done.fit.shares[:, 1, 0] > 0.8).all()
+
+
 def test_one_wild_shape_does_not_let_in_the_noise_of_the_others() -> None:
     noise, count = np.full((1, 16), 1.0), np.full((1, 16), 30)
     square = np.ones((1, 16))

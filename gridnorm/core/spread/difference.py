@@ -9,7 +9,7 @@ expectation where groups mean nothing, whatever the distribution of the values.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,9 +93,10 @@ def real_difference(values: Any, segments: Segments, *, use: Any = None) -> Diff
     (2.4, 2.5, 2.6)
     """
     backend = backend_for(values)
+    xp = backend.xp
     view = flat(values, segments, backend)
     mask = used(view, use, backend)
-    return _before(view, segments, _deal(segments, _seen(mask)), mask, backend.xp)
+    return _joined([_before(view[b], segments, _deal(segments, _seen(mask[b])), mask[b], xp) for b in _alike(mask)], xp)
 
 
 def differences(
@@ -147,6 +148,21 @@ def differences(
     xp = backend.xp
     view, done = flat(values, segments, backend), flat(normalized, segments, backend)
     mask = used(view, use, backend)
+    found = []
+    for b in _alike(mask):
+
+        def again(items: IntArray, some: Segments, fitted: NDArray[np.bool_], share: float, b: slice = b) -> Any:
+            return flat(refit(items, some, fitted, share), some, backend)[b]
+
+        found.append(_before_and_left(view[b], done[b], segments, again, mask[b], xp))
+    before, left = zip(*found, strict=True)
+    return _joined(before, xp), _joined(left, xp)
+
+
+def _before_and_left(
+    view: Any, done: Any, segments: Segments, refit: Callable[..., Any], mask: Any, xp: Any
+) -> tuple[Difference, Difference]:
+    """``differences`` of batch entries that use the same items."""
     seen = _seen(mask)
     parts = _deal(segments, seen)
     before = _before(view, segments, parts, mask, xp)
@@ -160,7 +176,7 @@ def differences(
     items = np.flatnonzero(seen & chosen[segments.codes])
     some = _part_of(segments, chosen, items)
     try:
-        other = flat(refit(items, some, roles[parts[items]], share), some, backend)
+        other = refit(items, some, roles[parts[items]], share)
     except FitError:
         return before, unknown
     there = xp.asarray(items)
@@ -205,8 +221,23 @@ class _Between(NamedTuple):
     high: float
 
 
+def _alike(mask: Any) -> list[slice]:
+    """Batch entries that are treated together: all if they use the same items, else each by itself.
+
+    Items are dealt by what is used: what one entry lacks must not change the parts of another.
+    """
+    rows = on_host(mask)
+    if bool((rows == rows[:1]).all()):
+        return [slice(0, len(rows))]
+    return [slice(b, b + 1) for b in range(len(rows))]
+
+
+def _joined(found: Sequence[Difference], xp: Any) -> Difference:
+    return found[0] if len(found) == 1 else Difference(*(xp.concatenate(part) for part in zip(*found, strict=True)))
+
+
 def _seen(mask: Any) -> NDArray[np.bool_]:
-    """Items that some batch entry uses."""
+    """Items that the batch entries use."""
     return np.asarray(on_host(mask).any(axis=0), np.bool_)
 
 
@@ -252,17 +283,38 @@ def _between(shifts: Floats, n: Floats) -> _Between | None:
     shifts, q = shifts[counts], shifts.shape[1]
     w = n[counts] / n[counts].sum()
     centred = shifts - (w[:, None] * shifts).sum(axis=0)
+    unit = math.ldexp(1.0, math.frexp(float(np.abs(centred).max()))[1])  # so that squares of squares are numbers
+    centred, shifts = centred / unit, shifts / unit
     mean = centred.mean(axis=1)
     noise = centred.var(axis=1, ddof=1) / q  # of a group's mean shift, from how its parts differ
     # What centring takes from a variance; for equal weights k/(k − 1).
     c = 1.0 / (1.0 - float(w @ w))
     seen, chance = c * float(w @ mean**2), c * float(w @ noise)
-    # Variance of ``seen``: without any difference (squared estimates are too large by their own variance), and per
-    # unit of it. ``chance`` has that of its q − 1 degrees of freedom a group.
-    base = 2.0 * c**3 * float(w**2 @ noise**2) * (q - 1) / (q + 1)
-    slope = 4.0 * c**3 * float(w**2 * (1.0 - w) @ noise)
+    # Variance of ``seen``: without any difference, and per unit of it. ``chance`` has that of its q − 1 degrees of
+    # freedom a group.
+    same, other = _degrees(shifts.var(axis=1, ddof=1) / q, w, q)
+    base, slope = 2.0 * same * chance**2, 4.0 * other * chance
     low, high = (_bound(z, seen, chance, base, slope, base / (q - 1)) for z in (_Z, -_Z))
-    return _Between(seen - chance, low, high)
+    return _Between(*(part * unit * unit for part in (seen - chance, low, high)))
+
+
+def _degrees(noise: Floats, w: Floats, q: int) -> tuple[float, float]:
+    """Variance of a weighted variance of means with this noise, over 2 · its expectation squared, and what a true
+    variance of 1 adds to that, over 4 · its expectation.
+
+    Of k groups alike both are 1/(k − 1); of many small ones beside a large one, the number of small ones decides; of
+    one small one beside a large one, both are 1. Squares of the noise, which has q − 1 degrees of freedom a group, are
+    too large by its own variance.
+    """
+    part = w * (1.0 - w) * noise
+    total, squares = float(part.sum()), float(part @ part)
+    if total <= 0:
+        return 1.0, 1.0
+    crossed = float(w**2 @ noise) ** 2 - float(w**4 @ noise**2)
+    too_large = 2.0 / (q + 1)
+    same = ((1.0 - too_large) * squares + crossed) / (total**2 - too_large * squares)
+    other = float(w**2 * (1.0 - 2.0 * w + w @ w) @ noise) / (total * (1.0 - float(w @ w)))
+    return same, other
 
 
 def _bound(z: float, seen: float, chance: float, base: float, slope: float, of_chance: float) -> float:

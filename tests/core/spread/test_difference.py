@@ -53,6 +53,27 @@ def test_few_and_uneven_groups_are_not_named_more_often(sizes: tuple[int, ...], 
     assert (real_difference(noise(segments, 500, 1) * sd, segments).low > 0).mean() < allowed
 
 
+@pytest.mark.parametrize("sizes", [(4000, 8), (8, 4000, 8), (1500, 10, 60), (4000, *[8] * 7)])
+def test_small_groups_beside_a_large_one_are_named_in_one_of_forty_draws(sizes: tuple[int, ...]) -> None:
+    """Nearly all of the uncertainty is that of the small ones, nearly all of the weight that of the large one."""
+    segments = groups(*sizes)
+    found = real_difference(noise(segments, 400, 8), segments)
+    assert (found.low > 0).mean() < 0.05
+    shifts = np.zeros((400, len(sizes)))
+    shifts[:, np.argmin(sizes)] = 5.0
+    apart = real_difference(noise(segments, 400, 9) + np.repeat(shifts, sizes, axis=1), segments)
+    assert (apart.low > 0).mean() > 0.95
+
+
+@pytest.mark.parametrize("unit", [2.0**-400, 1e-12, 3.0, 2.0**300])
+def test_the_unit_means_nothing(unit: float) -> None:
+    segments = groups(40, 8, 100)
+    values = noise(segments) + segments.codes
+    one, other = (real_difference(given, segments) for given in (values, values * unit))
+    for name, power in {"low": 1, "high": 1, "sd": 1, "share": 0}.items():
+        np.testing.assert_allclose(getattr(other, name) / unit**power, getattr(one, name), rtol=1e-9)
+
+
 def test_the_interval_holds_the_difference_that_there_is() -> None:
     segments = groups(*[100] * 12)
     shifts = np.random.default_rng(2).normal(size=(300, 12)) * 0.3
@@ -117,6 +138,28 @@ def test_missing_and_unused_values_are_those_of_fewer_items() -> None:
         real_difference(np.where(keep, values, np.nan), segments),
     ):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_a_batch_entry_is_what_it_is_alone(backend: Backend) -> None:
+    segments, random = groups(30, 300, 25, 260), np.random.default_rng(10)
+    values = noise(segments, 3, 11) + 0.3 * segments.codes
+    values[1, random.random(segments.n_items) < 0.3] = np.nan
+
+    def found(rows: slice) -> Any:
+        done, again = backend.on_numpy(centred, values[rows], segments)
+
+        def refit(*given: Any) -> Any:
+            return backend.asarray(backend.on_numpy(again, *given))
+
+        def both(x: Any, y: Any) -> Any:
+            before, left = differences(x, y, segments, refit)
+            return tuple(before), tuple(left), tuple(real_difference(x, segments))
+
+        return np.array(backend.run(both, values[rows], done))
+
+    together = found(slice(0, 3))
+    for b in range(3):
+        np.testing.assert_array_equal(together[:, :, b], found(slice(b, b + 1))[:, :, 0])
 
 
 def test_scale_and_shift_change_what_they_should() -> None:
