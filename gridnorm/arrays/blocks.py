@@ -67,6 +67,23 @@ def contents_of(spots: Mapping[str, Column], layout: Layout | None) -> Contents 
     return Contents(np.array(found, np.int64), tuple(repeats), _same_pads(found, layout))
 
 
+def same_content(spots: Mapping[str, Column], layout: Layout | None) -> str:
+    """That all blocks hold the same IDs, in a sentence; empty where they do not, as on nearly every array.
+
+    Of two channels nobody would look for samples in blocks otherwise: print-tips are levelled there anyway.
+    """
+    names = [name for name in IDENTITY if name in spots]
+    if layout is None or layout.blocks.size < 2 or not names:
+        return ""
+    # Most arrays are told apart by their first spot alone.
+    if not any(np.count_nonzero(spots[name] == spots[name][0]) >= layout.blocks.size for name in names):
+        return ""
+    contents = contents_of(spots, layout)
+    if contents is None or len(contents.repeats) > 1:
+        return ""
+    return f"{_repeats(contents)}: sub-arrays of several samples? --split block makes each an array"
+
+
 def _same_pads(found: list[int], layout: Layout | None) -> int:
     """The number of pads if all hold the same classes, each as often."""
     if layout is None or layout.n_pads < 2 or layout.blocks.size != len(found):

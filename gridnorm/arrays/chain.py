@@ -14,7 +14,7 @@ import numpy as np
 
 from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.arrays.blocks import blocks_in_words
+from gridnorm.arrays.blocks import blocks_in_words, same_content
 from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts
 from gridnorm.arrays.grouping import by_text, find_column, group_spots, slide_position
@@ -220,6 +220,8 @@ def within_one(
     notes = [*flag_doubts(raw, segments, recipe.flags), *group_doubts(raw.name, done, row, options, by_text(recipe.by))]
     if recipe.left_alone(raw.channels):
         notes.append(f"{raw.whole}: {_left_alone(raw, layout, done)}")
+    elif levels.ratio and (same := same_content(raw.spots, layout)):
+        notes.append(f"{raw.name}: {same}")
     return Within(done, use, recipe.within_step(raw.channels, "given" if weights is not None else None), tuple(notes))
 
 

@@ -26,6 +26,8 @@ DARK, LIT = 0.4, 0.6
 TOGETHER = 0.6  # rank correlation of the two channels: at most 0.43 of the former, at least 0.84 of the latter
 NOTHING = 0.01  # share of a group's own level that is as good as none
 LOOKED_AT = 4096  # spots, about: enough for quartiles
+USUAL = (-100, -75, -50)  # GenePix flags, which a clean array need not have
+FEW = 20  # spots of a group whose rate of flags tells nothing
 
 
 def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
@@ -34,7 +36,7 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
     marked = flagged(raw.flags, raw.n_spots, rule.codes)
     total = int(np.count_nonzero(marked))
     if rule.policy == "ignore" or not total:
-        return []
+        return _no_such_code(raw, rule.codes)
     out = []
     share = total / raw.n_spots
     not_found = marked & flagged(raw.flags, raw.n_spots, raw.not_found)
@@ -49,6 +51,7 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
     rates = segments.count(marked) / np.maximum(n, 1)
     # One spot that is flagged makes a rate of 1: a group counts as far as its size says that it is extreme.
     error = np.sqrt(share * (1 - share) / np.maximum(n, 1))
+    error = np.where(n < FEW, np.inf, error)
     low, high = int(np.argmin(rates + 2 * error)), int(np.argmax(rates - 2 * error))
     if rates[high] - rates[low] > max(APART, BEYOND_CHANCE * np.hypot(error[low], error[high])):
         labels = segments.labels
@@ -62,11 +65,23 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
     return out
 
 
+def _no_such_code(raw: RawArray, codes: tuple[int, ...] | None) -> list[str]:
+    """That none of the codes that were named is there, where the array has others: a slip of the pen."""
+    if codes is None or set(codes) <= set(USUAL) or raw.flags is None or not raw.flags.any():
+        return []
+    there = ", ".join(map(str, np.unique(raw.flags[raw.flags != 0]).tolist()[:5]))
+    return [
+        f"{raw.name}: no spot has a flag that --flags names ({', '.join(map(str, codes))}); the flags here: {there}"
+    ]
+
+
 def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[str, Any], by: str) -> list[str]:
     """Groups without a usable spot, and a grouping of which nothing comes into the fit."""
     n = done.n.min(axis=0)
     out = []
     empty = np.flatnonzero(n == 0)
+    if row.statistic is None and empty.size == n.size:
+        return [f"{name}: no spot can be used: every one is missing, flagged or of weight 0"]
     if empty.size and empty.size < n.size:
         named = ", ".join(_label(done.labels[g]) for g in empty[:5].tolist()) + (", …" if empty.size > 5 else "")
         source = done.sources()[int(empty[0])]

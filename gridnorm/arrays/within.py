@@ -14,6 +14,7 @@ from gridnorm.arrays.raw import FloatArray
 from gridnorm.core.fit import SOURCES, Fit, fit, median_of
 from gridnorm.core.methods import METHODS, Method
 from gridnorm.core.option import TEXT, WHOLE, Option, Range, defaults_in_words, no_meaning, take
+from gridnorm.core.payload import Locations
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread.difference import Difference
 from gridnorm.errors import option_word
@@ -79,11 +80,17 @@ class WithinResult:
         return [named[code] for code in self.fit.source[row].tolist()]
 
     def shares(self, row: int = 0) -> list[list[float] | None]:
-        """Of each group that is ``shrunk``, the shares of its own level and shape in its fit; None of the others."""
+        """Of each group that is ``shrunk``, the shares of its own level and shape in its fit; None of the others.
+
+        NaN is the share of the shape where a fit is nothing but a level, as a median is.
+        """
         if self.fit is None or self.fit.shares is None:
             return [None] * self.n.shape[1]
         pooled = [name == "shrunk" for name in self.sources(row)]
-        return [pair if one else None for pair, one in zip(self.fit.shares[row].tolist(), pooled, strict=True)]
+        payload = self.fit.payload
+        bare = isinstance(payload, Locations) and payload.scale is None
+        pairs = [[level, np.nan if bare else shape] for level, shape in self.fit.shares[row].tolist()]
+        return [pair if one else None for pair, one in zip(pairs, pooled, strict=True)]
 
 
 def choose_method(given: str | Method, channels: tuple[str, ...], grouped: bool = False) -> Method:

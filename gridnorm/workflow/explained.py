@@ -77,7 +77,10 @@ def in_words(row: dict[str, Any], *, curve: bool = True) -> str:
         return text
     if row["p"] is None:
         return f"{text}; not tested against shifted lattices: they need a layout and larger blocks"
-    verdict = "a tip effect" if row["p"] < ALPHA else "no tip effect shown"
+    if curve:
+        verdict = "a tip effect" if row["p"] < ALPHA else "no tip effect shown"
+    else:  # blocks of one channel may be samples
+        verdict = "blocks differ" if row["p"] < ALPHA else "no difference between blocks shown"
     left = f"{max(100 * row['after_surface'], 0.0):.1f} %"
     after = "curve and surface" if curve else "surface"
     return f"{text}; after {after} {left}, p = {row['p']:.2g}: {verdict}"

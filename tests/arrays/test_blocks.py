@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.blocks import blocks_in_words, contents_of
+from gridnorm.arrays.blocks import blocks_in_words, contents_of, same_content
 from gridnorm.arrays.layout import Layout, infer_layout
 
 
@@ -131,3 +131,22 @@ def test_real_slides_of_samples_come_out_as_they_went_in(shared: Path, file: str
     np.testing.assert_array_equal(done.E, level.E)
     mine = [str(one.message) for one in seen if "left as it is" in str(one.message)]
     assert len(mine) == 1 and mine[0].startswith(Path(file).name + ": ") and says in mine[0]
+
+
+def test_two_channels_are_told_of_blocks_that_all_hold_the_same() -> None:
+    spots, layout = slide([0] * 16)
+    assert same_content(spots, layout) == (
+        "16 blocks hold the same IDs: sub-arrays of several samples? --split block makes each an array"
+    )
+    assert same_content(*slide([0] * 15 + [1])) == "" and same_content(*slide([0])) == ""
+    assert same_content(spots, None) == "" and same_content({"Block": spots["Block"]}, layout) == ""
+    empty = {**spots, "ID": np.where(spots["Row"] == 1, b"empty", np.char.add(spots["ID"], spots["Block"].astype("S")))}
+    assert same_content(empty, layout) == ""  # the first spot is the same everywhere, the others are not
+
+
+def test_a_run_of_two_channels_says_so_once_an_array() -> None:
+    arrays = gn.simulate(2, (2, 2), (8, 8), same_probes=True, not_found=0.0, seed=1).arrays
+    with pytest.warns(gn.GridnormWarning) as seen:
+        gn.normalize(arrays)
+    told = [str(one.message) for one in seen if "hold the same IDs" in str(one.message)]
+    assert [text.split(":")[0] for text in told] == ["array1", "array2"]

@@ -45,6 +45,35 @@ def test_ignoring_flags_is_advised_where_it_would_change_something() -> None:
     assert advice not in flag_doubts(raw, groups, "drop")[0]
 
 
+@pytest.mark.parametrize(
+    ("codes", "said"), [("100", True), ("-7", True), ("-7,-50", False), ("-75", False), ("-100,-75", False)]
+)
+def test_codes_that_no_spot_has_are_said_unless_they_are_the_usual_ones(codes: str, said: bool) -> None:
+    raw, groups = flags_of(0.1, 0.15)
+    found = flag_doubts(raw, groups, f"exclude:{codes}")
+    assert found == (
+        [f"array1.gpr: no spot has a flag that --flags names ({codes}); the flags here: -50"] if said else []
+    )
+    assert raw.flags is not None
+    assert flag_doubts(replace(raw, flags=np.zeros_like(raw.flags)), groups, f"exclude:{codes}") == []
+
+
+@pytest.mark.parametrize(("size", "named"), [(19, False), (20, True)])
+def test_a_group_of_few_spots_has_no_rate(size: int, named: bool) -> None:
+    flags = np.concatenate([np.where(np.arange(400) % 20 == 0, -100, 0), np.full(size, -100)])
+    raw = replace(gn.simulate(1, (1, 1), (1, flags.size), seed=1).raw(0), flags=flags)
+    assert bool(flag_doubts(raw, Segments.from_labels(["a"] * 400 + ["b"] * size), "exclude")) is named
+
+
+def test_an_array_without_a_usable_spot_is_said_where_nothing_is_fitted() -> None:
+    arrays = gn.simulate(1, (2, 2), (5, 5), channels=1, seed=1).arrays
+    lost = replace(arrays, values={name: np.full_like(matrix, np.nan) for name, matrix in arrays.values.items()})
+    with pytest.warns(gn.GridnormWarning) as seen:
+        gn.normalize(lost, background="none")
+    texts = [str(one.message) for one in seen]
+    assert "array1: no spot can be used: every one is missing, flagged or of weight 0" in texts
+
+
 def test_a_group_of_one_flagged_spot_hides_no_larger_one() -> None:
     raw, groups = flags_of(0.1, 0.5)
     labels = np.append(np.array(groups.labels)[groups.codes][:-1], "single")

@@ -218,7 +218,8 @@ def test_the_truth_is_a_table(tmp_path: Path) -> None:
      ({"gains": (1.0, 2.0)}, "gains must be as many as arrays; found 2 gains, expected 1"),
      ({"gains": "1,-2"}, "gains must be a list of gains; found '1,-2', expected numbers above 0"),
      ({"small_tips": 2}, "small_tips are more than there are print-tips; found 2, expected at most 1"),
-     ({"small_tip_spots": 0}, "small_tip_spots is out of range"), ({"uneven": 2}, "uneven is out of range"),
+     ({"small_tip_spots": 0}, "small_tip_spots is out of range"),
+     ({"small_tip_spots": 3}, "small_tip_spots has no meaning for small_tips 0"), ({"uneven": 2}, "uneven is out of range"),
      ({"flagged": 0.1}, "flagged has no meaning for simulate")],
 )  # fmt: skip
 def test_impossible_parameters_are_usage_errors(wrong: dict[str, object], message: str) -> None:

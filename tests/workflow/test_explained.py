@@ -82,4 +82,5 @@ def test_a_tip_effect_is_named_below_a_twentieth(p: float | None, said: str) -> 
 
 def test_one_channel_has_no_curve_that_could_have_been_taken_off() -> None:
     row = {**TIPS, "after_surface": 0.01, "p": 0.4}
-    assert in_words(row, curve=False).endswith("; after surface 1.0 %, p = 0.4: no tip effect shown")
+    assert in_words(row, curve=False).endswith("p = 0.4: no difference between blocks shown")
+    assert in_words({**row, "p": 0.01}, curve=False).endswith("; after surface 1.0 %, p = 0.01: blocks differ")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gridnorm.arrays.raw import Column, FloatArray, RawArray
 from gridnorm.arrays.simulate.options import OPTIONS
 from gridnorm.arrays.simulate.slide import EMPTY_LEVEL, HIGHEST, LOWEST, IntArray, Probes, make_slide, scan
-from gridnorm.core.option import take
+from gridnorm.core.option import no_meaning, take
 from gridnorm.errors import OptionError, option_word
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ def simulate(
     307
     """
     given = take(OPTIONS, options, "simulate")
+    if "small_tip_spots" in options and not given["small_tips"]:
+        raise no_meaning("small_tip_spots", f"{option_word('small_tips')} 0")
     _check(n_arrays, blocks, spots, given)
     p = {"blocks": blocks, "spots": spots, **given}
     probes, hit, printed, probe = _probes(p)
