@@ -213,6 +213,16 @@ def test_limits_of_a_channel_without_signal(dark: float, lit: float, together: f
     assert bool(channel_doubts(quartiles(dark, lit, together))) is said
 
 
+def test_equal_values_follow_no_channel_and_missing_ones_nothing() -> None:
+    """Ranks of equal values by their place would go with any channel that rises along the file."""
+    raw = quartiles(0.2, 1.0, 0.0)
+    flat = np.stack([np.sort(raw.foreground[0]), np.full(raw.n_spots, 500.0)])
+    assert channel_doubts(replace(raw, foreground=flat))
+    apart = raw.foreground.copy()
+    apart[0, ::2] = apart[1, 1::2] = np.nan
+    assert channel_doubts(replace(raw, foreground=apart))
+
+
 def test_a_weak_channel_that_follows_the_other_is_signal() -> None:
     raw = two_channels(1)
     weak = raw.foreground.copy()
