@@ -30,6 +30,7 @@ _MUTE = 5  # values of a group whose scatter around its own fit tells nothing ye
 _TOLD = 0.5  # share of the values that must lie in groups that tell it, or the noise is unknown
 _HELD = 4.0  # σ at which residuals are held for the variance of shapes: tails count, accidents do not
 _LONGEST = 4.0  # times its expectation: what the squared distance of one shape counts at most
+_REACH = 2.5  # σ of its noise that a level is moved toward the whole at most: one group far off among many is far off
 _FREE, _ROUNDS = 3, 10  # of weighting groups by what is known of their variance: without that limit, and in all
 _NOTHING = 1e-18  # of the largest square: what counts as no noise
 
@@ -148,7 +149,7 @@ def _shares(
     there = (count > 0) & np.isfinite(level)
     gone = passage(count, asked.limit)
     found = (
-        _share(level**2, noise.level, there, count),
+        _share(level**2, noise.level, there, count, reach=_REACH),
         _share(away.square, noise.shape, there & noise.known & np.isfinite(away.square), count, _LONGEST),
     )
     return away.level, np.stack([np.where(there, share + (1 - share) * gone, 0.0) for share in found], axis=2)
@@ -209,8 +210,18 @@ def _effective(left: Any, count: Counts, segments: Segments, asked: Asked, backe
     return np.where(squares > 0, total**2 / np.where(squares > 0, squares, 1.0), 0.0)
 
 
-def _share(square: Floats, noise: Floats, known: Bools, count: Counts, longest: float = np.inf) -> Floats:
-    """Share of each group's distance that counts: between / (between + noise).
+def _share(
+    square: Floats,
+    noise: Floats,
+    known: Bools,
+    count: Counts,
+    longest: float = np.inf,
+    reach: float = np.inf,
+) -> Floats:
+    """Share of each group's distance that counts: between / (between + noise), and all of it beyond ``reach`` σ.
+
+    The limit is that of Efron and Morris (JASA 67, 1972): the variance between groups says nothing of a group that is
+    not like the others.
 
     The whole holds the group: with a variance of 1 between groups, the distance of one from the whole has a variance
     of 1 − 2h + Σh², h being the groups' shares of the values.
@@ -231,7 +242,9 @@ def _share(square: Floats, noise: Floats, known: Bools, count: Counts, longest: 
         excess = (weight * free * (counted - noise)).sum(axis=1, keepdims=True)
         total = (weight * free**2).sum(axis=1, keepdims=True)
         between = np.where(total > 0, np.maximum(excess, 0.0) / np.where(total > 0, total, 1.0), 0.0)
-    return np.where(known, free * between / (free * between + noise), 0.0)
+    share = free * between / (free * between + noise)
+    beyond = 1 - reach * np.sqrt(noise / np.where(square > 0, square, np.nan))
+    return np.where(known, np.fmax(share, beyond), 0.0)
 
 
 def refitted(found: Fit, values: Any, segments: Segments, asked: Asked, backend: Backend) -> Fit:

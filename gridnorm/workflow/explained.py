@@ -76,7 +76,7 @@ def in_words(row: dict[str, Any], *, curve: bool = True) -> str:
     if "p" not in row:
         return text
     if row["p"] is None:
-        return f"{text}; not tested against shifted lattices: they need a layout and larger blocks"
+        return f"{text}; not tested against shifted lattices: they need a layout with more or larger blocks"
     if curve:
         verdict = "a tip effect" if row["p"] < ALPHA else "no tip effect shown"
     else:  # blocks of one channel may be samples

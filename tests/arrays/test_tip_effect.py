@@ -81,13 +81,18 @@ def test_all_shifts_below_a_block_are_taken_and_at_most_600(shape: tuple[int, in
     ("shape", "tested"),
     [
         ((1, 1, 30, 30), False),
-        ((2, 2, 4, 5), True),
-        ((2, 2, 3, 6), False),
-        ((1, 2, 9, 20), True),
-        ((1, 2, 9, 19), False),
+        ((4, 4, 4, 5), True),
+        ((4, 4, 3, 6), False),
+        ((1, 4, 9, 20), True),
+        ((1, 4, 9, 19), False),
+        ((1, 3, 20, 20), False),  # too few blocks: shifted lattices would have others at the edges
+        ((4, 1, 20, 20), True),
+        ((2, 3, 9, 9), False),
+        ((2, 4, 9, 9), True),
+        ((3, 3, 9, 9), True),
     ],
 )
-def test_one_block_and_small_blocks_are_not_tested(shape: tuple[int, int, int, int], tested: bool) -> None:
+def test_few_and_small_blocks_are_not_tested(shape: tuple[int, int, int, int], tested: bool) -> None:
     slide = Slide(*shape)
     values = np.random.default_rng(0).normal(size=slide.n)
     assert (tip_effect(values, None, slide.spots, slide.layout, slide.used) is not None) == tested

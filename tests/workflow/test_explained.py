@@ -71,7 +71,7 @@ TIPS = {"by": "print-tip", "groups": 16, "share": 0.049, "adjusted": 0.011, "nul
         (0.4, "; after curve and surface 1.0 %, p = 0.4: no tip effect shown"),
         (0.05, "; after curve and surface 1.0 %, p = 0.05: no tip effect shown"),
         (0.0499, "; after curve and surface 1.0 %, p = 0.05: a tip effect"),
-        (None, "; not tested against shifted lattices: they need a layout and larger blocks"),
+        (None, "; not tested against shifted lattices: they need a layout with more or larger blocks"),
     ],
 )
 def test_a_tip_effect_is_named_below_a_twentieth(p: float | None, said: str) -> None:

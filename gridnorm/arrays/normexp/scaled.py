@@ -27,7 +27,10 @@ _STEPS = 100
 _SEEN = 1e-7  # what a step that lowers -2 log L by less than this does is rounding
 _SHORT = 1e-4  # the last step, in sigma and in logarithms; the error that it leaves is its square
 _LONGEST = 2.0  # the longest step, in sigma and in logarithms
-_LOW, _HIGH = 0.01, 0.05  # the quantiles that tell how far the darkest values spread
+_LOW, _HIGH, _NEXT = 0.01, 0.05, 0.1  # the quantiles that tell how far the darkest values spread
+# Distances from the 5 % to the 10 % quantile that this is at most: 2.8 on real arrays of two colours, 1.9 of normal
+# values. A hundredth of damaged spots far below all others is no noise.
+FARTHEST = 4.0
 
 
 class Optimum(NamedTuple):
@@ -42,8 +45,9 @@ class Optimum(NamedTuple):
 def dark_spread(values: FloatArray, counts: FloatArray | None) -> float:
     """How far the lowest intensities spread: from their 1 % to their 5 % quantile.
 
-    Unlike the sigma of a fit it cannot vanish: where the two are equal the 5 % quantile of what is higher takes the
-    place of the second. Intensities times a number spread by that number more, and a constant changes nothing.
+    At most four times the way from there to the 10 % quantile, where that is not 0. Unlike the sigma of a fit it cannot
+    vanish: where the two are equal the 5 % quantile of what is higher takes the place of the second. Intensities times
+    a number spread by that number more, and a constant changes nothing.
 
     Parameters
     ----------
@@ -56,9 +60,10 @@ def dark_spread(values: FloatArray, counts: FloatArray | None) -> float:
     (4.0, 3.0)
     """
     low = _quantile(values, counts, _LOW)
-    spread = _quantile(values, counts, _HIGH) - low
+    high = _quantile(values, counts, _HIGH)
+    spread, beyond = high - low, _quantile(values, counts, _NEXT) - high
     if spread > 0:
-        return spread
+        return min(spread, FARTHEST * beyond) if beyond > 0 else spread
     above = int(np.searchsorted(values, low, side="right"))
     if above == values.size:
         return float(values[-1] - values[0])

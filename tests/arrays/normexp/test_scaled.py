@@ -90,6 +90,19 @@ def test_spread_of_tied_values_is_that_of_the_next_ones() -> None:
     assert spread([3.0, 4.0] + [5.0] * 1000) == 2.0
 
 
+@pytest.mark.parametrize(("far", "spread"), [(3.0, 3.0), (4.0, 4.0), (5.0, 4.0), (3000.0, 4.0)])
+def test_a_few_spots_far_below_all_others_are_no_noise(far: float, spread: float) -> None:
+    x = np.arange(101.0)  # so that quantiles are order statistics
+    x[:5] = 5.0 - far
+    x[5], x[10] = 5.0, 6.0
+    x[6:10] = [5.1, 5.2, 5.3, 5.4]
+    assert scaled.dark_spread(*distinct_counts(x)) == pytest.approx(spread)
+    clean = mixture(sigma=28, alpha=500)
+    spoilt = clean.copy()
+    spoilt[: clean.size // 50] = -3000.0
+    assert normexp.fit(spoilt).spread < 4 * normexp.fit(clean).spread  # it was 3000
+
+
 @pytest.mark.parametrize(("sigma", "at_bound"), [(0.0, True), (30.0, False)])
 def test_sigma_is_never_less_than_a_twentieth_of_the_spread(sigma: float, at_bound: bool) -> None:
     # 0 + the exponential: without a bound the darkest spot would have no signal, and no logarithm
