@@ -63,3 +63,8 @@ def test_three_names_stand_in_a_sentence() -> None:
     several = [CHANCE._replace(name=name) for name in "abcde"]
     assert verdicts(several[:3])[0].startswith("a, b, c: groups")
     assert verdicts(several)[0].startswith("a, b, c and 2 more: groups")
+
+
+def test_long_names_lose_their_beginning_beyond_32_letters() -> None:
+    for name, shown in (("n" * 31 + "1", "n" * 31 + "1"), ("a" + "n" * 31 + "1", "…" + "n" * 30 + "1")):
+        assert len(shown) == 32 and summary([ONE._replace(name=name)])[1].split()[0] == shown

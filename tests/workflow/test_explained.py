@@ -78,3 +78,13 @@ def test_a_tip_effect_is_named_below_a_twentieth(p: float | None, said: str) -> 
     row = {**TIPS, "after_surface": None if p is None else 0.01, "p": p}
     assert in_words(row) == "print-tip: 4.9 % (3.8 % expected by chance)" + said
     assert in_words(TIPS) == "print-tip: 4.9 % (3.8 % expected by chance)"
+
+
+def test_what_explains_most_stands_first_in_six_decimals() -> None:
+    arrays = made(tip_offset_sd=0.8)
+    rows = explained_by(levels(arrays), arrays.raw(0), arrays.layout, RECIPE, used(arrays))
+    assert rows[0]["by"] == "print-tip"
+    adjusted = [row["adjusted"] for row in rows]
+    assert adjusted == sorted(adjusted, reverse=True) and adjusted[0] > adjusted[-1]
+    numbers = [value for row in rows for value in row.values() if isinstance(value, float)]
+    assert numbers == [round(value, 6) for value in numbers]
