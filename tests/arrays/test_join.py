@@ -69,3 +69,7 @@ def test_a_layout_covers_all_and_is_the_first_one_if_that_does() -> None:
     assert both is not None and not both.complete
     assert (both.blocks.tolist(), both.rows_per_block.tolist(), both.spot_columns) == ([1, 2, 3], [3, 3, 2], 3)
     assert both.slide_position([3, 1], [2, 3], [2, 3])[0].shape == (2,)
+    for sizes in ((2, 5), (5, 3)):
+        one = covering([of([1], 2, 3), of([1], *sizes)])
+        assert one is not None and (one.rows_per_block[0], one.columns_per_block[0]) == sizes
+        assert (one.spot_rows, one.spot_columns) == sizes

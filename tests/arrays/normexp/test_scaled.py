@@ -73,7 +73,7 @@ def test_likelihood_is_continuous_where_the_formulas_meet(t: float) -> None:
     np.testing.assert_allclose(parts[0][2], parts[1][2], rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("counts", [None, [3, 1, 40, 2, 9, 1, 1, 300]])
+@pytest.mark.parametrize("counts", [None, [3, 1, 40, 2, 9, 1, 1, 300], [3, 1, 40, 2, 9, 1, 1, 1]])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.5, 0.9999, 1.0])
 def test_quantiles_are_those_of_numpy(counts: list[int] | None, share: float) -> None:
     values = np.array([-9.0, -2.5, 0.0, 1.0, 4.0, 4.5, 70.0, 900.0])

@@ -69,3 +69,12 @@ def test_no_alternative_gives_no_p() -> None:
 def test_several_rows_are_refused() -> None:
     with pytest.raises(OptionError, match="must be one row"):
         rank_among(np.zeros((2, 60)), Segments.from_labels(CODES), [])
+
+
+def test_a_group_of_one_item_counts_as_a_group() -> None:
+    x = np.random.default_rng(4).normal(size=60)
+    codes = np.where(np.arange(60) == 59, 3, CODES)
+    own = Segments.from_labels(codes)
+    found = rank_among(x, own, [codes[::-1]])
+    np.testing.assert_allclose(found.share, adjusted_share(x, own)[0], atol=1e-12)
+    assert found.p in (0.5, 1.0)
