@@ -113,6 +113,7 @@ def test_parts_of_other_content_have_rows_of_their_own() -> None:
     assert (
         "4 parts of 12 spots (block 1, 3, 5, …); 4 parts of 12 spots (block 2, 4, 6, …); of" in said(mixed, "block")[0]
     )
+    assert "3 parts of 12 spots (block 1, 3, 5); 3 parts" in said(taken(mixed, range(72)), "block")[0]
     every = [f"n{k}" for k in range(60)]
     assert "1 part of 12 spots (block 4); of the 48 rows" in said(slide(names=every[:48]), "block")[0]
     assert (

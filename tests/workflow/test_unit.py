@@ -50,6 +50,18 @@ def test_errors_about_the_array_are_failures_that_name_it() -> None:
     assert isinstance(dark, Failure) and str(dark.error).startswith("b.gpr: no usable value")
 
 
+def test_a_file_that_cannot_be_split_is_a_failure_that_names_it() -> None:
+    other = sheet(1)
+    damage.with_cells(sheet(0), "Name", range(224), "one").write(Path("a.gpr"))
+    other = damage.Sheet(other.records, ["Quality" if title == "Name" else title for title in other.titles], other.rows)
+    done = work_on(other, split="Name")
+    assert (
+        isinstance(done, Failure)
+        and done.file == "b.gpr"
+        and str(done.error).startswith("b.gpr: split names no column")
+    )
+
+
 def test_units_and_their_results_cross_processes() -> None:
     sheet(1).write(Path("b.gpr"))
     plan = make_plan(["a.gpr", "b.gpr"], make_settings({"background": "half"}))

@@ -64,11 +64,12 @@ def test_likelihood_is_the_exact_one_with_its_derivatives() -> None:
 
 @pytest.mark.parametrize("t", [scaled.TAIL, scaled._BRIGHT])
 def test_likelihood_is_continuous_where_the_formulas_meet(t: float) -> None:
-    z = np.array([-20.0, t, 30.0])
+    z = np.array([-20.0, t, 30.0])  # alpha is so large that t is nearly z: the shift of 1e-9 crosses the border
     parts = [
-        scaled._likelihood(z + shift, None, (3.0, float((z + shift).sum())), np.array([0.0, 0.0, 20.0]))
+        scaled._likelihood(z + shift, None, (3.0, float((z + shift).sum())), np.array([0.0, 0.0, 25.0]))
         for shift in (-1e-9, 1e-9)
     ]
+    np.testing.assert_allclose(parts[0][0], parts[1][0], rtol=1e-9)
     np.testing.assert_allclose(parts[0][1], parts[1][1], rtol=1e-7)
     np.testing.assert_allclose(parts[0][2], parts[1][2], rtol=1e-7, atol=1e-7)
 

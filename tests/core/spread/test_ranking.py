@@ -67,8 +67,9 @@ def test_no_alternative_gives_no_p() -> None:
 
 
 def test_several_rows_are_refused() -> None:
-    with pytest.raises(OptionError, match="must be one row"):
-        rank_among(np.zeros((2, 60)), Segments.from_labels(CODES), [])
+    for shape in ((2, 60), (1, 60), (59,)):
+        with pytest.raises(OptionError, match="must be one row"):
+            rank_among(np.zeros(shape), Segments.from_labels(CODES), [])
 
 
 def test_a_group_of_one_item_counts_as_a_group() -> None:
