@@ -317,6 +317,8 @@ def test_tightest_takes_any_unit(unit: float) -> None:
 def test_tightest_refuses_what_cannot_be_cut() -> None:
     with pytest.raises(OptionError, match="3 items are too few for the groups; found 2 groups of at least 2"):
         tightest([1.0, 2.0, 3.0], 2, 2)
+    with pytest.raises(OptionError, match="1 items are too few for the groups; found 2 groups, expected at most 1"):
+        tightest([1.0], 2)
     with pytest.raises(OptionError, match="finite"):
         tightest([1.0, np.nan], 1)
 

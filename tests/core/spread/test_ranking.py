@@ -55,7 +55,16 @@ def test_p_is_uniform_on_a_circle_without_any_groups() -> None:
     assert np.mean(named) < 0.09
 
 
-@pytest.mark.parametrize("values", [np.ones(60), np.full(60, np.nan)])
+@pytest.mark.parametrize("unit", [1e-150, 1e-3, 1e150])
+def test_the_unit_means_nothing(unit: float) -> None:
+    x = np.random.default_rng(5).normal(size=60)
+    one, other = (rank_among(values, Segments.from_labels(CODES), shifted()) for values in (x, x * unit))
+    assert other.p == one.p
+    np.testing.assert_allclose(other.share, one.share, atol=1e-12)
+
+
+# The mean of sixty times 0.1 is not 0.1.
+@pytest.mark.parametrize("values", [np.ones(60), np.full(60, 0.1), np.full(60, np.nan)])
 def test_nothing_to_rank_is_nan(values: np.ndarray) -> None:
     found = rank_among(values, Segments.from_labels(CODES), shifted())
     assert np.isnan(found.share) and np.isnan(found.p) and found.alternatives == 19
