@@ -21,6 +21,7 @@ FEWEST_SHIFTS = 19  # with fewer, no p could be 0.05
 LEAST_SPOTS = 50  # five for each term of the surface
 _CLIP = 3.0  # robust standard deviations, beyond which a spot counts as if it lay there
 _PASSES = 3
+_ROUNDING = 1e-12  # of the largest value: what curve and surface leave where they explain everything
 
 
 def tip_effect(
@@ -50,7 +51,8 @@ def tip_effect(
     Returns
     -------
     Rank or None
-        None for one block, for blocks too small for 19 shifts, and for fewer than 50 usable spots.
+        None for one block, for blocks too small for 19 shifts, and for fewer than 50 usable spots. NaN where curve
+        and surface leave nothing.
 
     Examples
     --------
@@ -67,12 +69,14 @@ def tip_effect(
     shifts = list(lattice_shifts(layout))
     if layout.blocks.size < 2 or len(shifts) < FEWEST_SHIFTS or np.count_nonzero(use) < LEAST_SPOTS:
         return None
+    rounding = _ROUNDING * float(np.abs(values[use]).max())
     if level is not None:
         whole = Segments.single(values.size)
         curve = fit(values, whole, "lowess", covariate=level, use=use)
         values = apply(values, whole, curve, "subtract", covariate=level)
     row, column = slide_position(spots, layout)
     left = without_surface(values, row, column, use)
+    left[np.abs(left) <= rounding] = 0.0
     lattices = (shifted_lattice(row, column, layout, *shift) for shift in shifts)
     return rank_among(left, Segments.from_labels(spots["Block"]), lattices, use=use)
 

@@ -100,6 +100,18 @@ def test_50_spots_are_needed(spots: int, tested: bool) -> None:
     assert (tip_effect(values, None, SLIDE.spots, SLIDE.layout, few) is not None) == tested
 
 
+@pytest.mark.parametrize("tilt", [0.0, 0.7])
+@pytest.mark.parametrize("with_level", [False, True])
+def test_where_nothing_is_left_nothing_is_said(tilt: float, with_level: bool) -> None:
+    """What rounding leaves of a constant has a pattern of its own, which is no print-tip's."""
+    level = np.random.default_rng(0).uniform(6, 14, SLIDE.n) if with_level else None
+    values = -0.58 + tilt * SLIDE.x * (not with_level)
+    found = tip_effect(values, level, SLIDE.spots, SLIDE.layout, SLIDE.used)
+    assert found is not None and np.isnan(found.share) and np.isnan(found.p)
+    made = 1e-9 * np.random.default_rng(1).normal(size=SLIDE.n)
+    assert np.isfinite(SLIDE.p(values + made, level))
+
+
 def test_ragged_blocks_keep_their_places() -> None:
     rng, slide = np.random.default_rng(1), Slide()
     keep = ~((slide.block % 3 == 0) & (slide.spots["Row"] > 5))
