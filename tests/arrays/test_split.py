@@ -331,3 +331,14 @@ def test_who_asks_for_tips_of_parts_of_one_block_is_told(blocks: int, said: bool
     for tips in (False, True):
         notes = split_raw(raw, layout_of(raw), "block", tips)[0].raw.warnings
         assert any("every part is one block" in note for note in notes) == (said and tips)
+
+
+def test_a_part_that_lacks_a_spot_is_not_complete_and_the_others_are() -> None:
+    raw = slide(3)
+    some = taken(raw, np.delete(np.arange(36), 17))
+    pieces = split_raw(some, layout_of(some, "3x1x3x4"), "block")
+    assert [(one.layout.complete, one.layout.missing) for one in pieces if one.layout] == [
+        (True, 0),
+        (False, 1),
+        (True, 0),
+    ]

@@ -74,7 +74,8 @@ def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values around their mean; of equal ones, whose mean is rounded, zeros."""
     if not values.size or values.min() == values.max():
         return np.zeros(values.size)
-    return values - values.mean()
+    centred: NDArray[np.float64] = values - values.mean()
+    return centred
 
 
 def _adjusted(values: NDArray[np.float64], codes: NDArray[np.int64]) -> float:

@@ -118,6 +118,8 @@ def test_hostile_values_are_fitted_or_refused() -> None:
         assert found.converged and (normexp.signal(found, x) > 0).all()
     with pytest.raises(FitError, match="not a number in double precision"):
         normexp.fit(np.array([-1e308, 0.0, 1.0, 1e308]))
+    with pytest.raises(FitError, match="no finite optimum"):
+        normexp.fit(np.append(10.0 * np.arange(200), -1e200))
 
 
 def test_order_and_missing_values_do_not_matter_to_the_last_bit() -> None:

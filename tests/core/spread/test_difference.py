@@ -205,6 +205,14 @@ def test_too_few_items_for_the_fit_are_no_answer() -> None:
     assert np.isfinite(before.variance[0]) and np.isnan(after.variance[0])
 
 
+def test_a_group_that_lacks_a_part_after_the_fit_is_no_answer() -> None:
+    segments = groups(4, 4)
+    values = noise(segments)
+    lacking = np.where(np.arange(8) == 0, np.nan, values)
+    before, after = differences(values, values, segments, fixed(lacking))
+    assert np.isfinite(before.variance[0]) and [np.isnan(part[0]) for part in after] == [True] * 4
+
+
 def test_it_is_the_same_on_every_backend(backend: Backend) -> None:
     segments = groups(20, 31, 44)
     values = noise(segments, 2, 11) + 0.5 * segments.codes
