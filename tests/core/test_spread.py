@@ -220,6 +220,9 @@ def test_permutation_p_is_the_count_of_its_own_draws(monkeypatch: pytest.MonkeyP
     p = permutation_test(values, segments, permutations=50, seed=8)
     assert p[0] == (reached + 1) / 51
     assert p[0] == permutation_test(values, segments, permutations=50, seed=8)[0]
+    assert permutation_test(np.arange(12.0), Segments.uniform(12, 2), seed=1)[0] == permutation_test(
+        np.arange(12.0), Segments.uniform(12, 2), permutations=999, seed=1
+    )
     for chunk in (40, 11):  # several at a time, and fewer items than there are
         monkeypatch.setattr("gridnorm.core.spread.permutation._CHUNK", chunk)
         assert p[0] == permutation_test(values, segments, permutations=50, seed=8)[0]

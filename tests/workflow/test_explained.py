@@ -88,3 +88,9 @@ def test_what_explains_most_stands_first_in_six_decimals() -> None:
     assert adjusted == sorted(adjusted, reverse=True) and adjusted[0] > adjusted[-1]
     numbers = [value for row in rows for value in row.values() if isinstance(value, float)]
     assert numbers == [round(value, 6) for value in numbers]
+
+
+def test_a_grouping_of_one_group_is_none() -> None:
+    arrays = gn.simulate(1, blocks=(1, 1), spots=(9, 8), seed=2).arrays
+    rows = explained_by(levels(arrays), arrays.raw(0), arrays.layout, RECIPE, used(arrays))
+    assert rows and all(row["groups"] > 1 for row in rows) and "print-tip" not in {row["by"] for row in rows}
