@@ -497,6 +497,7 @@ ELSEWHERE = {
     "arrays/tip_effect.py:LEAST_SPOTS": "test_tip_effect.py: what is too small to be tested",
     "arrays/tip_effect.py:_CLIP": "test_tip_effect.py: outliers are drawn in to three deviations",
     "arrays/tip_effect.py:_PASSES": "passes of a robust fit; the truth measurements hold with them",
+    "arrays/tip_effect.py:_ROUNDING": "test_tip_effect.py: nothing is left of a constant, something of noise of 1e-9",
     "workflow/explained.py:ALPHA": "test_explained.py: a tip effect is named below 0.05",
     "workflow/explained.py:_DIGITS": "how shares are written, no threshold",
     "core/engines/activation.py:_DENSITY": "a number of mathematics",
