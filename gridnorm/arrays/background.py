@@ -252,14 +252,14 @@ def _edwards(row: Channel) -> Done:
         return Done(d)
     low = int((known < _EDWARDS_ZERO).sum())
     share = _EDWARDS_SHARE * (low / known.size)
-    if share > 1 + 1e-13:  # 1.1 * 10/11 may round up
+    if share > 1:  # 1.1 * (10 / 11) is 1
         raise FitError(
             "edwards cannot be used: too few spots are brighter than their background",
             found=f"{low} of {known.size} values zero or less",
             expected="at most 10/11 of them",
             hint="Use normexp or half",
         )
-    threshold = np.quantile(known, min(share, 1.0))
+    threshold = np.quantile(known, share)
     assert row.background is not None
     below = threshold * np.exp(1 - (row.background + threshold) / row.foreground)
     return Done(np.where(d >= threshold, d, below))

@@ -91,7 +91,7 @@ def _named_apart(sets: Sequence[ArraySet]) -> list[ArraySet]:
     for one in sets:
         name = unique_among(taken, one.names[0])
         taken.add(name)
-        out.append(one if len(one) > 1 or name == one.names[0] else replace(one, names=(name,)))
+        out.append(one if name == one.names[0] else replace(one, names=(name,)))
     return out
 
 

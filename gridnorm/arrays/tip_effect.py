@@ -24,6 +24,7 @@ LEAST_SPOTS = 50  # five for each term of the surface
 LONG, BOTH = 4, 3
 _CLIP = 3.0  # robust standard deviations, beyond which a spot counts as if it lay there
 _PASSES = 3
+_ROUNDING = 1e-12  # of the largest value: what curve and surface leave where they explain everything
 
 
 def tip_effect(
@@ -54,7 +55,8 @@ def tip_effect(
     -------
     Rank or None
         None for fewer than 3 × 3 blocks that are not four or more in a row or column, for blocks too small for 19
-        shifts, and for fewer than 50 usable spots.
+        shifts, and for fewer than 50 usable spots. NaN where curve and surface
+        leave nothing.
 
     Examples
     --------
@@ -71,12 +73,14 @@ def tip_effect(
     shifts = list(lattice_shifts(layout))
     if not _enough(layout) or len(shifts) < FEWEST_SHIFTS or np.count_nonzero(use) < LEAST_SPOTS:
         return None
+    rounding = _ROUNDING * float(np.abs(values[use]).max())
     if level is not None:
         whole = Segments.single(values.size)
         curve = fit(values, whole, "lowess", covariate=level, use=use)
         values = apply(values, whole, curve, "subtract", covariate=level)
     row, column = slide_position(spots, layout)
     left = without_surface(values, row, column, use)
+    left[np.abs(left) <= rounding] = 0.0
     lattices = (shifted_lattice(row, column, layout, *shift) for shift in shifts)
     return rank_among(left, Segments.from_labels(spots["Block"]), lattices, use=use)
 

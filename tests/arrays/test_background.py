@@ -279,6 +279,8 @@ def test_wrong_options_say_what_was_expected() -> None:
         bg.correct(e, e, "movingmin")
     with pytest.raises(OptionError, match=r"not one position a spot; found \(2,\), \(3,\), expected \(3,\)"):
         bg.correct(e, e, "movingmin", position=(np.arange(2), np.arange(3)))
+    with pytest.raises(OptionError, match=r"not one position a spot; found \(3,\), \(2,\), expected \(3,\)"):
+        bg.correct(e, e, "movingmin", position=(np.arange(3), np.arange(2)))
     with pytest.raises(OptionError, match=r"differ in shape; found \(1, 2\), expected \(1, 3\)"):
         bg.correct(e, np.ones((1, 2)), "subtract")
 
@@ -378,6 +380,8 @@ def test_auto_is_nothing_for_one_channel_and_for_other_methods() -> None:
         got = bg.correct(e, eb, method, offset="auto")
         assert got.offsets == (0.0, 0.0)
         np.testing.assert_array_equal(got.values, bg.correct(e, eb, method).values)
+    silent = bg.Background("own", lambda row: bg.Done(row.foreground), "", (bg.OFFSET._replace(default="auto"),))
+    np.testing.assert_array_equal(bg.correct(e, eb, silent).values, e)
 
 
 def test_a_mixture_that_is_not_there_is_said_once_for_both_channels() -> None:

@@ -84,7 +84,7 @@ def test_a_group_of_one_flagged_spot_hides_no_larger_one() -> None:
 @pytest.mark.parametrize(
     ("shares", "size", "named"),
     [
-        ((0.1, 0.3), 400, False),  # 20 points are not more than 20
+        ((0.0, 0.2), 400, False),  # 20 points are not more than 20
         ((0.1, 0.305), 400, True),
         ((0.1, 0.4), 60, False),  # 4 standard errors by chance are 0.31
         ((0.1, 0.45), 60, True),
@@ -237,3 +237,14 @@ def test_real_arrays_of_two_channels_are_told_from_protein_arrays(shared: Path) 
         warnings.simplefilter("ignore")
         assert [channel_doubts(gn.read(shared / "data" / "arrays" / name).raw(0)) for name in real] == [[]] * 3
         assert protein and all("--channels 635 reads" in channel_doubts(gn.read(path).raw(0))[0] for path in protein)
+
+
+@pytest.mark.parametrize(("empty", "named"), [(5, "1, 2, 3, 4, 5"), (6, "1, 2, 3, 4, 5, …")])
+def test_five_groups_without_a_usable_spot_are_named(empty: int, named: str) -> None:
+    arrays = gn.simulate(1, (2, 4), (7, 6), seed=1, not_found=0.0).arrays
+    flags = np.where(arrays.columns["Block"] <= empty, -100, 0)[None, :]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gn.GridnormWarning)
+        done = gn.normalize(replace(arrays, flag_codes=flags), background="half").fits[0]
+    found = group_doubts("a", done, METHODS["loess"], {"min_group": 30}, "print-tip")
+    assert found[0].startswith(f"a: no spot of group {named} can be used (flagged, missing or of weight 0);")

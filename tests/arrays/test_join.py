@@ -27,9 +27,19 @@ def test_moving_places_everything_of_a_spot_and_marks_what_is_not_there(one: gn.
     assert done.absent is not None and done.absent.tolist() == [[False, True, False]]
     for name, matrix in one.values.items():
         np.testing.assert_array_equal(done.values[name][0], [matrix[0, 5], np.nan, matrix[0, 0]])
-    assert one.flags is not None and done.flags is not None and done.weights is not None
-    assert done.flags[:, 0].tolist() == [one.flags[5, 0], 0, one.flags[0, 0]]
+    assert one.flags is not None and done.weights is not None
+    flagged = moved(replace(one, flag_codes=np.arange(1, 49)[None]), at)
+    assert flagged.flags is not None and flagged.flags[:, 0].tolist() == [6, 0, 1]
     np.testing.assert_array_equal(done.weights[:, 0], [1, np.nan, 1])
+    fitted = gn.normalize(one, background="half", flags="ignore", small_groups="own")
+    for values in (
+        fitted.fits[0].values,
+        fitted.fits[0].values[:, :0],
+    ):  # a set that has them as well may leave them out
+        (fit,) = moved(replace(fitted, fits=(replace(fitted.fits[0], values=values),)), at).fits
+        np.testing.assert_array_equal(fit.values[0], [values[0, 5], np.nan, values[0, 0]] if values.size else [])
+        start = fitted.fits[0].start[0]
+        np.testing.assert_array_equal(fit.start[0], [start[5], np.nan, start[0]])
     assert moved(one, None) is one and moved(one, np.array([1, 0])).absent is None
 
 
@@ -41,6 +51,13 @@ def test_every_spot_of_every_set_has_one_row(one: gn.ArraySet) -> None:
     np.testing.assert_array_equal(done.R[:30, 0], one.R[:30, 0])
     np.testing.assert_array_equal(done.R[10:, 1], one.R[10:, 0])
     assert done.absent is not None and done.absent.sum(axis=1).tolist() == [18, 10]
+
+
+def test_an_array_without_weights_has_those_of_1_beside_one_with_weights(one: gn.ArraySet) -> None:
+    halves = replace(one, spot_weights=np.full((1, 48), 0.5))
+    weights = join([one, halves]).weights
+    assert weights is not None and np.unique(weights, axis=0).tolist() == [[1, 0.5]]
+    assert join([one, one]).weights is None
 
 
 def test_equal_names_are_numbered(one: gn.ArraySet) -> None:
@@ -69,3 +86,7 @@ def test_a_layout_covers_all_and_is_the_first_one_if_that_does() -> None:
     assert both is not None and not both.complete
     assert (both.blocks.tolist(), both.rows_per_block.tolist(), both.spot_columns) == ([1, 2, 3], [3, 3, 2], 3)
     assert both.slide_position([3, 1], [2, 3], [2, 3])[0].shape == (2,)
+    for sizes in ((2, 5), (5, 3)):
+        one = covering([of([1], 2, 3), of([1], *sizes)])
+        assert one is not None and (one.rows_per_block[0], one.columns_per_block[0]) == sizes
+        assert (one.spot_rows, one.spot_columns) == sizes

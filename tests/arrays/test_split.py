@@ -109,7 +109,13 @@ def test_parts_of_other_content_have_rows_of_their_own() -> None:
         "a.gpr: parts by block hold different spots: 2 parts of 12 spots (block 1, 3); 2 parts of 12 spots (block 2, 4); "
         "of the 24 rows, those that a part does not have are empty"
     ]
+    mixed = slide(8, names=[f"{'xy'[k // 12 % 2]}{k % 12}" for k in range(96)])
+    assert (
+        "4 parts of 12 spots (block 1, 3, 5, …); 4 parts of 12 spots (block 2, 4, 6, …); of" in said(mixed, "block")[0]
+    )
+    assert "3 parts of 12 spots (block 1, 3, 5); 3 parts" in said(taken(mixed, range(72)), "block")[0]
     every = [f"n{k}" for k in range(60)]
+    assert "1 part of 12 spots (block 4); of the 48 rows" in said(slide(names=every[:48]), "block")[0]
     assert (
         "(block 3); 1 part of 12 spots (block 4) and 1 more; of the 60 rows" in said(slide(5, names=every), "block")[0]
     )
@@ -317,3 +323,22 @@ def test_tables_of_real_slides_agree_with_a_count_of_their_lines(
                 seen.setdefault((part, *key), Counter())[float(found.E[k, part])] += 1
     assert seen == expected
     assert int((~absent).sum()) == len(lines)
+
+
+@pytest.mark.parametrize(("blocks", "said"), [(1, False), (2, True), (3, True)])
+def test_who_asks_for_tips_of_parts_of_one_block_is_told(blocks: int, said: bool) -> None:
+    raw = slide(blocks)
+    for tips in (False, True):
+        notes = split_raw(raw, layout_of(raw), "block", tips)[0].raw.warnings
+        assert any("every part is one block" in note for note in notes) == (said and tips)
+
+
+def test_a_part_that_lacks_a_spot_is_not_complete_and_the_others_are() -> None:
+    raw = slide(3)
+    some = taken(raw, np.delete(np.arange(36), 17))
+    pieces = split_raw(some, layout_of(some, "3x1x3x4"), "block")
+    assert [(one.layout.complete, one.layout.missing) for one in pieces if one.layout] == [
+        (True, 0),
+        (False, 1),
+        (True, 0),
+    ]

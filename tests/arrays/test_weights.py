@@ -13,7 +13,16 @@ import gridnorm as gn
 from gridnorm.arrays.raw import FULL_SCALE as SATURATED
 from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.weights import FLAGS as OPTION
-from gridnorm.arrays.weights import POLICIES, flag_rule, flagged, parse_area, spot_weights, use_of, weight_columns
+from gridnorm.arrays.weights import (
+    POLICIES,
+    WEIGHTS,
+    flag_rule,
+    flagged,
+    parse_area,
+    spot_weights,
+    use_of,
+    weight_columns,
+)
 from gridnorm.errors import FormatError, OptionError
 
 FLAGS = np.array([0, -50, -75, -100, 100, 0])
@@ -159,3 +168,17 @@ def test_columns_to_read_are_known_from_the_titles() -> None:
     assert weight_columns("saturation", titles) == ("F635 % Sat.",)
     assert weight_columns("area:1,2", titles) == ("area",)
     assert weight_columns("trust", titles) == ("Trust",)
+
+
+def test_a_malformed_area_is_refused_before_any_file_is_read() -> None:
+    assert WEIGHTS.read("area:60,90") == "area:60,90" and WEIGHTS.read("Trust") == "Trust"
+    with pytest.raises(OptionError, match="malformed spot area"):
+        WEIGHTS.read("area:90,60")
+
+
+def test_of_some_spots_only_those_that_are_seen_enter_a_fit() -> None:
+    whole = use_of(np.array([0, -100, 0, 0, 0]), 5, "drop", np.array([1.0, 1.0, 0.5, 2.0, 1.0]))
+    some = whole.of(np.array([3, 1, 2]), np.array([True, True, False]))
+    assert some.use.tolist() == [True, False, False] and some.dropped.tolist() == [False, True, False]
+    assert some.weights is not None and some.weights.tolist() == [2, 1, 0.5] and some.reported.tolist() == [2, 0, 0.5]
+    assert use_of(None, 5, "ignore").of(np.array([3]), np.array([True])).weights is None

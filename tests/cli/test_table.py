@@ -13,8 +13,9 @@ ONE = Summary("slide1", 5184, 99, 0, 16, "loess", (), (0.1234, 0.281), (-0.0001,
 def test_numbers_stand_under_their_titles() -> None:
     lines = summary([ONE, ONE._replace(name="a much longer name", spots=7)])
     assert [len(line.split("  ")) >= len(TITLES) for line in lines] == [True] * 3
-    at = lines[0].index("spots") + len("spots")
-    assert [line[:at].split()[-1] for line in lines] == ["spots", "5184", "7"]
+    for title, numbers in {"spots": "5184 7", "flagged": "99 99", "missing": "0 0", "groups": "16 16"}.items():
+        at = lines[0].index(title) + len(title)
+        assert [line[:at].split(" ")[-1] for line in lines] == [title, *numbers.split()]
     assert lines[1].endswith("0.123 ± 0.281       0.000 ± 0.008  –")
 
 
@@ -48,6 +49,7 @@ def test_groups_that_mean_nothing_are_called_so() -> None:
         "b: groups differ no more than chance would have it (at most by 0.02); the fit itself makes them differ by 0.06"
     ]
     assert verdicts([CHANCE._replace(method="none")])[0].endswith("(at most by 0.02)")
+    assert verdicts([CHANCE._replace(real_before=(0.01, 0.0, 0.03))])[0].startswith("b: groups differ no more")
     assert verdicts([CHANCE._replace(real_after=(0.0049, 0.0, 0.01))])[0].endswith("(at most by 0.02)")
     assert verdicts([CHANCE._replace(real_after=(0.005, 0.0, 0.01))])[0].endswith("makes them differ by 0.01")
     assert verdicts([CHANCE._replace(real_after=(np.nan,) * 3)])[0].endswith("(at most by 0.02)")
@@ -72,3 +74,8 @@ def test_three_names_stand_in_a_sentence() -> None:
     several = [CHANCE._replace(name=name) for name in "abcde"]
     assert verdicts(several[:3])[0].startswith("a, b, c: groups")
     assert verdicts(several)[0].startswith("a, b, c and 2 more: groups")
+
+
+def test_long_names_lose_their_beginning_beyond_32_letters() -> None:
+    for name, shown in (("n" * 31 + "1", "n" * 31 + "1"), ("a" + "n" * 31 + "1", "…" + "n" * 30 + "1")):
+        assert len(shown) == 32 and summary([ONE._replace(name=name)])[1].split()[0] == shown

@@ -15,6 +15,7 @@ from gridnorm.core.apply import apply, evaluate
 from gridnorm.core.fit import STATISTICS, Fit, fit, pick
 from gridnorm.core.methods import METHODS, apply_method, fit_method, normalize_within
 from gridnorm.core.option import effective
+from gridnorm.core.payload import Locations
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
@@ -170,3 +171,8 @@ def test_no_rule_for_small_groups_is_a_rule(backend: Backend) -> None:
     own = backend.run(normalize_within, X, segments, "median", minimum=30, small_groups="own")
     np.testing.assert_array_equal(own.values, backend.run(normalize_within, X, segments, "median", minimum=0).values)
     assert own.fit is not None and not own.fit.source.any()
+
+
+def test_the_only_scale_that_there_is_is_its_own_measure() -> None:
+    found = Locations(np.zeros((2, 3)), np.array([[2.0, 0.0, np.nan], [0.0, 0.0, np.nan]])).relative().scale
+    np.testing.assert_array_equal(found, [[1, 0, np.nan], [0, 0, np.nan]])

@@ -220,8 +220,12 @@ def test_permutation_p_is_the_count_of_its_own_draws(monkeypatch: pytest.MonkeyP
     p = permutation_test(values, segments, permutations=50, seed=8)
     assert p[0] == (reached + 1) / 51
     assert p[0] == permutation_test(values, segments, permutations=50, seed=8)[0]
-    monkeypatch.setattr("gridnorm.core.spread.permutation._CHUNK", 40)
-    assert p[0] == permutation_test(values, segments, permutations=50, seed=8)[0]
+    assert permutation_test(np.arange(12.0), Segments.uniform(12, 2), seed=1)[0] == permutation_test(
+        np.arange(12.0), Segments.uniform(12, 2), permutations=999, seed=1
+    )
+    for chunk in (40, 11):  # several at a time, and fewer items than there are
+        monkeypatch.setattr("gridnorm.core.spread.permutation._CHUNK", chunk)
+        assert p[0] == permutation_test(values, segments, permutations=50, seed=8)[0]
 
 
 def test_permutation_p_is_uniform_where_labels_mean_nothing() -> None:
@@ -316,6 +320,8 @@ def test_tightest_takes_any_unit(unit: float) -> None:
 def test_tightest_refuses_what_cannot_be_cut() -> None:
     with pytest.raises(OptionError, match="3 items are too few for the groups; found 2 groups of at least 2"):
         tightest([1.0, 2.0, 3.0], 2, 2)
+    with pytest.raises(OptionError, match="1 items are too few for the groups; found 2 groups, expected at most 1"):
+        tightest([1.0], 2)
     with pytest.raises(OptionError, match="finite"):
         tightest([1.0, np.nan], 1)
 

@@ -120,7 +120,8 @@ def test_groups_too_small_for_a_curve_are_said_to_be(normalized: gn.ArraySet) ->
 def test_an_array_without_any_value_still_makes_a_figure() -> None:
     arrays = simulated(1, (2, 2), (6, 6))
     arrays.values["R"][:] = np.nan
-    result = gn.normalize(arrays, background="none", method="none")
+    with pytest.warns(gn.GridnormWarning, match="no spot can be used"):
+        result = gn.normalize(arrays, background="none", method="none")
     said = texts(ma_by_group(result))
     assert "Before: no usable spot" in said
 

@@ -67,7 +67,10 @@ def test_every_row_of_every_file_is_in_the_table_exactly_once() -> None:
         }
         present = [key for key, value in zip(keys, table.numbers[f"M.{k}"].tolist(), strict=True) if value == value]
         assert set(present) == have and len(present) == len(part.rows)
-    assert sum("spots of the table are not in this file" in text for text in table.warnings) == 3
+    assert [text for text in table.warnings if "of the table" in text] == [
+        f"{k}.gpr: {table.rows - SPOTS + 30} of {table.rows} spots of the table are not in this file; their cells are empty"
+        for k in range(3)
+    ]
 
 
 @pytest.mark.parametrize(("share", "refused"), [(0.0, False), (0.04, False), (0.06, True), (1.0, True)])
@@ -154,3 +157,26 @@ def test_spots_that_no_position_orders_stand_as_in_the_files(
     expected = [[k - np.log2(factor * (k + 1)) for factor in (1, 3)] for k in range(5)]
     np.testing.assert_allclose(done.M, expected, rtol=1e-12)
     assert list(done.columns) == ([title] if title else [])
+
+
+@pytest.mark.parametrize("first", ["Block Row Column", "Row Column Block", "Column Block Row", "Column Row Block"])
+@pytest.mark.parametrize("backward", ["", "Block", "Row", "Column", "Block Row"])
+@pytest.mark.parametrize("spots", [(2, 7), (8, 2)])
+def test_rows_stand_in_layout_order_whatever_the_order_of_the_files(
+    spots: tuple[int, int], backward: str, first: str
+) -> None:
+    given = [sheet(k, (1, 2), spots) for k in range(2)]
+    plain, _ = joined(*given, method="none")
+    by = [[(-1) ** (title in backward) * int(cell) for cell in given[0].cells(title)] for title in first.split()]
+    turned, _ = joined(*(damage.with_rows(one, np.lexsort(by[::-1]).tolist()) for one in given), method="none")
+    for title in ("Block", "Row", "Column", "ID"):
+        np.testing.assert_array_equal(turned.prefix[title], plain.prefix[title])
+    for title in ("M.0", "M.1"):
+        np.testing.assert_array_equal(turned.numbers[title], plain.numbers[title])
+
+
+def test_rows_and_columns_without_blocks_order_nothing(tmp_path: Path) -> None:
+    rows = [["Row", "Column", "R", "G"], ["2", "1", "8", "1"], ["1", "1", "4", "1"], ["1", "2", "2", "1"]]
+    (tmp_path / "a.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
+    done = gn.normalize(tmp_path / "a.txt", columns="R=R,G=G", by="array", method="none")
+    assert done.M[:, 0].tolist() == [3, 2, 1] and done.columns["Row"].tolist() == [2, 1, 1]

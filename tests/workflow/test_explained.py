@@ -84,3 +84,19 @@ def test_one_channel_has_no_curve_that_could_have_been_taken_off() -> None:
     row = {**TIPS, "after_surface": 0.01, "p": 0.4}
     assert in_words(row, curve=False).endswith("p = 0.4: no difference between blocks shown")
     assert in_words({**row, "p": 0.01}, curve=False).endswith("; after surface 1.0 %, p = 0.01: blocks differ")
+
+
+def test_what_explains_most_stands_first_in_six_decimals() -> None:
+    arrays = made(tip_offset_sd=0.8)
+    rows = explained_by(levels(arrays), arrays.raw(0), arrays.layout, RECIPE, used(arrays))
+    assert rows[0]["by"] == "print-tip"
+    adjusted = [row["adjusted"] for row in rows]
+    assert adjusted == sorted(adjusted, reverse=True) and adjusted[0] > adjusted[-1]
+    numbers = [value for row in rows for value in row.values() if isinstance(value, float)]
+    assert numbers == [round(value, 6) for value in numbers]
+
+
+def test_a_grouping_of_one_group_is_none() -> None:
+    arrays = gn.simulate(1, blocks=(1, 1), spots=(9, 8), seed=2).arrays
+    rows = explained_by(levels(arrays), arrays.raw(0), arrays.layout, RECIPE, used(arrays))
+    assert rows and all(row["groups"] > 1 for row in rows) and "print-tip" not in {row["by"] for row in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,9 @@ def test_of_an_array_whose_worker_died_no_half_of_a_pair_stays() -> None:
     errands = [Errand(plan.tasks[0], name) for name in ("half.tsv", "whole.tsv", "old.tsv")]
     Path("out").mkdir()
     Path("out/old.tsv").write_text("of an earlier run")
+    begun = Path("out/.half.tsv.00000000-1-0a1b2c3d.tmp")
+    begun.write_text("x")
+    os.utime(begun, (1, 1))
     with Folder("out", [errand.file for errand in errands], True) as folder:
         for file in ("half.tsv", "whole.tsv", "whole.tsv.gridnorm.json"):
             Path("out", file).write_text("x")

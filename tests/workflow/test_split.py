@@ -111,6 +111,17 @@ def test_labels_of_one_file_only_are_matched_by_what_they_hold(cli: Cli) -> None
     )
 
 
+def test_a_label_of_one_file_only_is_compared_with_the_content_most_like_its_own(cli: Cli) -> None:
+    rows = [int(cell) for cell in slide().cells("Row")]
+    blocks = [int(cell) for cell in slide().cells("Block")]
+    some = [k for k in range(224) if rows[k] <= {1: 7, 2: 4}.get(blocks[k], 0)]
+    damage.with_rows(named(slide(0), "stuv"), some).write(Path("a.gpr"))
+    damage.with_rows(named(slide(1), "wxyz"), slide().where(Block=1)).write(Path("b.gpr"))
+    ran = cli("normalize", "a.gpr", "b.gpr", "--split", "name", "--method", "median", "-o", "x.tsv")
+    assert ran.code == 0 and titles("x.tsv") == ["M.a.s", "M.a.t", "M.b.w"]
+    assert "b.gpr Name w: 7 spots are not in a.gpr Name s; they have rows of their own" in ran.err
+
+
 @pytest.mark.parametrize("more", [(), pytest.param(("-j", "2"), marks=pytest.mark.slow)])
 def test_a_part_that_fails_costs_itself_alone(cli: Cli, more: tuple[str, ...]) -> None:
     dark = damage.with_cells(slide(), "Flags", slide().where(Block=2), "-100")

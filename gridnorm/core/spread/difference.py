@@ -33,8 +33,9 @@ MANY_ITEMS = 240
 ENOUGH_ITEMS, ENOUGH_GROUPS = 6000, 12
 _ONE_FITTED = np.array([False, True, False, False])
 _TWO_FITTED = np.array([False, True, True, False])
-# 95 % of a normal distribution.
+# 95 % of a normal distribution, and of Student's with 1, 2 and 3 degrees of freedom.
 _Z = 1.959963984540054
+_STUDENT = (12.706204736432095, 4.302652729696142, 3.182446305284263)
 
 
 class Difference(NamedTuple):
@@ -294,8 +295,24 @@ def _between(shifts: Floats, n: Floats) -> _Between | None:
     # freedom a group.
     same, other = _degrees(shifts.var(axis=1, ddof=1) / q, w, q)
     base, slope = 2.0 * same * chance**2, 4.0 * other * chance
+    # The noise that a true variance adds is estimated, too, with few degrees of freedom where groups are few.
+    slope *= (_student(len(mean) - 1, q - 1) / _Z) ** 2
     low, high = (_bound(z, seen, chance, base, slope, base / (q - 1)) for z in (_Z, -_Z))
     return _Between(*(part * unit * unit for part in (seen - chance, low, high)))
+
+
+def _student(groups: int, parts: int) -> float:
+    """Half of the 95 % range of Student's distribution: the noise is estimated with so many degrees of freedom.
+
+    The expansion of Fisher and Cornish (1960), within 0.3 % from 4 degrees on.
+    """
+    v = groups * parts
+    if v <= len(_STUDENT):
+        return _STUDENT[v - 1]
+    z = _Z
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / v + second / v**2 + third / v**3
 
 
 def _degrees(noise: Floats, w: Floats, q: int) -> tuple[float, float]:

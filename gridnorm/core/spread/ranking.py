@@ -59,9 +59,7 @@ def rank_among(values: Any, segments: Segments, alternatives: Iterable[Any], *, 
     if flat.ndim != 1 or flat.size != segments.n_items:
         raise OptionError("values to rank a grouping by must be one row", found=f"shape {flat.shape}")
     keep = np.isfinite(flat) if use is None else np.isfinite(flat) & np.asarray(use, np.bool_)
-    kept = flat[keep]
-    if kept.size:
-        kept = kept - kept.mean()
+    kept = _centred(flat[keep])
     found = _adjusted(kept, segments.codes[keep])
     count = reached = 0
     for codes in alternatives:
@@ -72,11 +70,18 @@ def rank_among(values: Any, segments: Segments, alternatives: Iterable[Any], *, 
     return Rank(found, count, p)
 
 
+def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values around their mean; of equal ones, whose mean is rounded, zeros."""
+    if not values.size or values.min() == values.max():
+        return np.zeros(values.size)
+    centred: NDArray[np.float64] = values - values.mean()
+    return centred
+
+
 def _adjusted(values: NDArray[np.float64], codes: NDArray[np.int64]) -> float:
     """Adjusted share of the variance of centred values, as `adjusted_share` has it, for hundreds of groupings."""
     if codes.size and codes.min() < 0:
-        values, codes = values[codes >= 0], codes[codes >= 0]
-        values = values - values.mean() if values.size else values
+        values, codes = _centred(values[codes >= 0]), codes[codes >= 0]
     n = np.bincount(codes)
     k = np.count_nonzero(n)
     total = float(values @ values)

@@ -64,16 +64,17 @@ def test_likelihood_is_the_exact_one_with_its_derivatives() -> None:
 
 @pytest.mark.parametrize("t", [scaled.TAIL, scaled._BRIGHT])
 def test_likelihood_is_continuous_where_the_formulas_meet(t: float) -> None:
-    z = np.array([-20.0, t, 30.0])
+    z = np.array([-20.0, t, 30.0])  # alpha is so large that t is nearly z: the shift of 1e-9 crosses the border
     parts = [
-        scaled._likelihood(z + shift, None, (3.0, float((z + shift).sum())), np.array([0.0, 0.0, 20.0]))
+        scaled._likelihood(z + shift, None, (3.0, float((z + shift).sum())), np.array([0.0, 0.0, 25.0]))
         for shift in (-1e-9, 1e-9)
     ]
+    np.testing.assert_allclose(parts[0][0], parts[1][0], rtol=1e-9)
     np.testing.assert_allclose(parts[0][1], parts[1][1], rtol=1e-7)
     np.testing.assert_allclose(parts[0][2], parts[1][2], rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("counts", [None, [3, 1, 40, 2, 9, 1, 1, 300]])
+@pytest.mark.parametrize("counts", [None, [3, 1, 40, 2, 9, 1, 1, 300], [3, 1, 40, 2, 9, 1, 1, 1]])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.5, 0.9999, 1.0])
 def test_quantiles_are_those_of_numpy(counts: list[int] | None, share: float) -> None:
     values = np.array([-9.0, -2.5, 0.0, 1.0, 4.0, 4.5, 70.0, 900.0])
@@ -130,6 +131,8 @@ def test_hostile_values_are_fitted_or_refused() -> None:
         assert found.converged and (normexp.signal(found, x) > 0).all()
     with pytest.raises(FitError, match="not a number in double precision"):
         normexp.fit(np.array([-1e308, 0.0, 1.0, 1e308]))
+    with pytest.raises(FitError, match="no finite optimum"):
+        normexp.fit(np.append(10.0 * np.arange(200), -1e200))
 
 
 def test_order_and_missing_values_do_not_matter_to_the_last_bit() -> None:

@@ -55,7 +55,16 @@ def test_p_is_uniform_on_a_circle_without_any_groups() -> None:
     assert np.mean(named) < 0.09
 
 
-@pytest.mark.parametrize("values", [np.ones(60), np.full(60, np.nan)])
+@pytest.mark.parametrize("unit", [1e-150, 1e-3, 1e150])
+def test_the_unit_means_nothing(unit: float) -> None:
+    x = np.random.default_rng(5).normal(size=60)
+    one, other = (rank_among(values, Segments.from_labels(CODES), shifted()) for values in (x, x * unit))
+    assert other.p == one.p
+    np.testing.assert_allclose(other.share, one.share, atol=1e-12)
+
+
+# The mean of sixty times 0.1 is not 0.1.
+@pytest.mark.parametrize("values", [np.ones(60), np.full(60, 0.1), np.full(60, np.nan)])
 def test_nothing_to_rank_is_nan(values: np.ndarray) -> None:
     found = rank_among(values, Segments.from_labels(CODES), shifted())
     assert np.isnan(found.share) and np.isnan(found.p) and found.alternatives == 19
@@ -67,5 +76,15 @@ def test_no_alternative_gives_no_p() -> None:
 
 
 def test_several_rows_are_refused() -> None:
-    with pytest.raises(OptionError, match="must be one row"):
-        rank_among(np.zeros((2, 60)), Segments.from_labels(CODES), [])
+    for shape in ((2, 60), (1, 60), (59,)):
+        with pytest.raises(OptionError, match="must be one row"):
+            rank_among(np.zeros(shape), Segments.from_labels(CODES), [])
+
+
+def test_a_group_of_one_item_counts_as_a_group() -> None:
+    x = np.random.default_rng(4).normal(size=60)
+    codes = np.where(np.arange(60) == 59, 3, CODES)
+    own = Segments.from_labels(codes)
+    found = rank_among(x, own, [codes[::-1]])
+    np.testing.assert_allclose(found.share, adjusted_share(x, own)[0], atol=1e-12)
+    assert found.p in (0.5, 1.0)
