@@ -220,7 +220,7 @@ def within_one(
     notes = [*flag_doubts(raw, segments, recipe.flags), *group_doubts(raw.name, done, row, options, by_text(recipe.by))]
     if recipe.left_alone(raw.channels):
         notes.append(f"{raw.whole}: {_left_alone(raw, layout, done)}")
-    elif levels.ratio and (same := same_content(raw.spots, layout)):
+    elif levels.ratio and not raw.part_of and (same := same_content(raw.spots, layout)):
         notes.append(f"{raw.name}: {same}")
     return Within(done, use, recipe.within_step(raw.channels, "given" if weights is not None else None), tuple(notes))
 

@@ -298,5 +298,5 @@ def test_a_layout_that_is_doubted_is_doubted_with_workers_too(cli: Cli) -> None:
     for jobs in "12":
         for more in ((), ("--split", "block")):
             cli("normalize", "a.gpr", "b.gpr", "--layout", "4x1x8x7", "-j", jobs, "-o", "x.tsv", "--force", *more)
-            (said,) = record("x.tsv")["warnings"]
+            (said,) = (text for text in record("x.tsv")["warnings"] if "hold the same IDs" not in text)
             assert said.startswith("a.gpr: --layout says 4 x 1 blocks")
