@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gridnorm.cli.options import say
+from gridnorm.cli.streams import say
 
 if TYPE_CHECKING:
     from gridnorm.core.option import Option
