@@ -7,6 +7,7 @@ whatever changes the meaning of the bytes is named in ``Text.warnings``.
 from __future__ import annotations
 
 import os
+import stat
 import zlib
 from typing import NamedTuple
 
@@ -33,6 +34,9 @@ _BOMS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
+_NOT_FILES = {
+    stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
 _BLOCK = 1 << 17  # bytes per vectorized step: temporaries stay in the cache
 
 
@@ -49,6 +53,17 @@ class Text(NamedTuple):
     warnings: tuple[str, ...]
     size: int
     sha256: str
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    r"""Name of a file, without its folder, as text that can be written anywhere; what is no UTF-8 is escaped.
+
+    Examples
+    --------
+    >>> name_of("arrays/caf\udce9.gpr")
+    'caf\\xe9.gpr'
+    """
+    return os.fsencode(os.path.basename(path)).decode("utf-8", "backslashreplace")
 
 
 def load(path: str | os.PathLike[str]) -> Text:
@@ -74,7 +89,7 @@ def load(path: str | os.PathLike[str]) -> Text:
     """
     from hashlib import sha256
 
-    name = os.path.basename(path)
+    name = name_of(path)
     raw = _read(path, name, -1)
     digest = sha256(raw).hexdigest()
     warnings: list[str] = []
@@ -93,7 +108,7 @@ def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
     FormatError
         The file cannot be opened, is empty, or its beginning is no text.
     """
-    name = os.path.basename(path)
+    name = name_of(path)
     raw = _read(path, name, n)
     size = os.stat(path).st_size
     whole = size <= n
@@ -114,10 +129,17 @@ def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
 
 def _read(path: str | os.PathLike[str], name: str, n: int) -> bytes:
     try:
+        # Before it is opened: the other end of a pipe may never come.
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        if kind in _NOT_FILES:
+            raise FormatError(
+                "this is no file that can be read twice", name, found=_NOT_FILES[kind], expected="a file",
+                hint="Write the data to a file first",
+            )  # fmt: skip
         with open(path, "rb") as file:
             return file.read(n)
-    except OSError as error:
-        raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise FormatError("the file cannot be read", name, found=getattr(error, "strerror", "") or str(error)) from None
 
 
 def _gunzip(raw: bytes, name: str, warnings: list[str]) -> bytes:

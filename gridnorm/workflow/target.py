@@ -10,6 +10,7 @@ from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.grouping import WHOLE
 from gridnorm.errors import OptionError, OutputError, option_word
 from gridnorm.io.atomic import check_target
+from gridnorm.io.cells import count
 from gridnorm.io.write import Precision, form_of
 from gridnorm.workflow.inputs import is_targets_file, stem
 from gridnorm.workflow.plan import Plan
@@ -66,8 +67,9 @@ def parse_precision(given: str | int) -> Precision:
     """``full`` or a number of decimals from 0 to 15."""
     if given == "full":
         return "full"
-    if str(given).isdecimal() and 0 <= int(given) <= 15:
-        return int(given)
+    decimals = count(str(given))
+    if decimals is not None and decimals <= 15:
+        return decimals
     raise OptionError(
         f"{option_word('precision')} is out of range", found=repr(given), expected="0 to 15 decimals, or full"
     )
