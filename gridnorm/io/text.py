@@ -7,6 +7,7 @@ whatever changes the meaning of the bytes is named in ``Text.warnings``.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import zlib
 from typing import NamedTuple
@@ -34,9 +35,11 @@ _BOMS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
+_FIRST_STEP = 512  # bytes of a gzip member that are unpacked first
 _NOT_FILES = {
     stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip
+_CRS = re.compile(rb"(?<!\r)\r{2,}\n")  # begins where a run does: one pass, whatever its length
 _BLOCK = 1 << 17  # bytes per vectorized step: temporaries stay in the cache
 
 
@@ -114,12 +117,8 @@ def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
     whole = size <= n
     data = raw
     if raw.startswith(_GZIP):
-        decoder = zlib.decompressobj(31)
-        try:
-            data = decoder.decompress(raw, n)
-        except zlib.error as error:
-            raise FormatError("the gzip data are damaged", name, found=str(error), hint="Copy the file again") from None
-        whole = whole and decoder.eof and not decoder.unused_data
+        data, unpacked = _gunzip_head(raw, name, n)
+        whole = whole and unpacked
     warnings: list[str] = []
     text, encoding = _to_utf8(data, name, warnings, whole)
     if not whole:
@@ -145,9 +144,10 @@ def _read(path: str | os.PathLike[str], name: str, n: int) -> bytes:
 def _gunzip(raw: bytes, name: str, warnings: list[str]) -> bytes:
     """All members of a gzip file; a cut or followed-by-something file is an error, never a shorter table."""
     parts: list[bytes] = []
-    rest = raw
-    while rest:
-        if not rest.startswith(_GZIP):
+    at = 0
+    while at < len(raw):
+        if not raw.startswith(_GZIP, at):
+            rest = raw[at:]
             if not rest.strip(b"\0"):
                 warnings.append(f"{name}: {len(rest)} zero bytes behind the gzip data were ignored")
                 break
@@ -157,16 +157,40 @@ def _gunzip(raw: bytes, name: str, warnings: list[str]) -> bytes:
                 found=f"{len(rest)} bytes that begin with {rest[:8]!r}",
                 hint="Copy the file again",
             )
-        decoder = zlib.decompressobj(31)
-        try:
-            parts.append(decoder.decompress(rest))
-            parts.append(decoder.flush())
-        except zlib.error as error:
-            raise FormatError("the gzip data are damaged", name, found=str(error), hint="Copy the file again") from None
-        if not decoder.eof:
+        at, ended = _member(raw, at, name, parts)
+        if not ended:
             raise FormatError("the gzip data end too early: the file is cut off", name, hint="Copy the file again")
-        rest = decoder.unused_data
     return b"".join(parts)
+
+
+def _gunzip_head(raw: bytes, name: str, n: int) -> tuple[bytes, bool]:
+    """The first ``n`` bytes of what the beginning of a gzip file holds, and whether that is all of it."""
+    parts: list[bytes] = []
+    at, have, ended = 0, 0, True
+    while raw.startswith(_GZIP, at) and have < n and ended:
+        known = len(parts)
+        at, ended = _member(raw, at, name, parts, n - have)
+        have += sum(map(len, parts[known:]))
+    return b"".join(parts), ended and at == len(raw)
+
+
+def _member(raw: bytes, at: int, name: str, parts: list[bytes], most: int = 0) -> tuple[int, bool]:
+    """Unpack the member that begins at an offset, ``most`` bytes of it unless 0; where it ends, and whether it does.
+
+    It is fed in pieces that grow: what a decoder does not use it copies, and there may be many members.
+    """
+    decoder = zlib.decompressobj(31)
+    step, left = _FIRST_STEP, most
+    try:
+        while at < len(raw) and not decoder.eof and (left or not most):
+            piece = raw[at : at + step]
+            parts.append(decoder.decompress(piece, left))
+            left -= len(parts[-1]) if most else 0
+            at += len(piece) - len(decoder.unused_data) - len(decoder.unconsumed_tail)
+            step *= 2
+    except zlib.error as error:
+        raise FormatError("the gzip data are damaged", name, found=str(error), hint="Copy the file again") from None
+    return at, decoder.eof
 
 
 def _to_utf8(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[bytes, str]:
@@ -263,8 +287,7 @@ def _line_ends(data: bytes, name: str, warnings: list[str]) -> bytes:
     if doubled:
         line = data.count(b"\n", 0, data.index(b"\r\r\n")) + 1
         warnings.append(f"{name}:{line}: {doubled} lines end in CR CR LF; the doubled CR was removed")
-        while b"\r\r\n" in data:
-            data = data.replace(b"\r\r\n", b"\r\n")
+        data = _CRS.sub(b"\r\n", data)
     return data
 
 

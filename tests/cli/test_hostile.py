@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -107,3 +108,12 @@ def test_digits_without_end_are_no_numbers(cli: Cli, tmp_path: Path) -> None:
 def test_what_would_never_end_is_refused_at_once(cli: Cli, args: tuple[object, ...], expected: str) -> None:
     ran = cli(*args)
     assert ran.code == 2 and expected in ran.err
+
+
+def test_a_gzip_file_whose_header_is_a_member_of_its_own_is_an_array(cli: Cli, tmp_path: Path) -> None:
+    data = (tmp_path / "a.gpr").read_bytes()
+    cut = data.index(b'"Block"')
+    (tmp_path / "b.gpr").write_bytes(gzip.compress(data[:cut]) + gzip.compress(data[cut:]))
+    assert cli("normalize", "a.gpr").code == cli("normalize", "b.gpr").code == 0
+    one, two = (Path(f"{name}.normalized.tsv").read_bytes().split(b"\n")[1:] for name in "ab")
+    assert one == two
