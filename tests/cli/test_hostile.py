@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from damage import Cli, sheet
 
+import gridnorm as gn
+
 DIGITS = "9" * 5000
 
 
@@ -117,3 +119,39 @@ def test_a_gzip_file_whose_header_is_a_member_of_its_own_is_an_array(cli: Cli, t
     assert cli("normalize", "a.gpr").code == cli("normalize", "b.gpr").code == 0
     one, two = (Path(f"{name}.normalized.tsv").read_bytes().split(b"\n")[1:] for name in "ab")
     assert one == two
+
+
+def test_names_too_long_for_a_file_are_cut_not_refused(cli: Cli, tmp_path: Path) -> None:
+    long = "µ" * 125
+    for at, more in enumerate(("a", "b")):
+        sheet(seed=at + 1).write(tmp_path / f"{long}{more}.gpr")
+    rows = [f"{long}a.gpr\t{'n' * 3000}", f"{long}b.gpr\t{'n' * 3000}x", "a.gpr\ta"]
+    (tmp_path / "t.txt").write_text("FileName\tName\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    assert cli("normalize", f"{long}a.gpr").code == 0, "the default name of the output is cut, too"
+    ran = cli("normalize", "t.txt", "-o", "out/", "--format", "csv.gz")
+    assert ran.code == 0
+    assert len(list((tmp_path / "out").glob("n*.csv.gz"))) == 2
+    ran = cli("normalize", "t.txt", "-o", "parts/", "--split", "Block")
+    assert ran.code == 0 and max(len(os.fsencode(name)) for name in os.listdir("parts")) <= 255
+    record = json.loads((tmp_path / "out" / "gridnorm.json").read_text(encoding="utf-8"))
+    assert record["arrays"][0]["name"] == "n" * 3000, "the record has the whole name"
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no devices in folders here")
+def test_a_device_takes_a_table_and_gets_no_record_beside_it(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "nowhere").symlink_to("/dev/null")
+    for name in ("/dev/null", "nowhere"):
+        ran = cli("normalize", "a.gpr", "-o", name)
+        assert ran.code == 0 and f"wrote {name}" in ran.err and "record of the run" not in ran.err
+    arrays = gn.read("a.gpr")
+    gn.write(gn.normalize(arrays), "nowhere")
+    assert not list(tmp_path.glob("nowhere.*")) and not Path("/dev/null.gridnorm.json").exists()
+    assert cli("normalize", "a.gpr", "-o", "nowhere", "--sidecar", "s.json").code == 0 and Path("s.json").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_that_of_the_file_in_every_format(cli: Cli, tmp_path: Path) -> None:
+    for form in ("tsv", "tsv.gz", "csv.gz"):
+        (tmp_path / f"o.{form}").symlink_to("/dev/full")
+        ran = cli("normalize", "a.gpr", "-o", f"o.{form}")
+        assert ran.code == 6 and f"o.{form}: the disk is full" in ran.err

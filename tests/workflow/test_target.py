@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from damage import sheet
 
+from gridnorm.arrays.grouping import WHOLE
 from gridnorm.errors import OptionError, OutputError
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.settings import make_settings
@@ -98,5 +99,6 @@ def test_every_array_has_a_file_name_of_its_own_that_file_systems_take() -> None
     ],
 )
 def test_names_are_neither_hidden_nor_alike_and_keep_what_they_may(names: list[str], files: list[str]) -> None:
-    plan = SimpleNamespace(tasks=[SimpleNamespace(name=name) for name in names])
+    tasks = [SimpleNamespace(name=name) for name in names]
+    plan = SimpleNamespace(tasks=tasks, settings=SimpleNamespace(split=WHOLE))
     assert file_names(plan, "tsv") == [f"{name}.tsv" for name in files]  # type: ignore[arg-type]
