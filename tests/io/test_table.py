@@ -184,6 +184,13 @@ def test_an_open_quote_never_swallows_a_whole_row(separator: str) -> None:
         read(rows, separator=separator.encode())
 
 
+@pytest.mark.parametrize("separator", ["\t", ","])
+@pytest.mark.parametrize("rows", ['"x"|1|n\n3|4\nz|5|"n"|6\n', '"x"|1\n1|"n"|2\nz|5|"n"|6\n', 'y|3|n|4\n"x"|1|n\n|2\n'])
+def test_rows_broken_outside_quotes_are_never_joined(rows: str, separator: str) -> None:
+    with pytest.raises(FormatError, match=r"a\.txt:[56]: the row has too few cells"):
+        read(rows.replace("|", separator), separator=separator.encode())
+
+
 def test_separators_inside_quotes_of_a_csv_take_the_fast_path() -> None:
     got = read('x,1,"a, b",2\r\ny,3,"c, ""d""",4\r\n', separator=b",")
     assert got.texts[1].tolist() == [b"a, b", b'c, "d"']
