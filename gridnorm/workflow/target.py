@@ -20,6 +20,9 @@ from gridnorm.workflow.sidecar import SUFFIX
 FOLDER_SIDECAR = "gridnorm.json"
 # Of 255 bytes, some are those of the suffixes of table and record and of a number; names of parts have a label too.
 _NAME_BYTES, _LABEL_BYTES = 220, 60
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(10))]
+)  # Windows
 _NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 
 
@@ -167,11 +170,12 @@ def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Requ
 def file_names(plan: Plan, form: str) -> list[str]:
     """One file per array: its name without what file systems refuse or hide, numbered where two are alike."""
     out: list[str] = []
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     most = _NAME_BYTES - (0 if plan.settings.split == WHOLE else _LABEL_BYTES)
     for task in plan.tasks:
         safe = _safe(task.name, most)
         safe = "_" + safe[1:] if safe.startswith(".") else safe
+        safe = "_" + safe if safe.partition(".")[0].rstrip().casefold() in _DEVICES else safe
         out.append(f"{_apart(safe, taken)}.{form}")
     return out
 
@@ -186,7 +190,7 @@ def part_names(file: str, form: str, labels: Sequence[str]) -> list[str]:
     >>> part_names("a.tsv", "tsv", ["1", "S/1.5", "s_1_5"]), part_names("a.tsv", "tsv", [""])
     (['a.1.tsv', 'a.S_1_5.tsv', 'a.s_1_5 (2).tsv'], ['a.tsv'])
     """
-    base, taken = file.removesuffix(f".{form}"), set[str]()
+    base, taken = file.removesuffix(f".{form}"), dict[str, int]()
     most = max(_LABEL_BYTES, _NAME_BYTES - len(base.encode())) - 8
     return [
         f"{base}.{_apart(_safe(label, most).replace('.', '_'), taken)}.{form}" if label else file for label in labels
@@ -215,11 +219,16 @@ def _cut(name: str, most: int) -> str:
     return name if len(raw) <= most else raw[:most].decode("utf-8", "ignore")
 
 
-def _apart(name: str, taken: set[str]) -> str:
-    """The name, numbered where it is taken; file systems may not tell capitals."""
-    unique, number = name, 1
+def _apart(name: str, taken: dict[str, int]) -> str:
+    """The name, numbered where it is taken; file systems may not tell capitals.
+
+    ``taken`` has the last number that was tried for a name, so that many equal ones cost one step each.
+    """
+    unique, key = name, name.casefold()
+    number = taken.get(key, 1)
     while unique.casefold() in taken:
         number += 1
         unique = f"{name} ({number})"
-    taken.add(unique.casefold())
+    taken[key] = number
+    taken.setdefault(unique.casefold(), 1)
     return unique
