@@ -143,7 +143,7 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -
     say(talk)
     if log_file is not None:
         from gridnorm.io.atomic import Output
-        from gridnorm.io.plain import one_line
+        from gridnorm.plain import one_line
 
         timings = [f"{name}: {seconds:.3f} s" for name, seconds in outcome.timings.items()]
         with Output(force=True) as files:

@@ -15,7 +15,7 @@ from typing import Any
 
 from gridnorm.errors import OutputError
 from gridnorm.io.atomic import guard
-from gridnorm.io.plain import ascii_only, one_line, visible
+from gridnorm.plain import ascii_only, one_line, visible
 
 _HANDLER = "gridnorm.plain"
 _INSTEAD = {

@@ -16,6 +16,7 @@ from gridnorm.arrays.split import join_parts, split_sets
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
+from gridnorm.plain import one_line
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.output import first_error, run_plan
 from gridnorm.workflow.plan import make_plan
@@ -188,7 +189,7 @@ def _run(paths: Paths, settings: Settings, map: Callable[..., Iterable[Any]], *,
 
 def _warn(texts: Sequence[str], stacklevel: int = 3) -> None:
     for text in texts:
-        warnings.warn(text, GridnormWarning, stacklevel=stacklevel)
+        warnings.warn(one_line(text), GridnormWarning, stacklevel=stacklevel)
 
 
 def _normalize_set(

@@ -15,7 +15,7 @@ from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.record import ArrayRecord
 from gridnorm.arrays.within import WithinResult, spread_of
 from gridnorm.core.spread.difference import Difference
-from gridnorm.io.plain import visible
+from gridnorm.plain import visible
 from gridnorm.provenance import SCHEMA_VERSION, History, InputDigest
 
 SUFFIX = ".gridnorm.json"

@@ -13,6 +13,8 @@ import pytest
 from damage import Cli, sheet
 
 import gridnorm as gn
+from gridnorm.arrays.simulate.simulated import _MOST_SPOTS, _check
+from gridnorm.core.fit import ITERATIONS, MOST_ITERATIONS
 
 DIGITS = "9" * 5000
 
@@ -155,3 +157,13 @@ def test_a_full_disk_is_that_of_the_file_in_every_format(cli: Cli, tmp_path: Pat
         (tmp_path / f"o.{form}").symlink_to("/dev/full")
         ran = cli("normalize", "a.gpr", "-o", f"o.{form}")
         assert ran.code == 6 and f"o.{form}: the disk is full" in ran.err
+
+
+def test_the_most_that_may_be_asked_for() -> None:
+    assert ITERATIONS.read(MOST_ITERATIONS) == MOST_ITERATIONS
+    with pytest.raises(gn.GridnormError, match="out of range; found 1001"):
+        ITERATIONS.read(MOST_ITERATIONS + 1)
+    plain = {"gains": (), "small_tips": 0}
+    _check(_MOST_SPOTS // 10_000, (10, 10), (10, 10), plain)
+    with pytest.raises(gn.GridnormError, match="too many spots"):
+        _check(_MOST_SPOTS // 10_000 + 1, (10, 10), (10, 10), plain)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from damage import Cli, sheet
 
+import gridnorm as gn
 from gridnorm.cli import run
-from gridnorm.io.plain import ascii_only, one_line, visible
+from gridnorm.plain import ascii_only, one_line, visible
 
 ROOT = Path(__file__).resolve().parents[2]
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f‮"
@@ -115,3 +116,15 @@ def test_closed_streams(tmp_path: Path, command: str, code: int, said: str) -> N
         check=False,
     )
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+
+
+def test_errors_and_warnings_in_python_do_not_act_on_the_terminal_either(cli: Cli, tmp_path: Path) -> None:
+    evil = sheet()
+    replace(evil, records={**evil.records, "NormalizationMethod": ESCAPE}).write(tmp_path / "a.gpr")
+    with pytest.warns(gn.GridnormWarning) as said:
+        gn.read("a.gpr")
+    assert any("\\u001b" in str(one.message) for one in said)
+    assert not any("\x1b" in str(one.message) for one in said)
+    with pytest.raises(gn.GridnormError) as error:
+        gn.read(f"{ESCAPE}.gpr")
+    assert visible(str(error.value)) == str(error.value)
