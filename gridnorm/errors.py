@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Self
 
+from gridnorm.plain import one_line
+
 _spoken = {"command line": False}
 
 
@@ -83,7 +85,7 @@ class GridnormError(Exception):
             text += f", expected {self.expected}" if self.found is not None else f"; expected {self.expected}"
         if self.hint is not None:
             text += f". {self.hint}"
-        return text
+        return one_line(text)
 
 
 class OptionError(GridnormError, ValueError):

@@ -19,6 +19,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "arrays/normexp/normal.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
     "arrays/normexp/saddle.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
     "arrays/normexp/values.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
+    "plain.py": ("cli/test_streams.py", "it serves what is printed"),
     "cli/doctor_command.py": ("cli/test_doctor.py", "named after the command"),
     "cli/inspect_command.py": ("cli/test_inspect.py", "named after the command"),
     "cli/normalize_command.py": ("cli/test_normalize.py", "named after the command"),

@@ -20,6 +20,7 @@ from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.core.methods import Method
 from gridnorm.errors import GridnormError, GridnormWarning
+from gridnorm.plain import one_line
 
 
 def background_correct(arrays: ArraySet, method: str | Background = "normexp", **options: Any) -> ArraySet:
@@ -185,4 +186,4 @@ def _levels(arrays: ArraySet, index: int) -> tuple[RawArray, Levels, tuple[str, 
 
 def _warn(texts: Sequence[str]) -> None:
     for text in texts:
-        warnings.warn(text, GridnormWarning, stacklevel=3)
+        warnings.warn(one_line(text), GridnormWarning, stacklevel=3)

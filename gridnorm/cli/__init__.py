@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -11,7 +10,8 @@ from importlib import import_module
 import click
 
 from gridnorm._version import __version__
-from gridnorm.errors import GridnormError, OutputError, speak_command_line
+from gridnorm.cli.streams import safe_streams, say
+from gridnorm.errors import GridnormError, speak_command_line
 
 # In the order in which a newcomer meets them.
 COMMANDS = {
@@ -77,7 +77,8 @@ def main(args: list[str] | None = None) -> None:
         code = stop.code if isinstance(stop.code, int) else INTERNAL
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if stream is not None:  # closed by whoever started the program
+                stream.flush()
         except (OSError, ValueError):
             code = code or 1
     # Everything is written and closed: taking the interpreter apart piece by piece would only cost time.
@@ -102,7 +103,8 @@ def run(args: list[str] | None = None) -> int:
         return shell_complete(cli, {}, "gridnorm", _COMPLETE, completing)
     speak_command_line()
     try:
-        return _run(args)
+        with safe_streams():
+            return _run(args)
     finally:
         speak_command_line(False)
 
@@ -117,21 +119,16 @@ def _run(args: list[str] | None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        error.show(sys.stderr)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("gridnorm: interrupted; no half-written file was left", err=True)
+        say(["gridnorm: interrupted; no half-written file was left"])
         return INTERRUPTED
     except GridnormError as error:
-        click.echo(f"gridnorm: {error}", err=True)
+        say([f"gridnorm: {error}"])
         return error.exit_code
     except BrokenPipeError:
         return _reader_gone()
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            return _internal(error)
-        click.echo("gridnorm: standard output: the disk is full", err=True)
-        return OutputError.exit_code
     except Exception as error:  # noqa: BLE001  the last line of defence: a message instead of a traceback
         return _internal(error)
 
@@ -146,10 +143,11 @@ def _internal(error: Exception) -> int:
     if os.environ.get("GRIDNORM_DEBUG"):
         raise error
     place = _place(error)
-    click.echo(
-        f"gridnorm: internal error, please report it: {type(error).__name__}: {error} ({place}).\n"
-        "Set GRIDNORM_DEBUG=1 to see the traceback.",
-        err=True,
+    say(
+        [
+            f"gridnorm: internal error, please report it: {type(error).__name__}: {error} ({place}).",
+            "Set GRIDNORM_DEBUG=1 to see the traceback.",
+        ]
     )
     return INTERNAL
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from gridnorm.cli.streams import show, show_json
+
 NEEDED = ("numpy", "click", "pandas", "scipy", "statsmodels", "scikit-learn", "threadpoolctl")
 OPTIONAL = {
     "pyarrow": "parquet",
@@ -26,9 +28,9 @@ def command(as_json: bool) -> int:
     if as_json:
         import json
 
-        click.echo(json.dumps(found, indent=1))
+        show_json([json.dumps(found, indent=1), "\n"])
     else:
-        click.echo("\n".join(_lines(found)))
+        show(_lines(found))
     broken = found["missing"] or any(row["trouble"] for row in found["device"]["kernels"])
     return 1 if broken else 0
 

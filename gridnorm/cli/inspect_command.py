@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from gridnorm.cli.options import SettingsCommand, say
+from gridnorm.cli.options import SettingsCommand
+from gridnorm.cli.streams import say, show, show_json
 
 NOT_READ, CHECK_FAILED = 3, 7
 
@@ -39,9 +40,10 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
     if as_json:
         import json
 
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False))
+        show_json([json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False), "\n"])
     else:
-        click.echo("\n\n".join("\n".join(_lines(record)) for record in found["inputs"]))
+        for number, record in enumerate(found["inputs"]):
+            show([""] * (number > 0) + _lines(record))
     broken = [rule for record in found["inputs"] for rule in failed_rules(record)] if check else []
     say(f"check failed: {rule}" for rule in broken)
     errors = [record for record in found["inputs"] if record["status"] == "error"]

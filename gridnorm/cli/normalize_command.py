@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from gridnorm.cli.options import SettingsCommand, progress, say
+from gridnorm.cli.options import SettingsCommand, progress
+from gridnorm.cli.streams import say, show_json
 
 # Talk goes to stderr, data to stdout.
 
@@ -91,8 +92,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         outcome = normalize_to(inputs, settings, request._replace(progress=told))
     _report(outcome, quiet=own["quiet"], verbose=own["verbose"], log_file=own["log_file"])
     if own["as_json"] and outcome.sidecar is not None:
-        for piece in outcome.sidecar.pieces():
-            click.echo(piece.decode(), nl=False)
+        show_json(piece.decode() for piece in outcome.sidecar.pieces())
     return outcome.exit_code
 
 
@@ -117,7 +117,7 @@ def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
 
     target, _ = check_request(inputs, settings, request)
     plan = make_plan(inputs, settings, compare=not target.folder)
-    click.echo(json.dumps({**describe(plan), "output": target.path}, indent=1, ensure_ascii=False))
+    show_json([json.dumps({**describe(plan), "output": target.path}, indent=1, ensure_ascii=False), "\n"])
     if not plan.tasks:
         refuse_wrong_option(plan.failures)
     say(f"failed: {failure.error}" for failure in plan.failures)
@@ -143,10 +143,11 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -
     say(talk)
     if log_file is not None:
         from gridnorm.io.atomic import Output
+        from gridnorm.plain import one_line
 
         timings = [f"{name}: {seconds:.3f} s" for name, seconds in outcome.timings.items()]
         with Output(force=True) as files:
-            files.write(log_file, ("\n".join([*talk, *timings]) + "\n").encode())
+            files.write(log_file, "".join(f"{one_line(line)}\n" for line in [*talk, *timings]).encode())
 
 
 def _background(arrays: Sequence[Any]) -> str:

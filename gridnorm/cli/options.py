@@ -94,7 +94,7 @@ def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
         if total < 2:
             return
         if bar is None:
-            bar = click.progressbar(length=total, label="arrays", file=sys.stderr)
+            bar = click.progressbar(length=total, label="arrays", file=getattr(sys.stderr, "raw", sys.stderr))
             bar.__enter__()
         bar.update(1)
         if done == total:  # before a table goes to the same terminal
@@ -105,13 +105,3 @@ def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     finally:
         if bar is not None and not bar.finished:
             bar.__exit__(None, None, None)
-
-
-def say(lines: Iterable[str]) -> None:
-    """Write lines for people to stderr."""
-    text = "".join(line + "\n" for line in lines)
-    try:
-        sys.stderr.write(text)
-    except UnicodeEncodeError:
-        sys.stderr.write(text.encode("ascii", "replace").decode())
-    sys.stderr.flush()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gridnorm.cli.options import say
+from gridnorm.cli.streams import say
 
 if TYPE_CHECKING:
     from gridnorm.core.option import Option
@@ -83,8 +83,9 @@ def command(output: str, n_arrays: int, blocks: str, spots: str, prefix: str, fo
 
 def _grid(option: str, text: str) -> tuple[int, int]:
     from gridnorm.errors import OptionError
+    from gridnorm.io.cells import count
 
-    parts = text.lower().replace("×", "x").split("x")
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-        raise OptionError(f"malformed {option}", found=repr(text), expected="ROWSxCOLUMNS, for example 12x4")
-    return int(parts[0]), int(parts[1])
+    sizes = [count(part.strip()) for part in text.lower().replace("×", "x").split("x")]
+    if len(sizes) != 2 or sizes[0] is None or sizes[1] is None:
+        raise OptionError(f"malformed {option}", found=repr(text[:40]), expected="ROWSxCOLUMNS, for example 12x4")
+    return sizes[0], sizes[1]

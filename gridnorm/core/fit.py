@@ -372,8 +372,9 @@ SPAN = Option(
     "span", NUMBER, 0.3, "Share of a group in each local fit of loess.", Range(0, 1, low_open=True),
     metavar="SHARE", source="limma's loessFit",
 )  # fmt: skip
+MOST_ITERATIONS = 1000  # after a few nothing changes any more
 ITERATIONS = Option(
-    "iterations", WHOLE, 4, "Fits of loess: the first and the robust ones.", Range(1), metavar="N",
+    "iterations", WHOLE, 4, "Fits of loess: the first and the robust ones.", Range(1, MOST_ITERATIONS), metavar="N",
     source="limma's loessFit",
 )  # fmt: skip
 CLAMP_WEIGHTS = Option(

@@ -12,6 +12,7 @@ from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
 from gridnorm.core.segments import Segments
 from gridnorm.core.small import RULES
 from gridnorm.errors import GridnormWarning, OptionError
+from gridnorm.plain import one_line
 
 
 def normalize_groups(
@@ -144,7 +145,7 @@ def _warn_tiny(n: Any, segments: Segments, span: float) -> None:
         least = math.ceil(4 / span)
         least += least * span < 4  # the quotient may have been rounded down to a whole number
         text = f"loess with span {span} reproduces groups of fewer than {least} values: {shown}; consider min_group=30"
-        warnings.warn(text, GridnormWarning, stacklevel=3)
+        warnings.warn(one_line(text), GridnormWarning, stacklevel=3)
 
 
 def _like(values: Any, out: Any) -> Any:

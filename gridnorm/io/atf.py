@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gridnorm.errors import FormatError
+from gridnorm.io import cells
 from gridnorm.io.columns import Frame
 from gridnorm.io.table import splits
 from gridnorm.io.text import Text
@@ -80,8 +81,8 @@ def parse(text: Text, is_titles: Callable[[list[str]], bool], expected: str) -> 
         top = 1
         version = all_lines[0][2].decode("utf-8", "replace").strip().strip('"')[3:].strip("\t ,;\"'")
         counts = all_lines[1][2].replace(b",", b" ").replace(b'"', b" ").split() if len(all_lines) > 1 else []
-        if counts and counts[0].isdigit():
-            top, declared = 2, int(counts[0])
+        declared = cells.count(counts[0].decode("utf-8", "replace")) if counts else None
+        top = 1 if declared is None else 2
     found: tuple[int, list[str], bytes] | None = None
     if declared is not None and declared < _HEADER_LINES:
         all_lines = list(lines(text.data, top + declared + 1))
@@ -117,9 +118,9 @@ def _titles(
     all_lines: list[tuple[int, int, bytes]], rows: range, is_titles: Callable[[list[str]], bool]
 ) -> tuple[int, list[str], bytes] | None:
     for row in rows:
-        for separator, cells in splits(all_lines[row][2], 1):
-            if is_titles(cells):
-                return row, cells, separator
+        for separator, titles in splits(all_lines[row][2], 1):
+            if is_titles(titles):
+                return row, titles, separator
     return None
 
 

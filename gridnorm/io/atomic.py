@@ -83,7 +83,7 @@ class Output:
         # The file behind a link is replaced, not the link.
         target = os.path.realpath(path)
         check_target(path, self._force)
-        if os.path.exists(target) and not os.path.isfile(target):  # /dev/null, a pipe: nothing to replace
+        if is_stream(target):  # nothing to replace
             handle = guard(name, _open_direct, target)
             self._direct.append((name, handle))
             return handle
@@ -157,7 +157,7 @@ def check_target(path: str | os.PathLike[str], force: bool) -> None:
             raise OptionError(
                 "the output exists already", file=name, hint=f"{option_value('force', True)} overwrites it"
             )
-        if not os.path.isfile(target):
+        if is_stream(target):
             return
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
@@ -167,6 +167,11 @@ def check_target(path: str | os.PathLike[str], force: bool) -> None:
         raise OutputError(
             f"the folder {os.path.basename(folder)!r} cannot be written to", file=name, hint="Choose another output"
         )
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether something is there that takes data and keeps no file: ``/dev/null``, a pipe."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def sweep(folder: str | os.PathLike[str]) -> list[str]:

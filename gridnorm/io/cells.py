@@ -148,6 +148,17 @@ def number(cell: bytes) -> float | None:
         return None
 
 
+def count(text: str) -> int | None:
+    """Digits as a number; None for anything else, more digits than any count or wavelength has among it.
+
+    Examples
+    --------
+    >>> count("635"), count("-1"), count("9" * 5000)
+    (635, None, None)
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _LONGEST else None
+
+
 def texts(buffer: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.bytes_]:
     """Gather text cells into one ``S`` array, surrounding double quotes removed.
 

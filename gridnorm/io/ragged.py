@@ -153,6 +153,9 @@ def _row(lines: list[bytes], i: int, n: int, separator: bytes) -> tuple[list[byt
     joined = lines[i]
     for span in range(2, _LONGEST_CELL + 1):
         # A line that is a whole row by itself is never swallowed by an open quote above it.
+        # Where no quote is open, the line was broken by something else, and the next one may be half of another row.
+        if split_quoted(joined.rstrip(b"\r"), separator) is not None:
+            break
         if i + span > len(lines) or _fit(lines[i + span - 1].rstrip(b"\r").split(separator), n):
             break
         joined += b"\n" + lines[i + span - 1]

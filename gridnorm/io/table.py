@@ -238,8 +238,11 @@ def _separators(buffer: ByteArray, separator: bytes) -> IntArray | None:
     """Offsets of the bytes that end a cell, or None if quotes make that a question for the tolerant path."""
     body = buffer[cells.LEAD :]
     if separator == b"\t":
-        # One comparison finds TAB and LF; any other control character below makes the table irregular.
+        # One comparison finds TAB and LF; other control characters below, which belong to their cells, are rare.
         marks = np.flatnonzero(body < 11)
+        kept = body[marks] >= 9
+        if not kept.all():
+            marks = marks[kept]
         marks += cells.LEAD
         return marks
     marks = np.flatnonzero((body == separator[0]) | (body == 10)) + cells.LEAD

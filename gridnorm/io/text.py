@@ -7,6 +7,8 @@ whatever changes the meaning of the bytes is named in ``Text.warnings``.
 from __future__ import annotations
 
 import os
+import re
+import stat
 import zlib
 from typing import NamedTuple
 
@@ -33,6 +35,11 @@ _BOMS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
+_FIRST_STEP = 512  # bytes of a gzip member that are unpacked first
+_NOT_FILES = {
+    stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+_CRS = re.compile(rb"(?<!\r)\r{2,}\n")  # begins where a run does: one pass, whatever its length
 _BLOCK = 1 << 17  # bytes per vectorized step: temporaries stay in the cache
 
 
@@ -49,6 +56,17 @@ class Text(NamedTuple):
     warnings: tuple[str, ...]
     size: int
     sha256: str
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    r"""Name of a file, without its folder, as text that can be written anywhere; what is no UTF-8 is escaped.
+
+    Examples
+    --------
+    >>> name_of("arrays/caf\udce9.gpr")
+    'caf\\xe9.gpr'
+    """
+    return os.fsencode(os.path.basename(path)).decode("utf-8", "backslashreplace")
 
 
 def load(path: str | os.PathLike[str]) -> Text:
@@ -74,7 +92,7 @@ def load(path: str | os.PathLike[str]) -> Text:
     """
     from hashlib import sha256
 
-    name = os.path.basename(path)
+    name = name_of(path)
     raw = _read(path, name, -1)
     digest = sha256(raw).hexdigest()
     warnings: list[str] = []
@@ -93,18 +111,14 @@ def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
     FormatError
         The file cannot be opened, is empty, or its beginning is no text.
     """
-    name = os.path.basename(path)
+    name = name_of(path)
     raw = _read(path, name, n)
     size = os.stat(path).st_size
     whole = size <= n
     data = raw
     if raw.startswith(_GZIP):
-        decoder = zlib.decompressobj(31)
-        try:
-            data = decoder.decompress(raw, n)
-        except zlib.error as error:
-            raise FormatError("the gzip data are damaged", name, found=str(error), hint="Copy the file again") from None
-        whole = whole and decoder.eof and not decoder.unused_data
+        data, unpacked = _gunzip_head(raw, name, n)
+        whole = whole and unpacked
     warnings: list[str] = []
     text, encoding = _to_utf8(data, name, warnings, whole)
     if not whole:
@@ -114,18 +128,26 @@ def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
 
 def _read(path: str | os.PathLike[str], name: str, n: int) -> bytes:
     try:
+        # Before it is opened: the other end of a pipe may never come.
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        if kind in _NOT_FILES:
+            raise FormatError(
+                "this is no file that can be read twice", name, found=_NOT_FILES[kind], expected="a file",
+                hint="Write the data to a file first",
+            )  # fmt: skip
         with open(path, "rb") as file:
             return file.read(n)
-    except OSError as error:
-        raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise FormatError("the file cannot be read", name, found=getattr(error, "strerror", "") or str(error)) from None
 
 
 def _gunzip(raw: bytes, name: str, warnings: list[str]) -> bytes:
     """All members of a gzip file; a cut or followed-by-something file is an error, never a shorter table."""
     parts: list[bytes] = []
-    rest = raw
-    while rest:
-        if not rest.startswith(_GZIP):
+    at = 0
+    while at < len(raw):
+        if not raw.startswith(_GZIP, at):
+            rest = raw[at:]
             if not rest.strip(b"\0"):
                 warnings.append(f"{name}: {len(rest)} zero bytes behind the gzip data were ignored")
                 break
@@ -135,16 +157,40 @@ def _gunzip(raw: bytes, name: str, warnings: list[str]) -> bytes:
                 found=f"{len(rest)} bytes that begin with {rest[:8]!r}",
                 hint="Copy the file again",
             )
-        decoder = zlib.decompressobj(31)
-        try:
-            parts.append(decoder.decompress(rest))
-            parts.append(decoder.flush())
-        except zlib.error as error:
-            raise FormatError("the gzip data are damaged", name, found=str(error), hint="Copy the file again") from None
-        if not decoder.eof:
+        at, ended = _member(raw, at, name, parts)
+        if not ended:
             raise FormatError("the gzip data end too early: the file is cut off", name, hint="Copy the file again")
-        rest = decoder.unused_data
     return b"".join(parts)
+
+
+def _gunzip_head(raw: bytes, name: str, n: int) -> tuple[bytes, bool]:
+    """The first ``n`` bytes of what the beginning of a gzip file holds, and whether that is all of it."""
+    parts: list[bytes] = []
+    at, have, ended = 0, 0, True
+    while raw.startswith(_GZIP, at) and have < n and ended:
+        known = len(parts)
+        at, ended = _member(raw, at, name, parts, n - have)
+        have += sum(map(len, parts[known:]))
+    return b"".join(parts), ended and at == len(raw)
+
+
+def _member(raw: bytes, at: int, name: str, parts: list[bytes], most: int = 0) -> tuple[int, bool]:
+    """Unpack the member that begins at an offset, ``most`` bytes of it unless 0; where it ends, and whether it does.
+
+    It is fed in pieces that grow: what a decoder does not use it copies, and there may be many members.
+    """
+    decoder = zlib.decompressobj(31)
+    step, left = _FIRST_STEP, most
+    try:
+        while at < len(raw) and not decoder.eof and (left or not most):
+            piece = raw[at : at + step]
+            parts.append(decoder.decompress(piece, left))
+            left -= len(parts[-1]) if most else 0
+            at += len(piece) - len(decoder.unused_data) - len(decoder.unconsumed_tail)
+            step *= 2
+    except zlib.error as error:
+        raise FormatError("the gzip data are damaged", name, found=str(error), hint="Copy the file again") from None
+    return at, decoder.eof
 
 
 def _to_utf8(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[bytes, str]:
@@ -241,8 +287,7 @@ def _line_ends(data: bytes, name: str, warnings: list[str]) -> bytes:
     if doubled:
         line = data.count(b"\n", 0, data.index(b"\r\r\n")) + 1
         warnings.append(f"{name}:{line}: {doubled} lines end in CR CR LF; the doubled CR was removed")
-        while b"\r\r\n" in data:
-            data = data.replace(b"\r\r\n", b"\r\n")
+        data = _CRS.sub(b"\r\n", data)
     return data
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gridnorm.errors import OptionError, OutputError, option_word
 from gridnorm.io import fixed
-from gridnorm.io.atomic import Output, guard
+from gridnorm.io.atomic import Output, guard, is_stream
 
 Column = NDArray[Any]
 Precision = int | Literal["full"]
@@ -87,17 +87,17 @@ def write_table(
 
 
 def form_of(path: str | os.PathLike[str], form: str | None = None) -> str:
-    """The table form of a target: ``form`` if given, else by the suffix; ``tsv`` for standard output."""
+    """The table form of a target: ``form`` if given, else by the suffix; ``tsv`` for standard output and devices."""
     if form is not None:
         if form not in FORMS:
             raise OptionError("unknown table format", found=repr(form), expected=", ".join(FORMS))
         return form
     name = os.path.basename(path)
-    if name == "-":
-        return "tsv"
     for known in FORMS:
         if name.lower().endswith("." + known):
             return known
+    if name == "-" or is_stream(path):
+        return "tsv"
     raise OptionError(
         "the suffix of the output names no table format",
         file=name,
@@ -173,13 +173,16 @@ def _write_stream(
         for block in blocks:
             guard(name, handle.write, block)
         return
+    guard(name, _write_packed, handle, blocks)
+
+
+def _write_packed(handle: BinaryIO, blocks: Iterator[bytes]) -> None:
     import gzip
 
     # Neither name nor time in the gzip header: same table, same bytes.
     with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=handle, mtime=0) as packed:
         for block in blocks:
-            guard(name, packed.write, block)
-        guard(name, packed.close)
+            packed.write(block)
 
 
 def _write_parquet(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gridnorm.errors import FormatError, OptionError
-from gridnorm.io.text import Text, load, load_head
+from gridnorm.io.text import Text, load, load_head, name_of
 
 FILE_COLUMN = "FileName"
 
@@ -29,7 +29,7 @@ class InputFile:
 
     @property
     def file(self) -> str:
-        return os.path.basename(self.path)
+        return name_of(self.path)
 
 
 def expand(inputs: Sequence[str]) -> list[InputFile]:
@@ -39,33 +39,37 @@ def expand(inputs: Sequence[str]) -> list[InputFile]:
     ------
     OptionError
         Nothing given, a folder or glob without files.
+    FormatError
+        A folder cannot be read.
     """
     if not inputs:
         raise OptionError("no input", expected="array files, folders, globs or a targets table")
     out: list[InputFile] = []
     for given in inputs:
         if os.path.isdir(given):
-            paths = [os.path.join(given, name) for name in sorted(os.listdir(given)) if not name.startswith(".")]
+            try:
+                names = sorted(os.listdir(given))
+            except OSError as error:
+                raise FormatError("the folder cannot be read", file=given, found=error.strerror) from None
+            paths = [os.path.join(given, name) for name in names if not name.startswith(".")]
             found = [path for path in paths if os.path.isfile(path)]
             if not found:
                 raise OptionError(
                     "the folder holds no files", file=given, hint="Folders are not searched below the first level"
                 )
-            out.extend(
-                InputFile(p, stem(os.path.basename(p)), named=False) for p in found if not p.endswith(".gridnorm.json")
-            )
+            out.extend(InputFile(p, stem(name_of(p)), named=False) for p in found if not p.endswith(".gridnorm.json"))
         elif os.path.exists(given):
-            out.append(InputFile(given, stem(os.path.basename(given))))
+            out.append(InputFile(given, stem(name_of(given))))
         elif any(c in given for c in "*?["):
             from glob import glob
 
             matches = sorted(p for p in glob(given) if os.path.isfile(p))
             if not matches:
                 raise OptionError("no file matches", file=given)
-            out.extend(InputFile(p, stem(os.path.basename(p)), named=False) for p in matches)
+            out.extend(InputFile(p, stem(name_of(p)), named=False) for p in matches)
         else:
             # A name that leads nowhere fails when its turn comes, so that it does not cost the other files.
-            out.append(InputFile(given, stem(os.path.basename(given))))
+            out.append(InputFile(given, stem(name_of(given))))
     return out
 
 
@@ -103,7 +107,7 @@ def unique_names(files: Sequence[InputFile]) -> list[str]:
     names = [f.name for f in files]
     doubled = {name for name, times in Counter(names).items() if times > 1}
     names = [
-        f"{os.path.basename(os.path.dirname(os.path.realpath(f.path)))}/{n}" if n in doubled else n
+        f"{name_of(os.path.dirname(os.path.realpath(f.path)))}/{n}" if n in doubled else n
         for f, n in zip(files, names, strict=True)
     ]
     out: dict[str, None] = {}
@@ -184,6 +188,4 @@ def _target(record: dict[str, str], table: str, number: int, folder: str) -> Inp
     else:
         # One missing file must not cost the others: it fails when its turn comes, with the row that names it.
         candidate = beside
-    return InputFile(
-        candidate, record.get("Name") or stem(os.path.basename(wanted)), origin=f"{table}:{number}", targets=record
-    )
+    return InputFile(candidate, record.get("Name") or stem(name_of(wanted)), origin=f"{table}:{number}", targets=record)

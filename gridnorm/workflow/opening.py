@@ -15,7 +15,7 @@ from gridnorm.arrays.within import choose_method
 from gridnorm.errors import OptionError, option_word
 from gridnorm.io.columns import LATER
 from gridnorm.io.formats import Format, Head, recognise
-from gridnorm.io.text import Text, load, load_head
+from gridnorm.io.text import Text, load, load_head, name_of
 from gridnorm.provenance import History, InputDigest
 from gridnorm.workflow.settings import READING, RUN_OPTIONS, Settings
 
@@ -117,7 +117,7 @@ def reading_history(raw: RawArray, format: Format, settings: Settings) -> Histor
     parameters |= {name: RUN_OPTIONS[name].plain(settings.run[name]) for name in READING}
     if settings.gal is not None:
         # No folder of this machine goes into a result.
-        parameters["gal"] = settings.gal.replace("\\", "/").rpartition("/")[2]
+        parameters["gal"] = name_of(settings.gal.replace("\\", "/"))
     return History().then("read", **parameters)
 
 

@@ -23,8 +23,8 @@ from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.record import extra_inputs, put_set, put_sidecar
 from gridnorm.workflow.settings import Settings
-from gridnorm.workflow.sidecar import SUFFIX, Sidecar, Summary, sidecar
-from gridnorm.workflow.target import FOLDER_SIDECAR, Request, Target, check_request, file_names, keep_inputs
+from gridnorm.workflow.sidecar import Sidecar, Summary, sidecar
+from gridnorm.workflow.target import FOLDER_SIDECAR, Request, Target, beside_of, check_request, file_names, keep_inputs
 from gridnorm.workflow.unit import Failure, Work
 
 SOME_FAILED, WRONG_OPTION, NONE_READ, NONE_FITTED = 1, 2, 3, 4
@@ -163,7 +163,7 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     arrays = collect(sets, job.plan, job.extra, _named(outcome.failures))
     outcome.warnings[:] = arrays.warnings
     started = time.perf_counter()
-    beside = request.sidecar or (None if target.path == "-" else target.path + SUFFIX)
+    beside = beside_of(target.path, request.sidecar)
     with Output(request.force) as files:
         outcome.sidecar, outcome.arrays = put_set(
             arrays, target.path, files, precision=job.precision, form=target.form, beside=beside
@@ -173,8 +173,8 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     if target.path != "-":
         count = len(arrays)
         outcome.written.append(
-            f"wrote {target.path} ({arrays.n_spots} spots, {count} array{'s' if count != 1 else ''}); "
-            f"record of the run in {beside}"
+            f"wrote {target.path} ({arrays.n_spots} spots, {count} array{'s' if count != 1 else ''})"
+            + (f"; record of the run in {beside}" if beside is not None else "")
         )
 
 

@@ -6,7 +6,7 @@ import os
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.io.atomic import Output, guard
-from gridnorm.io.text import load
+from gridnorm.io.text import load, name_of
 from gridnorm.io.write import Precision, write_table
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.settings import Settings
@@ -24,7 +24,7 @@ def put_set(
     """
     spots, numbers = arrays.shown, arrays.numbers()
     table = {
-        "file": os.path.basename(path), "rows": arrays.n_spots, "columns": [*spots, *numbers], "precision": precision,
+        "file": name_of(path), "rows": arrays.n_spots, "columns": [*spots, *numbers], "precision": precision,
     }  # fmt: skip
     record, summaries = set_sidecar(arrays, table)
     write_table(path, spots, numbers, precision=precision, form=form, output=None if path == "-" else files)

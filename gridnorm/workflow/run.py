@@ -16,13 +16,13 @@ from gridnorm.arrays.split import join_parts, split_sets
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
+from gridnorm.plain import one_line
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.output import first_error, run_plan
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.record import extra_inputs, put_set
 from gridnorm.workflow.settings import READING, Settings, make_settings, row_options
-from gridnorm.workflow.sidecar import SUFFIX
-from gridnorm.workflow.target import check_device, parse_precision
+from gridnorm.workflow.target import beside_of, check_device, parse_precision
 from gridnorm.workflow.unit import Failure, SetWork, names_tips
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -162,7 +162,7 @@ def write(arrays: ArraySet, path: str | os.PathLike[str], *, precision: int | st
     from gridnorm.io.write import form_of
 
     target = os.fspath(path)
-    beside = None if target == "-" else target + SUFFIX
+    beside = beside_of(target)
     with Output(force) as files:
         put_set(
             arrays, target, files, precision=parse_precision(precision), form=form_of(target), beside=beside
@@ -189,7 +189,7 @@ def _run(paths: Paths, settings: Settings, map: Callable[..., Iterable[Any]], *,
 
 def _warn(texts: Sequence[str], stacklevel: int = 3) -> None:
     for text in texts:
-        warnings.warn(text, GridnormWarning, stacklevel=stacklevel)
+        warnings.warn(one_line(text), GridnormWarning, stacklevel=stacklevel)
 
 
 def _normalize_set(

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.grouping import WHOLE
 from gridnorm.errors import OptionError, OutputError, option_word
-from gridnorm.io.atomic import check_target
+from gridnorm.io.atomic import check_target, is_stream
+from gridnorm.io.cells import count
 from gridnorm.io.write import Precision, form_of
 from gridnorm.workflow.inputs import is_targets_file, stem
 from gridnorm.workflow.plan import Plan
@@ -17,6 +18,11 @@ from gridnorm.workflow.settings import Settings
 from gridnorm.workflow.sidecar import SUFFIX
 
 FOLDER_SIDECAR = "gridnorm.json"
+# Of 255 bytes, some are those of the suffixes of table and record and of a number; names of parts have a label too.
+_NAME_BYTES, _LABEL_BYTES = 220, 60
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(10))]
+)  # Windows
 _NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 
 
@@ -50,12 +56,17 @@ class Target(NamedTuple):
     form: str
 
 
+def beside_of(path: str, named: str | None = None) -> str | None:
+    """Where the record of a table goes; nowhere if none is named and the table is no file, as ``-`` and devices."""
+    return named or (None if path == "-" or is_stream(path) else path + SUFFIX)
+
+
 def target_of(inputs: Sequence[str], request: Request) -> Target:
     """Where the result goes: given, or ``<stem>.normalized.tsv`` here (``normalized.tsv`` for several inputs)."""
     form = request.form or "tsv"
     if request.output is None:
         one = len(inputs) == 1 and os.path.isfile(inputs[0]) and not is_targets_file(inputs[0])
-        name = f"{stem(os.path.basename(inputs[0]))}.normalized" if one else "normalized"
+        name = f"{_cut(stem(os.path.basename(inputs[0])), _NAME_BYTES - 11)}.normalized" if one else "normalized"
         return Target(f"{name}.{form}", folder=False, form=form)
     if request.output != "-" and (request.output.endswith(("/", "\\")) or os.path.isdir(request.output)):
         return Target(request.output, folder=True, form=form)
@@ -66,8 +77,9 @@ def parse_precision(given: str | int) -> Precision:
     """``full`` or a number of decimals from 0 to 15."""
     if given == "full":
         return "full"
-    if str(given).isdecimal() and 0 <= int(given) <= 15:
-        return int(given)
+    decimals = count(str(given))
+    if decimals is not None and decimals <= 15:
+        return decimals
     raise OptionError(
         f"{option_word('precision')} is out of range", found=repr(given), expected="0 to 15 decimals, or full"
     )
@@ -127,10 +139,11 @@ def _places(target: Target, request: Request) -> list[str]:
     """Every file that a run writes; of a folder those that belong to no array."""
     if target.folder:
         named = [request.sidecar or os.path.join(target.path, FOLDER_SIDECAR)]
-    elif target.path == "-":
-        named = [request.sidecar] if request.sidecar else []
     else:
-        named = [target.path, request.sidecar or target.path + SUFFIX]
+        named = [
+            *([] if target.path == "-" else [target.path]),
+            *filter(None, [beside_of(target.path, request.sidecar)]),
+        ]
     return [*named, *filter(None, (request.figure, request.log_file))]
 
 
@@ -157,10 +170,12 @@ def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Requ
 def file_names(plan: Plan, form: str) -> list[str]:
     """One file per array: its name without what file systems refuse or hide, numbered where two are alike."""
     out: list[str] = []
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
+    most = _NAME_BYTES - (0 if plan.settings.split == WHOLE else _LABEL_BYTES)
     for task in plan.tasks:
-        safe = _safe(task.name)
+        safe = _safe(task.name, most)
         safe = "_" + safe[1:] if safe.startswith(".") else safe
+        safe = "_" + safe if safe.partition(".")[0].rstrip().casefold() in _DEVICES else safe
         out.append(f"{_apart(safe, taken)}.{form}")
     return out
 
@@ -175,8 +190,11 @@ def part_names(file: str, form: str, labels: Sequence[str]) -> list[str]:
     >>> part_names("a.tsv", "tsv", ["1", "S/1.5", "s_1_5"]), part_names("a.tsv", "tsv", [""])
     (['a.1.tsv', 'a.S_1_5.tsv', 'a.s_1_5 (2).tsv'], ['a.tsv'])
     """
-    base, taken = file.removesuffix(f".{form}"), set[str]()
-    return [f"{base}.{_apart(_safe(label).replace('.', '_'), taken)}.{form}" if label else file for label in labels]
+    base, taken = file.removesuffix(f".{form}"), dict[str, int]()
+    most = max(_LABEL_BYTES, _NAME_BYTES - len(base.encode())) - 8
+    return [
+        f"{base}.{_apart(_safe(label, most).replace('.', '_'), taken)}.{form}" if label else file for label in labels
+    ]
 
 
 def whole_name(file: str, form: str) -> str | None:
@@ -191,15 +209,26 @@ def whole_name(file: str, form: str) -> str | None:
     return f"{base}.{form}" if file.endswith(f".{form}") and point else None
 
 
-def _safe(name: str) -> str:
-    return "".join("_" if c in _NOT_IN_NAMES or ord(c) < 32 else c for c in name)
+def _safe(name: str, most: int) -> str:
+    """A name that every file system takes, in at most so many bytes: the whole one is in the record."""
+    return _cut("".join("_" if c in _NOT_IN_NAMES or ord(c) < 32 or 127 <= ord(c) < 160 else c for c in name), most)
 
 
-def _apart(name: str, taken: set[str]) -> str:
-    """The name, numbered where it is taken; file systems may not tell capitals."""
-    unique, number = name, 1
+def _cut(name: str, most: int) -> str:
+    raw = name.encode("utf-8", "surrogateescape")
+    return name if len(raw) <= most else raw[:most].decode("utf-8", "ignore")
+
+
+def _apart(name: str, taken: dict[str, int]) -> str:
+    """The name, numbered where it is taken; file systems may not tell capitals.
+
+    ``taken`` has the last number that was tried for a name, so that many equal ones cost one step each.
+    """
+    unique, key = name, name.casefold()
+    number = taken.get(key, 1)
     while unique.casefold() in taken:
         number += 1
         unique = f"{name} ({number})"
-    taken.add(unique.casefold())
+    taken[key] = number
+    taken.setdefault(unique.casefold(), 1)
     return unique

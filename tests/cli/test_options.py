@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
-from gridnorm.cli.options import help_of, progress, say, settings_options
+from gridnorm.cli.options import help_of, progress, settings_options
+from gridnorm.cli.streams import say
 from gridnorm.workflow.settings import all_options
 
 

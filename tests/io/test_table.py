@@ -184,6 +184,13 @@ def test_an_open_quote_never_swallows_a_whole_row(separator: str) -> None:
         read(rows, separator=separator.encode())
 
 
+@pytest.mark.parametrize("separator", ["\t", ","])
+@pytest.mark.parametrize("rows", ['"x"|1|n\n3|4\nz|5|"n"|6\n', '"x"|1\n1|"n"|2\nz|5|"n"|6\n', 'y|3|n|4\n"x"|1|n\n|2\n'])
+def test_rows_broken_outside_quotes_are_never_joined(rows: str, separator: str) -> None:
+    with pytest.raises(FormatError, match=r"a\.txt:[56]: the row has too few cells"):
+        read(rows.replace("|", separator), separator=separator.encode())
+
+
 def test_separators_inside_quotes_of_a_csv_take_the_fast_path() -> None:
     got = read('x,1,"a, b",2\r\ny,3,"c, ""d""",4\r\n', separator=b",")
     assert got.texts[1].tolist() == [b"a, b", b'c, "d"']
@@ -360,3 +367,19 @@ def test_quotes_inside_a_cell_do_not_hide_its_separator(cell: str) -> None:
     with pytest.raises(FormatError, match="more cells than there are column titles"):
         table_of(f"x,1,n,2\ny,3,{cell},4\n", b",")
     assert table_of('x,1,n,2\ny,3,"b,c",4\n', b",").texts[1].tolist() == [b"n", b"b,c"]
+
+
+@pytest.mark.parametrize("code", [*range(1, 9), 11, 12, 14, 27])
+def test_control_bytes_belong_to_their_cells(code: int) -> None:
+    odd = bytes([code])
+    rows = b"".join(b"a%sb\t%d\tx\n" % (odd, k) for k in range(3)) + b"c\t3\tx\n"
+    text = Text("a.txt", rows, "ascii", (), 0, "")
+    found = table.read(text, 0, 1, ["ID", "F", "T"], numbers=[1], texts=[0])
+    assert found.numbers.tolist() == [[0, 1, 2, 3]]
+    assert found.texts[0].tolist() == [b"a" + odd + b"b"] * 3 + [b"c"]
+
+
+def test_a_control_byte_is_no_separator_in_every_row_either() -> None:
+    text = Text("a.txt", b"a\x01b\t5\nc\x01d\t6\n", "ascii", (), 0, "")
+    with pytest.raises(FormatError, match="too few cells|cut off"):
+        table.read(text, 0, 1, ["ID", "F", "T"], numbers=[1], texts=[0])

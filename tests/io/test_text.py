@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,34 @@ def test_a_head_of_gzip_data_is_short_and_does_not_look_behind(tmp_path: Path) -
 def test_damage_in_the_head_of_gzip_data_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="damaged"):
         load_head(write(tmp_path, b"\x1f\x8b\x08\x00" + b"\xff" * 100))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"a\tb\r\n1\t2" + b"\r" * 300_000 + b"\n",
+        b"a\tb\r\n1\t2" + b"\r" * 300_000 + b"x\r\r\n",
+        gzip.compress(b"") * 200_000 + gzip.compress(PLAIN),
+    ],
+    ids=["run of CR before LF", "run of CR inside a line", "empty gzip members"],
+)
+def test_time_grows_with_the_size_only(tmp_path: Path, raw: bytes) -> None:
+    started = time.perf_counter()
+    text = load(write(tmp_path, raw))
+    assert time.perf_counter() - started < 5, "more than ten times what it takes; a pass for every piece takes minutes"
+    assert text.data.startswith(b"a\tb\r\n1\t2") and b"\r\r\n" not in text.data
+
+
+def test_the_head_of_a_gzip_file_may_lie_in_several_members(tmp_path: Path) -> None:
+    lines = [b"%d\t%d\n" % (k, 7 * k) for k in range(5000)]
+    packed = b"".join(gzip.compress(b"".join(lines[k : k + 700])) for k in range(0, 5000, 700))
+    path = write(tmp_path, gzip.compress(b"") + packed)
+    whole = load(path).data
+    assert whole == b"".join(lines)
+    assert load_head(path, 1 << 20).data == whole
+    for n in (100, 1000, 9000):
+        head = load_head(path, n).data
+        assert whole.startswith(head) and head.endswith(b"\n") and len(head) <= n
+    path.write_bytes(packed[:-9])
+    with pytest.raises(FormatError, match="cut off"):
+        load(path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from damage import sheet
 
+from gridnorm.arrays.grouping import WHOLE
 from gridnorm.errors import OptionError, OutputError
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.settings import make_settings
@@ -95,8 +97,20 @@ def test_every_array_has_a_file_name_of_its_own_that_file_systems_take() -> None
         (["x", "X", "x"], ["x", "X (2)", "x (3)"]),
         (["x (2)", "x", "x"], ["x (2)", "x", "x (3)"]),
         ([".x", "_x"], ["_x", "_x (2)"]),
+        (["CON", "con.1", "_CON", "com1", "control"], ["_CON", "_con.1", "_CON (2)", "_com1", "control"]),
+        (["x\x1b[2J", "a\x9bb", "c\x7f"], ["x_[2J", "a_b", "c_"]),
     ],
 )
 def test_names_are_neither_hidden_nor_alike_and_keep_what_they_may(names: list[str], files: list[str]) -> None:
-    plan = SimpleNamespace(tasks=[SimpleNamespace(name=name) for name in names])
+    tasks = [SimpleNamespace(name=name) for name in names]
+    plan = SimpleNamespace(tasks=tasks, settings=SimpleNamespace(split=WHOLE))
     assert file_names(plan, "tsv") == [f"{name}.tsv" for name in files]  # type: ignore[arg-type]
+
+
+def test_many_equal_names_cost_one_step_each() -> None:
+    tasks = [SimpleNamespace(name="x")] * 20_000
+    plan = SimpleNamespace(tasks=tasks, settings=SimpleNamespace(split=WHOLE))
+    started = time.perf_counter()
+    names = file_names(plan, "tsv")  # type: ignore[arg-type]
+    assert time.perf_counter() - started < 2, "a search from the first number for each takes far longer"
+    assert names[-1] == "x (20000).tsv" and len(set(names)) == len(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from gridnorm.errors import OptionError, option_word
 if TYPE_CHECKING:
     from gridnorm.arrays.arrayset import ArraySet
 
+_MOST_SPOTS = 100_000_000  # of all arrays together; they are in memory at once
 WAVELENGTHS = {2: ("635", "532"), 1: ("635",)}
 
 
@@ -177,6 +179,11 @@ def _check(n_arrays: int, blocks: tuple[int, int], spots: tuple[int, int], p: di
                 found=repr(size),
                 expected="1 or more",
             )
+    total = n_arrays * math.prod((*blocks, *spots))
+    if total > _MOST_SPOTS:
+        raise OptionError(
+            "there are too many spots to simulate", found=f"{total:.3g}", expected=f"{_MOST_SPOTS:g} at most"
+        )
     if p["gains"] and len(p["gains"]) != n_arrays:
         raise OptionError(
             f"{option_word('gains')} must be as many as arrays",

@@ -17,7 +17,7 @@ from gridnorm.arrays.positions import block_extents
 from gridnorm.arrays.raw import Column
 from gridnorm.errors import FormatError
 from gridnorm.io import atf, cells, columns
-from gridnorm.io.text import Text, load
+from gridnorm.io.text import Text, load, name_of
 
 _EXPECTED = "a line with Block, Column, Row and ID or Name"
 
@@ -112,9 +112,7 @@ def read_file(path: str | os.PathLike[str]) -> Gal:
     try:
         seen = os.stat(path)
     except OSError as error:
-        raise FormatError(
-            "the file cannot be read", os.path.basename(path), found=error.strerror or str(error)
-        ) from None
+        raise FormatError("the file cannot be read", name_of(path), found=error.strerror or str(error)) from None
     return _read_file(os.path.realpath(path), seen.st_mtime_ns, seen.st_size)
 
 
@@ -140,7 +138,7 @@ def _blocks(found: atf.Atf, file: str, warnings: list[str]) -> tuple[BlockRecord
     blocks: list[BlockRecord] = []
     for key, value in found.records.items():
         number = key.casefold().removeprefix("block").strip()
-        if not key.casefold().startswith("block") or not number.isdecimal():
+        if not key.casefold().startswith("block") or cells.count(number) is None:
             continue
         for separator in ",;\t":
             value = value.replace(separator, " ")

@@ -147,7 +147,7 @@ def _wavelengths(titles: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for title in titles:
         name, _, measure = title.partition(" ")
-        if measure in _MEASURES and name[:1] == "F" and name[1:].isascii() and name[1:].isdigit():
+        if measure in _MEASURES and name[:1] == "F" and cells.count(name[1:]) is not None:
             found[name[1:]] = None
     return list(found)
 
@@ -159,7 +159,7 @@ def _nm(value: str) -> str:
 def _recorded(records: dict[str, str]) -> list[str]:
     """Wavelengths of the header record, whichever the version writes."""
     value = records.get("Wavelengths") or records.get("ImageName") or ""
-    return [name for name in map(_nm, value.split("\t")) if name.isdigit()]
+    return [name for name in map(_nm, value.split("\t")) if cells.count(name) is not None]
 
 
 def _dead(text: Text, frame: columns.Frame, suspects: list[str]) -> list[str]:
