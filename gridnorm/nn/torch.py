@@ -82,8 +82,9 @@ def group_norm(
     -----
     Nothing is copied: CPU tensors are computed on as NumPy arrays, CUDA tensors as CuPy arrays (through DLPack) in
     torch's current stream; torch allocates the results. Gradients have the dtypes of what they belong to. The first
-    derivative is ``gridnorm.nn.group_norm_backward``; all further ones are composed of torch's operations in float64.
-    ``torch.compile`` sees one operator, ``gridnorm::group_norm``. CUDA tensors have not been tested on a device yet.
+    derivative is ``gridnorm.nn.group_norm_backward``; all further ones, forward mode and what ``torch.func`` derives
+    are composed of torch's operations in float64, which takes longer. ``torch.compile`` sees one operator,
+    ``gridnorm::group_norm``. CUDA tensors have not been tested on a device yet.
 
     Examples
     --------
