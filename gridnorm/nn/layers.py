@@ -205,13 +205,20 @@ class GroupNorm:
     def from_torch(cls, module: Any) -> Self:
         """The same layer as a ``torch.nn.GroupNorm`` or a ``gridnorm.nn.torch.GroupNorm``; parameters are copied.
 
-        They keep their dtype, but for bfloat16, which becomes float32.
+        They keep their dtype, but for bfloat16, which becomes float32. A subclass is taken if its forward does nothing
+        else; hooks and computed parameters are refused.
 
         Examples
         --------
         >>> import torch  # doctest: +SKIP
         >>> layer = GroupNorm.from_torch(torch.nn.GroupNorm(2, 4))  # doctest: +SKIP
         """
+        import torch
+
+        from gridnorm.nn.torch import GroupNorm as Bridge
+        from gridnorm.nn.torch_plain import refuse_more_than
+
+        refuse_more_than((torch.nn.GroupNorm, Bridge), module, "torch.nn.GroupNorm or gridnorm.nn.torch.GroupNorm")
         labels = getattr(module, "groups", None)
         affine = getattr(module, "affine", True)
         layer = cls(

@@ -21,6 +21,7 @@ from gridnorm.errors import OptionError
 from gridnorm.nn import torch_operator
 from gridnorm.nn.arguments import USUAL_GROUPS, check_eps, refuse_both
 from gridnorm.nn.partition import PASSED, partition
+from gridnorm.nn.torch_plain import refuse_more_than
 
 __all__ = ["GroupNorm", "group_norm"]
 
@@ -273,10 +274,10 @@ class GroupNorm(torch.nn.Module):
     def from_torch(cls, module: torch.nn.GroupNorm, **settings: Any) -> GroupNorm:
         """The same normalization as a ``torch.nn.GroupNorm``, with its parameters (shared, not copied).
 
-        Further settings, such as ``activation``, are those of this class.
+        Further settings, such as ``activation``, are those of this class. A subclass is taken if its forward does
+        nothing else; hooks and computed parameters are refused.
         """
-        if not isinstance(module, torch.nn.GroupNorm):
-            raise OptionError("not a torch.nn.GroupNorm", found=type(module).__name__)
+        refuse_more_than((torch.nn.GroupNorm,), module, "torch.nn.GroupNorm")
         new = cls(module.num_groups, module.num_channels, module.eps, affine=False, **settings)
         new.affine = module.affine
         new.weight, new.bias = module.weight, module.bias
