@@ -17,6 +17,7 @@ from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.engines.activation import ACTIVATIONS
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.nn.partition import Partition, partition
+from gridnorm.nn.plain import plain
 from gridnorm.nn.views import Axes, as_view, axes_of, last_axes
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -345,15 +346,6 @@ def floating(x: Any, *others: Any) -> tuple[Any, Backend]:
             hint="Use astype",
         )
     return array, backend
-
-
-def plain(name: str, value: Any, xp: Any) -> Any:
-    """``value`` as an array of the library; a masked one would lose its mask."""
-    array = xp.asarray(value)
-    if array is not value and hasattr(value, "filled"):
-        hint = f"Give {name}.filled(0)" + (" and mask=~numpy.ma.getmaskarray(x)" if name == "x" else "")
-        raise OptionError(f"{name} is a masked array, and its mask would be lost", hint=hint)
-    return array
 
 
 def whole_axes(channel_axis: Any, batch_axes: Any) -> tuple[int, tuple[int, ...]]:

@@ -13,6 +13,7 @@ from gridnorm.errors import OptionError
 from gridnorm.nn.functional import group_norm
 from gridnorm.nn.gradients import group_norm_backward
 from gridnorm.nn.partition import partition
+from gridnorm.nn.plain import refuse_masked
 from gridnorm.nn.views import overlap
 
 _TABLES = ("mask", "sample_weight", "scale", "shift")
@@ -187,6 +188,8 @@ class GroupNorm:
             found, expected = (", ".join(sorted(names)) or "none" for names in (state, mine))
             raise OptionError("the state has other parameters", found=found, expected=expected)
         xp = backend_for(*mine.values()).xp
+        for name, value in state.items():
+            refuse_masked(name, value, f"Give {name}.filled(0)")
         new = {name: xp.asarray(_plain(value)) for name, value in state.items()}
         for name, array in new.items():
             if array.shape != mine[name].shape:
