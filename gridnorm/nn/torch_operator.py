@@ -79,12 +79,16 @@ def _kept(like: Tensor | None, x: Tensor, array: Any) -> Tensor:
     return out
 
 
-# The operators. Tensors come first, then the settings.
+# The operators. Tensors come first, then the settings. CuPy's pool takes back on return what the kernels used in
+# between, so a recorded graph would write to memory that is someone else's; before PyTorch has the tag it cannot know.
+
+_TAGS = {"tags": torch.Tag.cudagraph_unsafe} if hasattr(torch.Tag, "cudagraph_unsafe") else {}
 
 
 @torch.library.custom_op(
     "gridnorm::group_norm",
     mutates_args=(),
+    **_TAGS,
     schema="(Tensor x, Tensor? weight, Tensor? bias, Tensor? scale, Tensor? shift, Tensor? residual, Tensor? mask, "
     f"Tensor? sample_weight, {_SCHEMA}) -> (Tensor, Tensor, Tensor, Tensor)",
 )
@@ -142,6 +146,7 @@ def _(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 @torch.library.custom_op(
     "gridnorm::group_norm_backward",
     mutates_args=(),
+    **_TAGS,
     schema="(Tensor dy, Tensor? dmean, Tensor? drstd, Tensor mean, Tensor rstd, Tensor x, Tensor? weight, "
     f"Tensor? bias, Tensor? scale, Tensor? shift, Tensor? mask, Tensor? sample_weight, {_SCHEMA}) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
