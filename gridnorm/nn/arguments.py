@@ -312,6 +312,14 @@ def channels_of(x: Any, options: Mapping[str, Any]) -> int:
     return int(x.shape[axis])
 
 
+def check_channels(x: Any, axis: int, expected: int) -> None:
+    """Refuse x with other channels than a layer was made for."""
+    shape = getattr(x, "shape", ())
+    if -len(shape) <= axis < len(shape) and shape[axis] != expected:
+        found = f"{shape[axis]} along axis {axis}"
+        raise OptionError("x has other channels than the layer", found=found, expected=str(expected))
+
+
 def told_groups(groups: Any, num_groups: int | None, stats: Any, name: str = "mean") -> int | None:
     """``num_groups`` of a backward call, where None stands for as many as the statistics have."""
     if groups is not None or num_groups is not None:

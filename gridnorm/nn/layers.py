@@ -10,6 +10,7 @@ import numpy as np
 
 from gridnorm.core.engines import backend_for
 from gridnorm.errors import OptionError
+from gridnorm.nn.arguments import check_channels
 from gridnorm.nn.functional import group_norm
 from gridnorm.nn.gradients import group_norm_backward
 from gridnorm.nn.partition import partition
@@ -119,7 +120,7 @@ class GroupNorm:
         for name in options:
             if name not in _FORWARD:
                 raise TypeError(f"{type(self).__name__}.forward() got an unexpected keyword argument {name!r}")
-        self._check(x)
+        check_channels(x, self.channel_axis, self.num_channels)
         out, residual = options.get("out"), options.get("residual")
         kept = x.copy() if residual is None and out is not None and _meet(out, x) else x
         met = [name for name in _TABLES if out is not None and _meet(out, options.get(name))]
@@ -285,16 +286,6 @@ class GroupNorm:
             "channel_axis": self.channel_axis,
             "batch_axes": self.batch_axes,
         }
-
-    def _check(self, x: Any) -> None:
-        shape = getattr(x, "shape", ())
-        axis = self.channel_axis
-        if -len(shape) <= axis < len(shape) and shape[axis] != self.num_channels:
-            raise OptionError(
-                "x has other channels than the layer",
-                found=f"{shape[axis]} along axis {axis}",
-                expected=str(self.num_channels),
-            )
 
 
 def _count(groups: Any) -> int:

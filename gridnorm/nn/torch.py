@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gridnorm.errors import OptionError
 from gridnorm.nn import torch_operator
-from gridnorm.nn.arguments import USUAL_GROUPS, check_eps, refuse_both
+from gridnorm.nn.arguments import USUAL_GROUPS, check_channels, check_eps, refuse_both
 from gridnorm.nn.partition import PASSED, partition
 from gridnorm.nn.torch_plain import refuse_more_than
 
@@ -251,6 +251,7 @@ class GroupNorm(torch.nn.Module):
         sample_weight: Tensor | None = None,
     ) -> Any:
         """Normalize x; further arguments as in ``group_norm``."""
+        check_channels(x, self.channel_axis, self.num_channels)
         return group_norm(
             x,
             self.num_groups if self.groups is None else None,

@@ -106,6 +106,14 @@ def test_parameters_of_the_module() -> None:
     assert GroupNorm(groups=[[0, 1], [2]], num_channels=4).groups == (0, 0, 1, -1)
 
 
+@pytest.mark.parametrize("how", [{"affine": "group"}, {"affine": False}, {"channel_axis": -1, "affine": False}])
+def test_x_of_other_channels_is_refused(how: dict[str, Any]) -> None:
+    axis = how.get("channel_axis", 1)
+    x = random(2, 12, 3).movedim(1, axis)
+    with pytest.raises(OptionError, match=f"x has other channels.*; found 12 along axis {axis}, expected 8"):
+        GroupNorm(4, 8, **how)(x)
+
+
 def test_the_module_shows_what_it_is() -> None:
     assert repr(GroupNorm(2, 4)) == "GroupNorm(2, 4, eps=1e-05, affine=True)"
     text = repr(GroupNorm(groups=LABELS, bias=False, center=False, channel_axis=-1))
