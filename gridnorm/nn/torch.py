@@ -61,7 +61,8 @@ def group_norm(
     mask, sample_weight, residual, scale, shift
         Tensors on the device of x; ``mask`` and ``sample_weight`` get no gradient.
     groups, channel_axis, batch_axes, affine, center, activation, return_residual, return_stats
-        As in ``gridnorm.nn.group_norm``. ``groups`` may also be an integer tensor of labels.
+        As in ``gridnorm.nn.group_norm``. ``groups`` may also be an integer tensor of labels. Anything but a list or
+        tuple of whole numbers breaks the graph of ``torch.compile``; the module ``GroupNorm`` keeps such a tuple.
 
     Returns
     -------
@@ -138,15 +139,26 @@ def _check(x: Any, tensors: tuple[Any, ...]) -> None:
 
 def _labels(groups: Any, channels: int) -> tuple[int, ...]:
     """One label per channel, from anything that ``groups`` may be."""
-    if isinstance(groups, Tensor):
-        groups = groups.tolist()
     if isinstance(groups, list | tuple) and all(type(label) is int for label in groups):
         return tuple(groups)
+    if torch.compiler.is_compiling():
+        return _outside_of_the_graph(groups, channels)
+    return _groups_that_are_no_tuple_of_numbers(groups, channels)
+
+
+def _groups_that_are_no_tuple_of_numbers(groups: Any, channels: int) -> tuple[int, ...]:
+    if isinstance(groups, Tensor):
+        groups = groups.tolist()
     part = partition(channels, None, groups)
     codes = part.segments.codes.copy()
     if part.passed is not None:
         codes[part.passed] = PASSED
     return tuple(codes.tolist())
+
+
+# NumPy's arrays are others within a graph of torch.compile, so it is broken; with ``fullgraph`` the error names the
+# function. ``torch.compiler.disable`` would load the compiler for those who compile nothing.
+_outside_of_the_graph = torch._disable_dynamo(_groups_that_are_no_tuple_of_numbers)
 
 
 class GroupNorm(torch.nn.Module):
