@@ -314,7 +314,7 @@ def channels_of(x: Any, options: Mapping[str, Any]) -> int:
 
 def check_channels(x: Any, axis: int, expected: int) -> None:
     """Refuse x with other channels than a layer was made for."""
-    shape = getattr(x, "shape", ())
+    shape = x.shape if hasattr(x, "shape") else np.shape(x)
     if -len(shape) <= axis < len(shape) and shape[axis] != expected:
         found = f"{shape[axis]} along axis {axis}"
         raise OptionError("x has other channels than the layer", found=found, expected=str(expected))
