@@ -17,6 +17,7 @@ from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.engines.activation import ACTIVATIONS
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.nn.partition import Partition, partition
+from gridnorm.nn.plain import plain
 from gridnorm.nn.views import Axes, as_view, axes_of, last_axes
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -311,6 +312,14 @@ def channels_of(x: Any, options: Mapping[str, Any]) -> int:
     return int(x.shape[axis])
 
 
+def check_channels(x: Any, axis: int, expected: int) -> None:
+    """Refuse x with other channels than a layer was made for."""
+    shape = x.shape if hasattr(x, "shape") else np.shape(x)
+    if -len(shape) <= axis < len(shape) and shape[axis] != expected:
+        found = f"{shape[axis]} along axis {axis}"
+        raise OptionError("x has other channels than the layer", found=found, expected=str(expected))
+
+
 def told_groups(groups: Any, num_groups: int | None, stats: Any, name: str = "mean") -> int | None:
     """``num_groups`` of a backward call, where None stands for as many as the statistics have."""
     if groups is not None or num_groups is not None:
@@ -345,15 +354,6 @@ def floating(x: Any, *others: Any) -> tuple[Any, Backend]:
             hint="Use astype",
         )
     return array, backend
-
-
-def plain(name: str, value: Any, xp: Any) -> Any:
-    """``value`` as an array of the library; a masked one would lose its mask."""
-    array = xp.asarray(value)
-    if array is not value and hasattr(value, "filled"):
-        hint = f"Give {name}.filled(0)" + (" and mask=~numpy.ma.getmaskarray(x)" if name == "x" else "")
-        raise OptionError(f"{name} is a masked array, and its mask would be lost", hint=hint)
-    return array
 
 
 def whole_axes(channel_axis: Any, batch_axes: Any) -> tuple[int, tuple[int, ...]]:

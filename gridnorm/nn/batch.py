@@ -11,9 +11,10 @@ import numpy as np
 from gridnorm.core.segments import Segments
 from gridnorm.core.standardize import sums
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, check_eps, floating, plain, warn_of_single_values
+from gridnorm.nn.arguments import Arguments, check_eps, floating, warn_of_single_values
 from gridnorm.nn.norm import ALL, backward, forward
 from gridnorm.nn.partition import Partition
+from gridnorm.nn.plain import plain
 from gridnorm.nn.views import axes_of
 
 

@@ -15,6 +15,7 @@ from gridnorm.core.segments import IntArray, Segments, distinct
 from gridnorm.core.spread import f_test, permutation_test, share_explained, tightest, whole_number
 from gridnorm.errors import OptionError
 from gridnorm.nn.labels import checked_labels, contiguous
+from gridnorm.nn.plain import plain
 
 SHOWN_GROUPS = 20
 SHOWN_CHANNELS = 6
@@ -208,7 +209,7 @@ def _channel_moments(
 ) -> tuple[FloatArray, FloatArray, FloatArray, int]:
     """Count, mean and deviation of every channel in every sample, each (N, C) on the host, and positions a sample."""
     xp = backend_for(x).xp
-    x = xp.asarray(x)
+    x = plain("x", x, xp)
     axes = [*batch_axes, channel_axis]
     if any(axis not in range(-x.ndim, x.ndim) for axis in axes) or len({axis % x.ndim for axis in axes}) < len(axes):
         found = f"channel_axis={channel_axis}, batch_axes={tuple(batch_axes)} for shape {x.shape}"

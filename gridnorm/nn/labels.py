@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gridnorm.core.segments import IntArray, Segments, distinct
 from gridnorm.core.spread import whole_number
 from gridnorm.errors import OptionError
+from gridnorm.nn.plain import numbers_of
 
 LAYOUTS = ("field-major", "orientation-major")
 
@@ -169,7 +170,7 @@ def from_permutation(*permutations: Any) -> IntArray:
     """
     if not permutations:
         raise OptionError("no permutation was given", expected="one or more, each of length C")
-    first = np.asarray(permutations[0])
+    first = numbers_of("permutation 0", permutations[0])
     checked = [_permutation(given, k, first.size) for k, given in enumerate(permutations)]
     # Every channel points at a channel of its orbit with a smaller number, in the end at the smallest.
     root = np.arange(first.size)
@@ -227,7 +228,7 @@ def checked_labels(labels: Any, num_channels: int | None = None) -> IntArray:
     OptionError
         If they are not one row of integers of at least −1, one a channel.
     """
-    array = np.asarray(labels)
+    array = numbers_of("labels", labels)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
         found = f"shape {array.shape}, dtype {array.dtype}"
         raise OptionError("labels must be one row of whole numbers", found=found, expected="one integer per channel")
@@ -242,8 +243,8 @@ def checked_labels(labels: Any, num_channels: int | None = None) -> IntArray:
 
 
 def _permutation(given: Any, k: int, size: int) -> IntArray:
-    array = np.asarray(given)
     name = f"permutation {k}"
+    array = numbers_of(name, given)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
         found = f"shape {array.shape}, dtype {array.dtype}"
         raise OptionError(f"{name} is not one row of channel numbers", found=found, expected="one integer per channel")
@@ -269,7 +270,7 @@ def _refuse_first_bad(numbers: NDArray[Any], channels: int, what: str) -> None:
 
 def _kept(kept: Any, channels: int) -> NDArray[Any]:
     """What remains, as a mask or as channel numbers."""
-    array = np.asarray(kept)
+    array = numbers_of("kept", kept)
     if array.size == 0 or (array.dtype.kind == "b" and not array.any()):
         raise OptionError("no channel remains", expected="at least one kept channel")
     if array.ndim != 1 or array.dtype.kind not in "biu":

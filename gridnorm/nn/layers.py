@@ -10,9 +10,11 @@ import numpy as np
 
 from gridnorm.core.engines import backend_for
 from gridnorm.errors import OptionError
+from gridnorm.nn.arguments import check_channels
 from gridnorm.nn.functional import group_norm
 from gridnorm.nn.gradients import group_norm_backward
 from gridnorm.nn.partition import partition
+from gridnorm.nn.plain import refuse_masked
 from gridnorm.nn.views import overlap
 
 _TABLES = ("mask", "sample_weight", "scale", "shift")
@@ -118,7 +120,7 @@ class GroupNorm:
         for name in options:
             if name not in _FORWARD:
                 raise TypeError(f"{type(self).__name__}.forward() got an unexpected keyword argument {name!r}")
-        self._check(x)
+        check_channels(x, self.channel_axis, self.num_channels)
         out, residual = options.get("out"), options.get("residual")
         kept = x.copy() if residual is None and out is not None and _meet(out, x) else x
         met = [name for name in _TABLES if out is not None and _meet(out, options.get(name))]
@@ -187,6 +189,8 @@ class GroupNorm:
             found, expected = (", ".join(sorted(names)) or "none" for names in (state, mine))
             raise OptionError("the state has other parameters", found=found, expected=expected)
         xp = backend_for(*mine.values()).xp
+        for name, value in state.items():
+            refuse_masked(name, value, f"Give {name}.filled(0)")
         new = {name: xp.asarray(_plain(value)) for name, value in state.items()}
         for name, array in new.items():
             if array.shape != mine[name].shape:
@@ -205,13 +209,20 @@ class GroupNorm:
     def from_torch(cls, module: Any) -> Self:
         """The same layer as a ``torch.nn.GroupNorm`` or a ``gridnorm.nn.torch.GroupNorm``; parameters are copied.
 
-        They keep their dtype, but for bfloat16, which becomes float32.
+        They keep their dtype, but for bfloat16, which becomes float32. A subclass is taken if its forward does nothing
+        else; hooks and computed parameters are refused.
 
         Examples
         --------
         >>> import torch  # doctest: +SKIP
         >>> layer = GroupNorm.from_torch(torch.nn.GroupNorm(2, 4))  # doctest: +SKIP
         """
+        import torch
+
+        from gridnorm.nn.torch import GroupNorm as Bridge
+        from gridnorm.nn.torch_plain import refuse_more_than
+
+        refuse_more_than((torch.nn.GroupNorm, Bridge), module, "torch.nn.GroupNorm or gridnorm.nn.torch.GroupNorm")
         labels = getattr(module, "groups", None)
         affine = getattr(module, "affine", True)
         layer = cls(
@@ -275,16 +286,6 @@ class GroupNorm:
             "channel_axis": self.channel_axis,
             "batch_axes": self.batch_axes,
         }
-
-    def _check(self, x: Any) -> None:
-        shape = getattr(x, "shape", ())
-        axis = self.channel_axis
-        if -len(shape) <= axis < len(shape) and shape[axis] != self.num_channels:
-            raise OptionError(
-                "x has other channels than the layer",
-                found=f"{shape[axis]} along axis {axis}",
-                expected=str(self.num_channels),
-            )
 
 
 def _count(groups: Any) -> int:

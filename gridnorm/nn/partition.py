@@ -9,6 +9,7 @@ import numpy as np
 
 from gridnorm.core.segments import IntArray, Segments, distinct
 from gridnorm.errors import OptionError
+from gridnorm.nn.plain import numbers_of, refuse_masked
 
 _MOST_KEPT = 1 << 16  # labels that are worth remembering
 PASSED = -1  # label of channels that no group holds
@@ -54,6 +55,7 @@ def _as_labels(groups: Any) -> Any:
     if isinstance(groups, str | bytes | dict | set) or not hasattr(groups, "__len__"):
         wanted = "one label per channel, or a list of arrays of channel numbers"
         raise OptionError("groups cannot be of this kind", found=type(groups).__name__, expected=wanted)
+    refuse_masked("groups", groups, "Give groups.filled(-1): -1 lets a channel pass")
     try:
         labels = np.asarray(groups)
     except ValueError:
@@ -119,7 +121,7 @@ def _are_index_arrays(groups: Any) -> bool:
 def _from_indices(groups: Any, channels: int) -> IntArray:
     labels = np.full(channels, PASSED, np.int64)
     for number, given in enumerate(groups):
-        index = np.asarray(given)
+        index = numbers_of(f"group {number}", given)
         if not index.size:
             raise OptionError(f"group {number} is empty", hint="Leave it out")
         if index.dtype.kind not in "iu":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, plain
+from gridnorm.nn.arguments import Arguments
+from gridnorm.nn.plain import plain
 from gridnorm.nn.views import Axes, as_view, assign, disturbs, overlap, shows
 
 

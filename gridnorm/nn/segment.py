@@ -11,6 +11,7 @@ from gridnorm.errors import OptionError
 from gridnorm.nn.arguments import Arguments, floating
 from gridnorm.nn.norm import ALL, backward, forward
 from gridnorm.nn.partition import partition
+from gridnorm.nn.plain import numbers_of
 from gridnorm.nn.views import axes_of
 
 
@@ -169,7 +170,7 @@ def _given(x: Any, segments: Any, ptr: Any, other: Any, **rest: Any) -> Argument
 
 
 def _from_offsets(ptr: Any, rows: int) -> Segments:
-    offsets = np.asarray(ptr.get() if hasattr(ptr, "get") else ptr)
+    offsets = numbers_of("ptr", ptr.get() if hasattr(ptr, "get") else ptr)
     fine = offsets.ndim == 1 and offsets.size >= 1 and offsets.dtype.kind in "iu"
     if not fine or offsets[0] != 0 or offsets[-1] != rows or (np.diff(offsets) < 0).any():
         found = f"{offsets.tolist()}" if offsets.size <= 8 else f"{offsets[0]} … {offsets[-1]}"

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from gridnorm.errors import OptionError
 from gridnorm.nn import torch_operator
-from gridnorm.nn.arguments import USUAL_GROUPS, check_eps, refuse_both
+from gridnorm.nn.arguments import USUAL_GROUPS, check_channels, check_eps, refuse_both
 from gridnorm.nn.partition import PASSED, partition
+from gridnorm.nn.torch_plain import refuse_more_than
 
 __all__ = ["GroupNorm", "group_norm"]
 
@@ -60,7 +61,8 @@ def group_norm(
     mask, sample_weight, residual, scale, shift
         Tensors on the device of x; ``mask`` and ``sample_weight`` get no gradient.
     groups, channel_axis, batch_axes, affine, center, activation, return_residual, return_stats
-        As in ``gridnorm.nn.group_norm``. ``groups`` may also be an integer tensor of labels.
+        As in ``gridnorm.nn.group_norm``. ``groups`` may also be an integer tensor of labels. Anything but a list or
+        tuple of whole numbers breaks the graph of ``torch.compile``; the module ``GroupNorm`` keeps such a tuple.
 
     Returns
     -------
@@ -82,8 +84,9 @@ def group_norm(
     -----
     Nothing is copied: CPU tensors are computed on as NumPy arrays, CUDA tensors as CuPy arrays (through DLPack) in
     torch's current stream; torch allocates the results. Gradients have the dtypes of what they belong to. The first
-    derivative is ``gridnorm.nn.group_norm_backward``; all further ones are composed of torch's operations in float64.
-    ``torch.compile`` sees one operator, ``gridnorm::group_norm``. CUDA tensors have not been tested on a device yet.
+    derivative is ``gridnorm.nn.group_norm_backward``; all further ones, forward mode and what ``torch.func`` derives
+    are composed of torch's operations in float64, which takes longer. ``torch.compile`` sees one operator,
+    ``gridnorm::group_norm``. CUDA tensors have not been tested on a device yet.
 
     Examples
     --------
@@ -136,15 +139,26 @@ def _check(x: Any, tensors: tuple[Any, ...]) -> None:
 
 def _labels(groups: Any, channels: int) -> tuple[int, ...]:
     """One label per channel, from anything that ``groups`` may be."""
-    if isinstance(groups, Tensor):
-        groups = groups.tolist()
     if isinstance(groups, list | tuple) and all(type(label) is int for label in groups):
         return tuple(groups)
+    if torch.compiler.is_compiling():
+        return _outside_of_the_graph(groups, channels)
+    return _groups_that_are_no_tuple_of_numbers(groups, channels)
+
+
+def _groups_that_are_no_tuple_of_numbers(groups: Any, channels: int) -> tuple[int, ...]:
+    if isinstance(groups, Tensor):
+        groups = groups.tolist()
     part = partition(channels, None, groups)
     codes = part.segments.codes.copy()
     if part.passed is not None:
         codes[part.passed] = PASSED
     return tuple(codes.tolist())
+
+
+# NumPy's arrays are others within a graph of torch.compile, so it is broken; with ``fullgraph`` the error names the
+# function. ``torch.compiler.disable`` would load the compiler for those who compile nothing.
+_outside_of_the_graph = torch._disable_dynamo(_groups_that_are_no_tuple_of_numbers)
 
 
 class GroupNorm(torch.nn.Module):
@@ -249,6 +263,7 @@ class GroupNorm(torch.nn.Module):
         sample_weight: Tensor | None = None,
     ) -> Any:
         """Normalize x; further arguments as in ``group_norm``."""
+        check_channels(x, self.channel_axis, self.num_channels)
         return group_norm(
             x,
             self.num_groups if self.groups is None else None,
@@ -272,10 +287,10 @@ class GroupNorm(torch.nn.Module):
     def from_torch(cls, module: torch.nn.GroupNorm, **settings: Any) -> GroupNorm:
         """The same normalization as a ``torch.nn.GroupNorm``, with its parameters (shared, not copied).
 
-        Further settings, such as ``activation``, are those of this class.
+        Further settings, such as ``activation``, are those of this class. A subclass is taken if its forward does
+        nothing else; hooks and computed parameters are refused.
         """
-        if not isinstance(module, torch.nn.GroupNorm):
-            raise OptionError("not a torch.nn.GroupNorm", found=type(module).__name__)
+        refuse_more_than((torch.nn.GroupNorm,), module, "torch.nn.GroupNorm")
         new = cls(module.num_groups, module.num_channels, module.eps, affine=False, **settings)
         new.affine = module.affine
         new.weight, new.bias = module.weight, module.bias

@@ -4,37 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch._library.autograd import make_autograd_impl
+from torch.autograd import forward_ad
 
 from gridnorm.errors import DeviceError, OptionError
 from gridnorm.nn import functional, gradients
-from gridnorm.nn.partition import PASSED, partition
-from gridnorm.nn.views import axes_of
+from gridnorm.nn.partition import PASSED
+from gridnorm.nn.torch_composed import Settings, alias, composed, gradients_of, real
 
 _SCHEMA = (
     "int? num_groups, int[]? groups, float eps, int channel_axis, int[] batch_axes, str affine, bool center, "
     "str? activation"
 )
-
-
-class Settings(NamedTuple):
-    """What is not a tensor, in the operators' order."""
-
-    num_groups: int | None
-    groups: Sequence[int] | None
-    eps: float
-    channel_axis: int
-    batch_axes: Sequence[int]
-    affine: str
-    center: bool
-    activation: str | None
-
-    def keywords(self) -> dict[str, Any]:
-        """For the functions of ``gridnorm.nn``; ``eps`` is for the forward function only."""
-        return {**self._asdict(), "batch_axes": tuple(self.batch_axes)}
 
 
 # Memory: one array per tensor, nothing is copied.
@@ -94,12 +79,16 @@ def _kept(like: Tensor | None, x: Tensor, array: Any) -> Tensor:
     return out
 
 
-# The operators. Tensors come first, then the settings.
+# The operators. Tensors come first, then the settings. CuPy's pool takes back on return what the kernels used in
+# between, so a recorded graph would write to memory that is someone else's; before PyTorch has the tag it cannot know.
+
+_TAGS = {"tags": torch.Tag.cudagraph_unsafe} if hasattr(torch.Tag, "cudagraph_unsafe") else {}
 
 
 @torch.library.custom_op(
     "gridnorm::group_norm",
     mutates_args=(),
+    **_TAGS,
     schema="(Tensor x, Tensor? weight, Tensor? bias, Tensor? scale, Tensor? shift, Tensor? residual, Tensor? mask, "
     f"Tensor? sample_weight, {_SCHEMA}) -> (Tensor, Tensor, Tensor, Tensor)",
 )
@@ -134,7 +123,7 @@ def group_norm(
             return_stats=True,
             return_residual=residual is not None,
         )
-        stats = (x.new_empty(mean.shape, dtype=torch.float64), x.new_empty(rstd.shape, dtype=_real(x)))
+        stats = (x.new_empty(mean.shape, dtype=torch.float64), x.new_empty(rstd.shape, dtype=real(x)))
         for tensor, array in zip(stats, (mean, rstd), strict=True):
             _array(tensor)[...] = array
         kept = x.new_empty(0)
@@ -144,23 +133,20 @@ def group_norm(
     return y, *stats, kept
 
 
-def _real(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
 @group_norm.register_fake
 def _(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     settings, residual = Settings(*rest[-len(Settings._fields) :]), rest[4]
     groups = (settings.num_groups or 0) if settings.groups is None else len({*settings.groups} - {PASSED})
     shape = [*(x.shape[axis] for axis in settings.batch_axes), groups]
     total = x.new_empty(0) if residual is None else torch.empty_like(x)
-    stats = x.new_empty(shape, dtype=torch.float64), x.new_empty(shape, dtype=_real(x))
+    stats = x.new_empty(shape, dtype=torch.float64), x.new_empty(shape, dtype=real(x))
     return torch.empty_like(x), *stats, total
 
 
 @torch.library.custom_op(
     "gridnorm::group_norm_backward",
     mutates_args=(),
+    **_TAGS,
     schema="(Tensor dy, Tensor? dmean, Tensor? drstd, Tensor mean, Tensor rstd, Tensor x, Tensor? weight, "
     f"Tensor? bias, Tensor? scale, Tensor? shift, Tensor? mask, Tensor? sample_weight, {_SCHEMA}) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
@@ -250,96 +236,63 @@ def _keep_for_second(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ..
 def _second(ctx: Any, *found: Any) -> tuple[Any, ...]:
     further = torch.is_grad_enabled()
     with torch.enable_grad():
-        live: list[Any] = [_alias(tensor, further) for tensor in ctx.saved_tensors[:-2]]
+        live: list[Any] = [alias(tensor) for tensor in ctx.saved_tensors[:-2]]
         seeds, tensors = live[:3], live[3:]
         results = composed(ctx.settings, *tensors, *ctx.saved_tensors[-2:])
         wanted = [None if dd is None else tensor for tensor, dd in zip(tensors, found, strict=True)]
-        first = _gradients(results, wanted, seeds, True)
-        ddy, ddmean, ddrstd, *rest = _gradients(first, live, found, further)
+        first = gradients_of(results, wanted, seeds, True)
+        ddy, ddmean, ddrstd, *rest = gradients_of(first, live, found, further)
     return ddy, ddmean, ddrstd, None, None, *rest, None, None, *(None for _ in Settings._fields)
-
-
-def _gradients(outputs: Sequence[Any], inputs: Sequence[Any], seeds: Sequence[Any], further: bool) -> list[Any]:
-    """``torch.autograd.grad``, where any of the tensors may be absent; one entry an input."""
-    pairs = [
-        (output, seed)
-        for output, seed in zip(outputs, seeds, strict=True)
-        if output is not None and seed is not None and output.requires_grad
-    ]
-    given = [tensor for tensor in inputs if tensor is not None]
-    if not pairs or not given:
-        return [None] * len(inputs)
-    outputs, seeds = zip(*pairs, strict=True)
-    found = iter(torch.autograd.grad(outputs, given, seeds, create_graph=further, allow_unused=True))
-    return [None if tensor is None else next(found) for tensor in inputs]
-
-
-def _alias(tensor: Tensor | None, further: bool) -> Tensor | None:
-    """The tensor as a variable of its own: a weight computed from x must not count as x."""
-    if tensor is None:
-        return None
-    return tensor.view_as(tensor) if further and tensor.requires_grad else tensor.detach().requires_grad_()
 
 
 group_norm.register_autograd(_first, setup_context=_keep_for_first)
 group_norm_backward.register_autograd(_second, setup_context=_keep_for_second)
 
 
-def composed(
-    settings: Settings,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    scale: Tensor | None,
-    shift: Tensor | None,
-    mask: Tensor | None,
-    sample_weight: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """y, mean and rstd once more, of torch's differentiable operations in float64."""
-    axes = axes_of(tuple(x.shape), settings.channel_axis, tuple(settings.batch_axes))
-    part = partition(axes.items, settings.num_groups if settings.groups is None else None, settings.groups)
-    codes = torch.tensor(part.segments.codes, device=x.device)
+# Forward mode, and gradients under torch.func: an operator with a backward function alone loses the tangents in silence
+# and refuses the gradients. Both are composed of torch's operations.
 
-    def view(tensor: Tensor) -> Tensor:
-        return tensor.permute(axes.order).reshape(axes.batch, axes.items, axes.width).double()
 
-    def pooled(values: Tensor) -> Tensor:
-        sums = values.new_zeros(axes.batch, part.segments.n_segments)
-        return sums.index_add(1, codes, values.sum(2))
+def _forward_alike(*args: Any) -> tuple[Tensor, ...]:
+    x, weight, bias, scale, shift, residual, mask, sample_weight, *rest = args
+    total = x if residual is None else x + residual
+    y, mean, rstd = composed(Settings(*rest), total, weight, bias, scale, shift, mask, sample_weight)
+    return y, mean, rstd, x.new_empty(0) if residual is None else total
 
-    def spread(stats: Tensor) -> Tensor:
-        return stats[:, codes, None]
 
-    def per_channel(numbers: Tensor) -> Tensor:
-        numbers = numbers.double()
-        if settings.affine == "group":
-            numbers = torch.cat([numbers, numbers.new_zeros(1)])[codes]
-        return numbers[None, :, None]
+def _backward_alike(*args: Any) -> tuple[Tensor, ...]:
+    seeds, tensors, counted = args[:3], args[5:10], args[10:12]
+    further = torch.is_grad_enabled()
+    with torch.enable_grad():
+        live = [alias(tensor) for tensor in tensors]
+        results = composed(Settings(*args[12:]), *live, *counted)
+        found = gradients_of(results, live, seeds, further)
+    return tuple(tensors[0].new_empty(0) if gradient is None else gradient for gradient in found)
 
-    values = view(x)
-    counts = torch.ones_like(values) if mask is None else view(torch.broadcast_to(mask, x.shape))
-    if sample_weight is not None:
-        counts = counts * view(torch.broadcast_to(sample_weight.detach(), x.shape))
-    share = counts / spread(pooled(counts))
-    # A value that no statistic sees must not reach one as 0 · NaN either.
-    v = torch.where((counts > 0) | values.isfinite(), values, 0.0)
-    mean = pooled(share * v) if settings.center else torch.zeros_like(pooled(counts))
-    left = v - spread(mean)
-    squares = pooled(share * left**2) + settings.eps
-    none = squares == 0
-    rstd = torch.where(none, 0.0, torch.where(none, 1.0, squares).rsqrt())
-    z = left * spread(rstd)
-    z = z if weight is None else z * per_channel(weight)
-    z = z if bias is None else z + per_channel(bias)
-    z = z if scale is None else z * (1 + scale.double().reshape(axes.batch, -1, 1))
-    z = z if shift is None else z + shift.double().reshape(axes.batch, -1, 1)
-    if settings.activation is not None:
-        z = getattr(torch.nn.functional, settings.activation)(z)
-    if part.passed is not None:
-        passed = torch.tensor(part.passed, device=x.device)
-        z = z.index_copy(1, passed, values.index_select(1, passed))
-    inverse = sorted(range(x.ndim), key=axes.order.__getitem__)
-    y = z.reshape([x.shape[axis] for axis in axes.order]).permute(inverse).to(x.dtype)
-    shape = (*axes.batch_shape, part.groups)
-    mean, rstd = (stats[:, : part.groups].reshape(shape) for stats in (mean, rstd))
-    return y, mean, rstd.to(_real(x))
+
+def _watched(tensors: Sequence[Any]) -> bool:
+    """Whether a tangent hangs on one of the tensors, or a transform of ``torch.func`` wants a gradient."""
+    given = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
+    if any(forward_ad.unpack_dual(tensor, level=0).tangent is not None for tensor in given):
+        return True
+    return torch._C._are_functorch_transforms_active() and any(tensor.requires_grad for tensor in given)
+
+
+def _with_tangents(operator: Any, alike: Any) -> None:
+    """Give the operator a kernel that composes what the kernel of ``register_autograd`` does not carry."""
+    usual = make_autograd_impl(operator._opoverload, operator)
+
+    def kernel(keyset: Any, *args: Any) -> Any:
+        if not _watched(args):
+            return usual(keyset, *args)
+        with torch.no_grad():
+            usual(keyset, *args)  # which refuses what does not fit together
+        return alike(*args)
+
+    for device in ("CPU", "CUDA", "Meta"):
+        _LIBRARY.impl(operator._name, kernel, f"Autograd{device}", with_keyset=True)
+
+
+_LIBRARY = torch.library.Library("gridnorm", "FRAGMENT")
+_with_tangents(group_norm, _forward_alike)
+_with_tangents(group_norm_backward, _backward_alike)

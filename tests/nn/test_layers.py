@@ -131,6 +131,8 @@ def test_wrong_order_and_wrong_channels() -> None:
         layer.backward(X)
     with pytest.raises(OptionError, match="x has other channels than the layer; found 4 along axis 1, expected 6"):
         layer(X.transpose(0, 2, 1))
+    with pytest.raises(OptionError, match="x has other channels than the layer; found 4 along axis 1, expected 6"):
+        nn.GroupNorm(2, 6, affine=False)(X.transpose(0, 2, 1).tolist())
 
 
 def test_there_and_back_through_torch() -> None:

@@ -106,6 +106,14 @@ def test_parameters_of_the_module() -> None:
     assert GroupNorm(groups=[[0, 1], [2]], num_channels=4).groups == (0, 0, 1, -1)
 
 
+@pytest.mark.parametrize("how", [{"affine": "group"}, {"affine": False}, {"channel_axis": -1, "affine": False}])
+def test_x_of_other_channels_is_refused(how: dict[str, Any]) -> None:
+    axis = how.get("channel_axis", 1)
+    x = random(2, 12, 3).movedim(1, axis)
+    with pytest.raises(OptionError, match=f"x has other channels.*; found 12 along axis {axis}, expected 8"):
+        GroupNorm(4, 8, **how)(x)
+
+
 def test_the_module_shows_what_it_is() -> None:
     assert repr(GroupNorm(2, 4)) == "GroupNorm(2, 4, eps=1e-05, affine=True)"
     text = repr(GroupNorm(groups=LABELS, bias=False, center=False, channel_axis=-1))
@@ -147,6 +155,32 @@ def test_trains() -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
+
+
+# Groups under torch.compile
+
+KINDS: dict[str, Any] = {
+    "array": np.array([1, 0, 0, 1]),
+    "NumPy's numbers": list(np.array([1, 0, 0, 1])),
+    "tensor": torch.tensor([1, 0, 0, 1]),
+    "lists": [[0, 3], [1, 2]],
+    "arrays": [np.array([0, 3]), np.array([1, 2])],
+    "tensors": [torch.tensor([0, 3]), torch.tensor([1, 2])],
+    "texts": ["b", "a", "a", "b"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("default")
+def test_groups_of_every_kind_compile(kind: str) -> None:
+    torch._dynamo.reset()
+    x, groups = random(2, 4, 3), KINDS[kind]
+    found = torch.compile(lambda x: group_norm(x, groups=groups), backend="eager")(x)
+    assert torch.equal(found, group_norm(x, groups=(1, 0, 0, 1)))
+    norm = GroupNorm(groups=groups, num_channels=4, affine=False)
+    assert torch.equal(torch.compile(norm, backend="eager", fullgraph=True)(x), found)
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="_groups_that_are_no_tuple_of_numbers"):
+        torch.compile(lambda x: group_norm(x, groups=groups), backend="eager", fullgraph=True)(x)
 
 
 # Imports

@@ -35,6 +35,12 @@ def test_the_gradients_of_the_result_and_of_the_sum_are_added(of_y: float, of_su
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.skipif(not hasattr(torch.Tag, "cudagraph_unsafe"), reason="this PyTorch has no such tag")
+def test_no_operator_is_recorded_into_a_graph_of_cuda() -> None:
+    for name in ("group_norm", "group_norm_backward"):
+        assert torch.Tag.cudagraph_unsafe in getattr(torch.ops.gridnorm, name).default.tags
+
+
 def test_tensors_of_a_device_without_an_engine_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "cuda_status", lambda: (False, "no driver"))
     with (
