@@ -91,7 +91,7 @@ def real_difference(values: Any, segments: Segments, *, use: Any = None) -> Diff
     [0.0]
     >>> found = real_difference(noise + np.arange(800) % 8, groups)
     >>> round(float(found.low[0]), 1), round(float(found.sd[0]), 1), round(float(found.high[0]), 1)
-    (2.4, 2.5, 2.6)
+    (2.3, 2.5, 2.6)
     """
     backend = backend_for(values)
     xp = backend.xp
