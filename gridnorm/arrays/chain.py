@@ -23,7 +23,7 @@ from gridnorm.arrays.matrices import LEVELS, declared
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
-from gridnorm.arrays.weights import SpotUse, spot_weights, use_of
+from gridnorm.arrays.weights import SpotUse, spot_weights, use_of, weight_doubts
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
 from gridnorm.core.fit import Fit
@@ -217,7 +217,11 @@ def within_one(
     with on_device(recipe.device == "gpu"):
         levels = levels._replace(covariates={**levels.covariates, **needed})
         done = normalize_levels(levels, segments, row, use, options, position)
-    notes = [*flag_doubts(raw, segments, recipe.flags), *group_doubts(raw.name, done, row, options, by_text(recipe.by))]
+    notes = weight_doubts(raw, given, recipe.weights if weights is None else "given")
+    notes += [
+        *flag_doubts(raw, segments, recipe.flags),
+        *group_doubts(raw.name, done, row, options, by_text(recipe.by)),
+    ]
     if recipe.left_alone(raw.channels):
         notes.append(f"{raw.whole}: {_left_alone(raw, layout, done)}")
     elif levels.ratio and (same := same_content(raw.spots, layout)):
