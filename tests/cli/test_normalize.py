@@ -427,6 +427,20 @@ def test_a_dry_run_ends_as_the_run_would(cli: Cli, wrong: list[str], code: int) 
     assert cli("normalize", "a.gpr", "--dry-run", *wrong).code == code
 
 
+@pytest.mark.parametrize("option", ["-o", "--sidecar", "--figure", "--log-file"])
+def test_nothing_is_overwritten_unasked(cli: Cli, option: str) -> None:
+    """A log file took the place of whatever stood there."""
+    if option == "--figure":
+        pytest.importorskip("matplotlib")
+    Path("old.png").write_text("precious")
+    more = ["--format", "tsv"] if option == "-o" else ["-o", "x.tsv"]
+    before = files()
+    ran = cli("normalize", "a.gpr", *more, option, "old.png")
+    assert (ran.code, files()) == (2, before) and "old.png: the output exists already" in ran.err
+    assert Path("old.png").read_text() == "precious"
+    assert cli("normalize", "a.gpr", *more, option, "old.png", "--force").code == 0
+
+
 def test_the_log_file_repeats_what_was_said_and_adds_timings(cli: Cli) -> None:
     ran = cli("normalize", "a.gpr", "-o", "x.tsv", "--log-file", "run.log")
     log = Path("run.log").read_text()
