@@ -215,7 +215,12 @@ def test_inspect_takes_groupings_as_names_and_as_objects(registered: None, cli: 
 
 
 def test_columns_that_a_row_looks_at_are_read_or_missed_by_name(cli: Cli) -> None:
-    wide = Grouping("wide", lambda spots: np.asarray(spots.columns["Dia."]) > 90, "wide spots", columns=("Dia.",))
+    wide = Grouping(
+        "wide",
+        lambda spots: np.asarray(spots.columns["Dia."]) + np.arange(spots.n_spots) > 190,
+        "wide spots",
+        columns=("Dia.",),
+    )
     named = Grouping("named", lambda spots: spots.columns["Name"], "by name", columns=("Name",))
     for by in (wide, named, "Name", "X"):
         found = gn.normalize(["a.gpr", "b.gpr"], by=by, method="median", min_group=0)
