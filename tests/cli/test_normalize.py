@@ -306,7 +306,7 @@ def test_verbose_shows_every_warning(cli: Cli) -> None:
     names = []
     for k in range(10):
         names.append(Path(f"s{k}.gpr"))
-        damage.with_records(sheet(0), Barcode="one").write(names[-1])
+        damage.with_records(sheet(0), Barcode="one", Copy=str(k)).write(names[-1])
     options = ("--background", "half", "--force", "-o", "x.tsv")
     short, long = cli("normalize", *names, *options), cli("normalize", *names, "-v", *options)
     assert (short.err.count("same barcode"), long.err.count("same barcode")) == (6, 9)

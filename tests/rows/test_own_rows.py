@@ -203,7 +203,9 @@ def test_rows_go_through_pools_of_processes(
             assert one.history == many.history
             of_set = gn.normalize(gn.read(["a.gpr", "b.gpr"]), **chosen, **taken, map=pool.map)
             np.testing.assert_array_equal(one.M, of_set.M)
-        found = gn.normalize(["x.spots", "x.spots"], unit=10, by="ID", method="median", min_group=0, map=pool.map)
+        twice, by_id = ["x.spots", "x.spots"], {"by": "ID", "method": "median", "min_group": 0}
+        with pytest.warns(gn.GridnormWarning, match="same content"):
+            found = gn.normalize(twice, unit=10, **by_id, map=pool.map)
         assert found.M.shape == (400, 2)
 
 
