@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -105,3 +105,26 @@ class InputDigest(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return self._asdict()
+
+
+def twins(inputs: Iterable[tuple[str, InputDigest]]) -> list[str]:
+    """Sentences about arrays whose files have the same content, each beside the first that has it.
+
+    Parameters
+    ----------
+    inputs
+        Name of each array and the digest of its file.
+
+    Examples
+    --------
+    >>> one = InputDigest("a.gpr", 9, "abc")
+    >>> twins([("a", one), ("b", one._replace(name="b.gpr"))])
+    ['b.gpr: same content as a.gpr: arrays b and a are one measurement']
+    """
+    first: dict[tuple[int, str], tuple[str, str]] = {}
+    out = []
+    for array, digest in inputs:
+        before, file = first.setdefault((digest.size, digest.sha256), (array, digest.name))
+        if before != array:
+            out.append(f"{digest.name}: same content as {file}: arrays {array} and {before} are one measurement")
+    return out

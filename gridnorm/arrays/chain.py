@@ -16,14 +16,14 @@ from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.blocks import blocks_in_words, same_content
 from gridnorm.arrays.covariates import covariate_of
-from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts
-from gridnorm.arrays.grouping import by_text, find_column, group_spots, slide_position
+from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts, one_group
+from gridnorm.arrays.grouping import by_text, find_column, group_spots, refuse_without_tips, slide_position
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import LEVELS, declared
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
-from gridnorm.arrays.weights import SpotUse, spot_weights, use_of
+from gridnorm.arrays.weights import SpotUse, spot_weights, use_of, weight_doubts
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
 from gridnorm.core.fit import Fit
@@ -207,6 +207,9 @@ def within_one(
     row, options = recipe.within(raw.channels)
     given = spot_weights(recipe.weights, raw) if weights is None else weights
     use = use_of(raw.flags, raw.n_spots, recipe.flags, given, raw.not_found)
+    named = "by" in recipe.given
+    if named:
+        refuse_without_tips(recipe.by, raw.spots, raw.columns, raw.name)
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
     if row.use is not None:
         use = replace(use, use=use.use & _chosen(row, raw, options))
@@ -217,7 +220,13 @@ def within_one(
     with on_device(recipe.device == "gpu"):
         levels = levels._replace(covariates={**levels.covariates, **needed})
         done = normalize_levels(levels, segments, row, use, options, position)
-    notes = [*flag_doubts(raw, segments, recipe.flags), *group_doubts(raw.name, done, row, options, by_text(recipe.by))]
+    notes = weight_doubts(raw, given, recipe.weights if weights is None else "given")
+    if row.statistic is not None:
+        notes += one_group(raw, segments, recipe.by, named)
+    notes += [
+        *flag_doubts(raw, segments, recipe.flags),
+        *group_doubts(raw.name, done, row, options, by_text(recipe.by)),
+    ]
     if recipe.left_alone(raw.channels):
         notes.append(f"{raw.whole}: {_left_alone(raw, layout, done)}")
     elif levels.ratio and not raw.part_of and (same := same_content(raw.spots, layout)):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gridnorm.arrays.grouping import By, by_text
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.weights import flag_rule, flagged
 from gridnorm.arrays.within import WithinResult
@@ -73,6 +74,15 @@ def _no_such_code(raw: RawArray, codes: tuple[int, ...] | None) -> list[str]:
     return [
         f"{raw.name}: no spot has a flag that --flags names ({', '.join(map(str, codes))}); the flags here: {there}"
     ]
+
+
+def one_group(raw: RawArray, segments: Segments, by: By, named: bool) -> list[str]:
+    """That a grouping is the whole array: one was named that tells no spots apart, or there are no blocks to go by."""
+    if segments.n_segments != 1 or raw.part_of or by_text(by) == "array":
+        return []
+    if named:
+        return [f"{raw.whole}: --by {by_text(by)} makes one group of all spots, which is --by array"]
+    return [] if "Block" in raw.spots else [f"{raw.whole}: no column Block: all spots are one group (--by array)"]
 
 
 def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[str, Any], by: str) -> list[str]:

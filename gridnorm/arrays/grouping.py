@@ -191,6 +191,31 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") 
     )
 
 
+def refuse_without_tips(by: By, spots: Iterable[str], titles: Iterable[str], file: str) -> None:
+    """Print-tips that somebody named need blocks: all spots as one group is not what was asked for.
+
+    Parameters
+    ----------
+    by
+        As it was given; whoever names nothing gets one group where there are no blocks.
+    spots, titles
+        Spot columns that were read, and every column of the file.
+
+    Raises
+    ------
+    LayoutError
+        The message lists the columns.
+    """
+    if any(grouping_of(word) == TIPS for word in words_of(by)) and "Block" not in spots:
+        there = _listed(list(titles) or list(spots))
+        raise LayoutError(
+            f"{option_word('by')} {TIPS.name} needs the block of every spot", file=file or None,
+            found="no column Block",
+            expected=f"it among {there}" if there else "one",
+            hint=f"Name it with {option_word('columns')} Block=…, or group by a column or the whole array",
+        )  # fmt: skip
+
+
 def _listed(titles: list[str]) -> str:
     more = len(titles) - SHOWN_TITLES
     return ", ".join(titles[:SHOWN_TITLES]) + (f" and {more} more" if more > 0 else "")
@@ -242,10 +267,15 @@ def slide_position(spots: Mapping[str, Column], layout: Layout) -> tuple[NDArray
     return layout.slide_position(spots["Block"], spots["Row"], spots["Column"])
 
 
+TIPS = Grouping(
+    "print-tip",
+    _print_tip,
+    "the block that a spot was printed in; one group where there are no blocks and none named it",
+)
 GROUPINGS: Table[Grouping] = Table(
     "grouping",
     [
-        Grouping("print-tip", _print_tip, "the block that a spot was printed in; one group where there are no blocks"),
+        TIPS,
         Grouping("array", _array, "all spots of the array"),
         Grouping("plate", _plate, "the microtitre plate of 384 wells that a spot came from"),
         Grouping("print-order", _print_order, "windows of dips that hold 150 spots or more"),

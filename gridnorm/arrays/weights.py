@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.raw import FULL_SCALE, FloatArray, RawArray
 from gridnorm.core.option import TEXT, Option, nearest
+from gridnorm.core.weights import check_weights
 from gridnorm.errors import FormatError, OptionError, option_word
 
 AREA_COLUMNS = ("area", "F Pixels")
@@ -130,14 +131,14 @@ def use_of(
         ``downweight``: flagged spots have weight 0 in limma's weighted path (limma's ``wtflags(0)``).
         ``POLICY:CODES``: only these codes are flags; else every negative one is.
     weights
-        float64 (spot,), 0 or more; NaN counts as 0.
+        float64 (spot,), 0 to 1e30; NaN counts as 0.
     not_found
         Codes of spots that were not found. Those are dim, not wrong: with ``exclude`` and ``drop`` they stay in the
         fit, which their absence would bias, unless ``CODES`` names them.
     """
     rule = flag_rule(policy)
-    if weights is not None and bool((weights < 0).any()):
-        raise OptionError("weights must not be negative", found=f"{np.nanmin(weights):g}")
+    if weights is not None:
+        check_weights(weights)
     marked = flagged(flags, n_spots, rule.codes)
     nothing = np.zeros(n_spots, bool)
     given = None if weights is None else np.where(np.isnan(weights), 0.0, weights)
@@ -174,7 +175,8 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
     Raises
     ------
     OptionError, FormatError
-        A malformed ``area``; no column for it; a weight column that is text or has negative numbers.
+        A malformed ``area``; no column for it; a weight column that is text or has negative or infinite
+        numbers.
     """
     if spec == "none":
         return None
@@ -193,11 +195,24 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
         return np.clip(np.where(area <= high, np.minimum(area / low, 1.0), 1.0 - (area - high) / low), 0.0, None)
     name = find_column(spec, raw.spots, raw.name, "weights")
     weights = _numbers(raw, name)
-    if (weights < 0).any():
-        raise FormatError(
-            f"negative weights in column {name!r}", file=raw.name, found=f"{np.nanmin(weights):g}", expected="0 or more"
-        )
+    try:
+        check_weights(weights, f"weights in column {name!r}")
+    except OptionError as error:
+        hint = "Correct these cells, or make them empty"
+        raise FormatError(error.what, file=raw.name, found=error.found, expected=error.expected, hint=hint) from None
     return weights
+
+
+def weight_doubts(raw: RawArray, weights: FloatArray | None, spec: str) -> list[str]:
+    """That spots have no weight and so are left out; ``spec`` says where weights come from."""
+    lacking = np.zeros(0, bool) if weights is None else np.isnan(weights)
+    if weights is not None and raw.absent is not None:
+        lacking = lacking & ~raw.absent
+    count = int(np.count_nonzero(lacking))
+    if not count:
+        return []
+    spots = "spot has" if count == 1 else "spots have"
+    return [f"{raw.name}: {count} {spots} no weight ({spec}), which counts as 0"]
 
 
 def weights_per_array(weights: FloatArray | None, n_spots: int, n_arrays: int) -> list[FloatArray | None]:
@@ -206,11 +221,13 @@ def weights_per_array(weights: FloatArray | None, n_spots: int, n_arrays: int) -
     Raises
     ------
     OptionError
-        Another shape.
+        Another shape; negative or infinite weights.
     """
     if weights is None:
         return [None] * n_arrays
     given = np.asarray(weights, np.float64)
+    if given.shape in ((n_spots,), (n_spots, n_arrays)):
+        check_weights(given)
     if given.shape == (n_spots,):
         return [given] * n_arrays
     if given.shape == (n_spots, n_arrays):

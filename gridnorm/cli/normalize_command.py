@@ -39,7 +39,7 @@ from gridnorm.cli.streams import say, show_json
 @click.option(
     "--figure", metavar="FILE", help="MA plot by group, before and after: .png, .svg, .pdf.  Needs gridnorm[report]."
 )
-@click.option("--force", is_flag=True, help="Overwrite an existing result.")
+@click.option("--force", is_flag=True, help="Overwrite existing outputs: result, record, figure, log.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar on stdout.")
 @click.option("--log-file", metavar="FILE", help="Also write what is said, with timings, to this file.")
@@ -90,7 +90,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         return _dry_run(inputs, settings, request)
     with progress(quiet=own["quiet"]) as told:
         outcome = normalize_to(inputs, settings, request._replace(progress=told))
-    _report(outcome, quiet=own["quiet"], verbose=own["verbose"], log_file=own["log_file"])
+    _report(outcome, quiet=own["quiet"], verbose=own["verbose"], log_file=own["log_file"], force=own["force"])
     if own["as_json"] and outcome.sidecar is not None:
         show_json(piece.decode() for piece in outcome.sidecar.pieces())
     return outcome.exit_code
@@ -126,7 +126,7 @@ def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
     return 1 if plan.failures else 0
 
 
-def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -> None:
+def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None, force: bool) -> None:
     from gridnorm.cli.table import summary, verdicts
 
     talk: list[str] = []
@@ -146,7 +146,7 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None) -
         from gridnorm.plain import one_line
 
         timings = [f"{name}: {seconds:.3f} s" for name, seconds in outcome.timings.items()]
-        with Output(force=True) as files:
+        with Output(force) as files:
             files.write(log_file, "".join(f"{one_line(line)}\n" for line in [*talk, *timings]).encode())
 
 

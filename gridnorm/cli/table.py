@@ -10,6 +10,7 @@ from gridnorm.workflow.sidecar import Summary
 
 TITLES = ("array", "spots", "flagged", "missing", "groups", "fit", "group shift before", "after", "real difference")
 WIDEST_NAME = 32
+_FROM = {"array": "as the array"}  # what groups without a fit of their own got: "1 array" reads like a count
 SHOWN_NAMES = 3  # in a sentence
 SHOWN_LEAST = 0.005  # what is not 0.00 in two decimals
 
@@ -30,7 +31,7 @@ def summary(arrays: Sequence[Summary]) -> list[str]:
 
 
 def _row(one: Summary) -> tuple[str, ...]:
-    replaced = ", ".join(f"{n} {source}" for source, n in one.replaced)
+    replaced = ", ".join(f"{n} {_FROM.get(source, source)}" for source, n in one.replaced)
     return (
         one.name if len(one.name) <= WIDEST_NAME else "…" + one.name[-WIDEST_NAME + 1 :],
         str(one.spots),

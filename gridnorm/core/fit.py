@@ -12,6 +12,7 @@ from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.option import FLAG, NUMBER, NUMBERS, WHOLE, Option, Range, Table, take
 from gridnorm.core.payload import Curves, Locations, Payload, Points, floats, taken
 from gridnorm.core.segments import Segments, plain_label
+from gridnorm.core.weights import check_weights
 from gridnorm.errors import OptionError
 
 OWN, WHOLE_FIT, MERGED, SHRUNK = 0, 1, 2, 3
@@ -203,7 +204,7 @@ def fit(
         What each item brings beside its value: (item,) or (batch, item), several as (item, k) or (batch, item, k); a
         leading axis of 1 serves all batch entries.
     weights
-        (item,) or (batch, item), 0 or more. Items of weight 0 or NaN are left out (``lowess`` with ``clamp_weights``
+        (item,) or (batch, item), 0 to 1e30. Items of weight 0 or NaN are left out (``lowess`` with ``clamp_weights``
         keeps them with 1e-5, as limma does).
     use
         Boolean, shape (item,) or (batch, item): items that may enter the fit.
@@ -215,7 +216,7 @@ def fit(
     Raises
     ------
     OptionError
-        For shapes that do not agree, negative weights, an unknown statistic, an option it does not take.
+        For shapes that do not agree, negative or infinite weights, an unknown statistic, an option it does not take.
 
     Examples
     --------
@@ -242,8 +243,8 @@ def fit(
         "weights": as_items(weights, shape, "weights", backend),
         "use": as_items(use, shape, "use", backend, dtype=bool),
     }
-    if arguments["weights"] is not None and bool((arguments["weights"] < 0).any()):
-        raise OptionError("weights must not be negative", found=str(float(backend.xp.nanmin(arguments["weights"]))))
+    if arguments["weights"] is not None:
+        check_weights(arguments["weights"])
     if row.covariates:
         arguments["covariate"] = as_covariates(covariate, shape, row.covariates, backend)
     n, payload = row.fit(backend, view, segments, arguments, chosen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from gridnorm.core.engines import backend_for
@@ -11,6 +12,7 @@ from gridnorm.core.methods import METHODS, Method, normalize_within
 from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
 from gridnorm.core.segments import Segments
 from gridnorm.core.small import RULES
+from gridnorm.core.tables import aligned, indexes_of, labelled
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.plain import one_line
 
@@ -37,7 +39,9 @@ def normalize_groups(
         takes no part in any fit.
     groups
         One label per position along ``axis``: array, list, Series, the name of a column level (for a DataFrame:
-        a list of several vectors crosses them). Missing labels form their own group.
+        a list of several vectors crosses them). Missing labels form their own group. A Series goes by its index, as
+        in pandas: the same entries as those of ``values`` in any order, else it is refused; so do ``covariate``,
+        ``weights`` and ``use``. What has no index goes by position.
     method
         ``none``, ``median``, ``mean``, ``mad``, ``zscore``, ``loess``, or a row of your own.
     covariate
@@ -64,7 +68,7 @@ def normalize_groups(
     Raises
     ------
     OptionError
-        Unknown method, an option or a covariate that it does not take, or lengths that do not agree.
+        Unknown method, an option or a covariate that it does not take, lengths or indexes that do not agree.
     FitError
         An entry without any usable value, or too small groups with ``small_groups="error"``.
 
@@ -88,6 +92,8 @@ def normalize_groups(
         )
     axis %= array.ndim
     vectors = groups if isinstance(groups, tuple | list) and groups and _is_vector(groups[0]) else [groups]
+    wanted = _wanted(values, vectors, axis)
+    vectors = [aligned(vector, wanted[axis : axis + 1], "groups") for vector in vectors]
     segments = Segments.from_labels(*vectors)
     if segments.n_items != array.shape[axis]:
         raise OptionError(
@@ -96,14 +102,19 @@ def normalize_groups(
             expected=f"{array.shape[axis]} along axis {axis}",
         )
 
+    several = len(METHODS.find(method).covariates) > 1  # (item, k) belongs to no axis of the values
+
+    def ordered(given: Any, name: str) -> Any:
+        vector = (several and name == "covariate") or not hasattr(given, "columns")
+        return aligned(given, wanted[axis : axis + 1] if vector else wanted, name)
+
     def batch(given: Any) -> Any:
         if given is None:
             return None
         plain = xp.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
         return plain.T if plain.ndim == 2 and axis == 0 else plain
 
-    several = len(METHODS.find(method).covariates) > 1  # (item, k) belongs to no axis of the values
-
+    covariate, weights, use = ordered(covariate, "covariate"), ordered(weights, "weights"), ordered(use, "use")
     min_group, small_groups = MIN_GROUP.read(min_group), RULE.read(small_groups)
     if method == "none" and (min_group or small_groups != RULE.default):
         raise no_meaning("min_group" if min_group else "small_groups", "method none")
@@ -128,6 +139,15 @@ MIN_GROUP = Option("min_group", WHOLE, 0, "Smallest number of values of a group.
 RULE = Option(
     "small_groups", TEXT, "whole", "What happens to smaller groups.", choices=tuple(r for r in RULES if r != "merge")
 )
+
+
+def _wanted(values: Any, vectors: Sequence[Any], axis: int) -> tuple[Any, Any]:
+    """The indexes that all else is brought in order by: of the values, or where they have none of the first labels."""
+    own = indexes_of(values)
+    if own:
+        return own[0], own[1] if len(own) > 1 else None
+    first = next((one.index for one in vectors if labelled(one)), None)
+    return (first, None) if axis == 0 else (None, first)
 
 
 def _is_vector(value: Any) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.engines.activation import ACTIVATIONS
+from gridnorm.core.weights import check_weights
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.nn.partition import Partition, partition
 from gridnorm.nn.plain import plain
@@ -116,10 +117,7 @@ class Arguments:
             parts.append(self._like_x("mask", mask.astype(self.real)))
         if self.sample_weight is not None:
             given = self._numbers("sample_weight", plain("sample_weight", self.sample_weight, self.xp))
-            wrong = (given < 0) | (given == inf)
-            if bool(wrong.any()):
-                found = str(float(given[wrong][0]))
-                raise OptionError("sample_weight must be neither negative nor infinite", found=found)
+            check_weights(given, "sample_weight")
             parts.append(self._like_x("sample_weight", given))
         if not parts:
             return None

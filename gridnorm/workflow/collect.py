@@ -13,7 +13,7 @@ from gridnorm.arrays.join import Rows, covering, merged, stacked
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column
 from gridnorm.arrays.stack import same_kind
-from gridnorm.provenance import InputDigest
+from gridnorm.provenance import InputDigest, twins
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.unit import Reference
 
@@ -54,8 +54,18 @@ def collect(
         targets=_targets_of(sets, plan),
         keep=tuple(plan.settings.keep),
         origin=Origin(tuple(extra), plan.skipped, tuple(failed)),
-        warnings=(*plan.warnings, *done.warnings, *warnings),
+        warnings=(*plan.warnings, *done.warnings, *warnings, *_twins(sets)),
     )
+
+
+def _twins(sets: Sequence[ArraySet]) -> list[str]:
+    """That files have the same content; the parts of a file are one file."""
+    whole = {}
+    for one in sets:
+        record = one.records[0]
+        if record.digest is not None:
+            whole[one.names[0].removesuffix(f".{record.part}") if record.part else one.names[0]] = record.digest
+    return twins(whole.items())
 
 
 def _shared_by(one: ArraySet, reference: Reference | None) -> Reference | None:

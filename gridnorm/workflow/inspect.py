@@ -11,7 +11,7 @@ import numpy as np
 from gridnorm.arrays.blocks import blocks_in_words
 from gridnorm.arrays.chain import Levels, correct_one, groups_of, levels_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts
-from gridnorm.arrays.grouping import By, grouping_options
+from gridnorm.arrays.grouping import By, grouping_options, refuse_without_tips
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.recipe import Recipe
@@ -99,6 +99,8 @@ def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
 
 def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[str, Any]:
     recipe = settings.recipe
+    if "by" in recipe.given:
+        refuse_without_tips(recipe.by, raw.spots, raw.columns, raw.name)
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
     levels = _levels(raw)
     level = levels.values[0]

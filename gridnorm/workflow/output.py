@@ -15,7 +15,7 @@ from gridnorm.arrays.grouping import WHOLE
 from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision
-from gridnorm.provenance import History, InputDigest, common
+from gridnorm.provenance import History, InputDigest, common, twins
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.execute import run
 from gridnorm.workflow.folder import Errand, Folder, Written, folder_work
@@ -217,11 +217,13 @@ def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
         Folder(path, names, request.force, form if parted else None) as folder,
         closing(_run(unit, errands, folder.lost, job.plan.settings, request.jobs, map)) as files,
     ):
-        texts, histories, digests, sets = _kept(_watched(job, files), outcome)
+        texts, histories, named, sets = _kept(_watched(job, files), outcome)
     outcome.timings["arrays"] = time.perf_counter() - started
     if not texts:
         return
     origin = Origin(tuple(job.extra), job.plan.skipped, tuple(_named(outcome.failures)))
+    outcome.warnings += twins(named)
+    digests = [digest for _, digest in named]
     outcome.sidecar = sidecar(common(histories), digests, None, texts, origin, outcome.warnings, None)
     beside = request.sidecar or os.path.join(path, FOLDER_SIDECAR)
     with Output(request.force) as files:
@@ -233,11 +235,11 @@ def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
 
 def _kept(
     items: Iterable[Written | Failure], outcome: Outcome
-) -> tuple[list[str], list[History], list[InputDigest], list[ArraySet]]:
-    """What stays of the arrays of a folder: texts, histories that differ, digests, and the sets of a figure."""
+) -> tuple[list[str], list[History], list[tuple[str, InputDigest]], list[ArraySet]]:
+    """What stays of the arrays of a folder: texts, histories that differ, named digests, sets of a figure."""
     texts: list[str] = []
     histories: list[History] = []
-    digests: list[InputDigest] = []
+    digests: list[tuple[str, InputDigest]] = []
     sets: list[ArraySet] = []
     for item in items:
         if isinstance(item, Failure):
@@ -247,7 +249,7 @@ def _kept(
         if item.history not in histories:
             histories.append(item.history)
         if item.digest is not None:  # None: of a part, whose file has been named
-            digests.append(item.digest)
+            digests.append((item.summary.name, item.digest))
         if item.arrays is not None:
             sets.append(item.arrays)
     return texts, histories, digests, sets

@@ -128,7 +128,7 @@ def _check_places(target: Target, request: Request) -> None:
     seen = set()
     for path in _places(target, request):
         if os.path.dirname(os.path.abspath(path)) != new_folder:
-            check_target(path, request.force or path == request.log_file)
+            check_target(path, request.force)
         real = os.path.realpath(path)
         if real in seen and (os.path.isfile(real) or not os.path.exists(real)):
             raise OptionError("two outputs are one file", file=os.path.basename(path), hint="Give them different names")

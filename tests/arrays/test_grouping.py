@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.grouping import GROUPINGS, WELLS, WINDOW_SPOTS, find_column, group_spots, needed_columns
+from gridnorm.arrays.grouping import (
+    GROUPINGS,
+    WELLS,
+    WINDOW_SPOTS,
+    find_column,
+    group_spots,
+    needed_columns,
+    refuse_without_tips,
+)
 from gridnorm.arrays.layout import infer_layout
 from gridnorm.errors import LayoutError, OptionError
 
@@ -104,6 +114,16 @@ def test_without_positions_the_groupings_of_the_slide_say_what_they_need(word: s
     with pytest.raises(LayoutError, match=f"by {word} needs the layout"):
         group_spots(word, {"ID": np.array([b"x", b"y"])}, None, 2, "a.csv")
     assert group_spots("print-tip", {"ID": np.array([b"x", b"y"])}, None, 2).n_segments == 1
+
+
+@pytest.mark.parametrize("by", ["print-tip", "ID,print-tip", (GROUPINGS["print-tip"],)])
+def test_print_tips_that_are_named_need_blocks(by: Any) -> None:
+    """Every spot was one group, without a word: M was off by 0.34."""
+    says = "a.csv: by print-tip needs the block of every spot; found no column Block, expected it among ID, pin. Name"
+    with pytest.raises(LayoutError, match=says):
+        refuse_without_tips(by, ["ID"], ["ID", "pin"], "a.csv")
+    refuse_without_tips(by, ["ID", "Block"], ["ID", "pin"], "a.csv")
+    refuse_without_tips("ID", ["ID"], ["ID", "pin"], "a.csv")
 
 
 def test_a_word_that_is_a_grouping_needs_no_column() -> None:

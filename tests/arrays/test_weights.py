@@ -22,6 +22,7 @@ from gridnorm.arrays.weights import (
     spot_weights,
     use_of,
     weight_columns,
+    weight_doubts,
 )
 from gridnorm.errors import FormatError, OptionError
 
@@ -120,6 +121,35 @@ def test_negative_weights_and_unknown_policies_are_usage_errors() -> None:
         use_of(None, 2, "keep")
 
 
+@pytest.mark.parametrize("strange", [np.inf, 1e200, -1.0])
+def test_weights_that_are_none_are_refused_wherever_they_come_from(raw: RawArray, strange: float) -> None:
+    """One infinite weight moved a median by 0.6 and emptied a z-score, without a word."""
+    trust = raw.spots["Trust"].copy()
+    trust[[7, 9]] = strange
+    says = f"neither negative nor infinite; found {strange:g} at index {{}}, 2 in all".replace("+", r"\+")
+    with pytest.raises(FormatError, match="'Trust' must be " + says.format(7)):
+        spot_weights("Trust", replace(raw, spots={"Trust": trust}))
+    with pytest.raises(OptionError, match=says.format(7)):
+        use_of(None, 40, "ignore", trust)
+    arrays = gn.simulate(1, (1, 2), (4, 5), seed=1).arrays
+    for weights, place in ((trust, "7"), (trust[:, None], r"\(7, 0\)")):
+        for call in (gn.normalize, gn.normalize_within):
+            with pytest.raises(OptionError, match=says.format(place)):
+                call(arrays, weights=weights)
+
+
+def test_spots_without_a_weight_are_counted_and_those_that_are_absent_are_not(raw: RawArray) -> None:
+    weights = np.ones(40)
+    weights[:3] = np.nan
+    assert weight_doubts(raw, None, "none") == [] == weight_doubts(raw, np.ones(40), "Trust")
+    assert weight_doubts(raw, weights, "Trust") == [f"{raw.name}: 3 spots have no weight (Trust), which counts as 0"]
+    absent = np.arange(40) < 2
+    assert "1 spot has no weight" in weight_doubts(replace(raw, absent=absent), weights, "Trust")[0]
+    arrays = gn.simulate(1, (1, 2), (4, 5), seed=1).arrays
+    with pytest.warns(gn.GridnormWarning, match=r"3 spots have no weight \(given\)"):
+        gn.normalize(arrays, weights=weights)
+
+
 @given(st.floats(1, 100), st.floats(0, 300))
 def test_area_rises_to_1_and_falls_at_the_same_slope(low: float, extra: float) -> None:
     high = low + extra
@@ -143,7 +173,7 @@ def test_weights_come_from_a_column_of_numbers(raw: RawArray) -> None:
     np.testing.assert_array_equal(spot_weights("trust", raw), raw.spots["Trust"])
     with pytest.raises(FormatError, match="is text"):
         spot_weights("Word", raw)
-    with pytest.raises(FormatError, match="negative weights"):
+    with pytest.raises(FormatError, match="'Trust' must be neither negative nor infinite; found -0.02"):
         spot_weights("Trust", replace(raw, spots={"Trust": -raw.spots["Trust"]}))
     with pytest.raises(OptionError, match="names no column"):
         spot_weights("Trusty", raw)

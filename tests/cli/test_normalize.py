@@ -303,7 +303,7 @@ def test_verbose_shows_every_warning(cli: Cli) -> None:
     names = []
     for k in range(10):
         names.append(Path(f"s{k}.gpr"))
-        damage.with_records(sheet(0), Barcode="one").write(names[-1])
+        damage.with_records(sheet(0), Barcode="one", Copy=str(k)).write(names[-1])
     options = ("--background", "half", "--force", "-o", "x.tsv")
     short, long = cli("normalize", *names, *options), cli("normalize", *names, "-v", *options)
     assert (short.err.count("same barcode"), long.err.count("same barcode")) == (6, 9)
@@ -422,6 +422,20 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(cli: Cli, monkeypatch: pyt
 )  # fmt: skip
 def test_a_dry_run_ends_as_the_run_would(cli: Cli, wrong: list[str], code: int) -> None:
     assert cli("normalize", "a.gpr", "--dry-run", *wrong).code == code
+
+
+@pytest.mark.parametrize("option", ["-o", "--sidecar", "--figure", "--log-file"])
+def test_nothing_is_overwritten_unasked(cli: Cli, option: str) -> None:
+    """A log file took the place of whatever stood there."""
+    if option == "--figure":
+        pytest.importorskip("matplotlib")
+    Path("old.png").write_text("precious")
+    more = ["--format", "tsv"] if option == "-o" else ["-o", "x.tsv"]
+    before = files()
+    ran = cli("normalize", "a.gpr", *more, option, "old.png")
+    assert (ran.code, files()) == (2, before) and "old.png: the output exists already" in ran.err
+    assert Path("old.png").read_text() == "precious"
+    assert cli("normalize", "a.gpr", *more, option, "old.png", "--force").code == 0
 
 
 def test_the_log_file_repeats_what_was_said_and_adds_timings(cli: Cli) -> None:

@@ -354,3 +354,26 @@ def test_plain_tables_with_columns(cli: Cli) -> None:
     assert "warning: a.gpr: columns has no meaning for GPR files" in both.err
     ran = cli("normalize", "t.csv", "--columns", "R=ch3,G=ch1", "-o", "x.tsv")
     assert ran.code == 3 and "ch3" in ran.err
+
+
+def test_a_grouping_of_one_group_is_said_and_tips_that_are_named_are_never_made_up(cli: Cli) -> None:
+    """Print-tips without blocks were the whole array in silence."""
+    lines = ["gene\tpin\tred\tgreen", *(f"g{k}\t{1 + k // 30}\t{900 + 7 * k}\t{800 + k % 11 * 9}" for k in range(60))]
+    Path("t.tsv").write_text("\n".join(lines) + "\n")
+    read = ["t.tsv", "--columns", "R=red,G=green,ID=gene", "--background", "none", "--method", "median", "--force"]
+    for command in ("normalize", "inspect"):
+        args = read if command == "normalize" else read[:3]
+        ran = cli(command, *args, "--by", "print-tip")
+        assert ran.code == 3 and "t.tsv: --by print-tip needs the block of every spot" in ran.err + ran.out
+        assert "it among gene, pin, red, green" in ran.err + ran.out
+    said = cli("normalize", *read)
+    assert said.code == 0 and said.err.count("t.tsv: no column Block: all spots are one group (--by array)") == 1
+    assert "one group" not in cli("normalize", *read, "--by", "array").err
+    assert "one group" not in cli("normalize", *read, "--by", "pin").err
+    block = [*read[:2], read[2] + ",Block=pin", *read[3:]]
+    assert "one group" not in cli("normalize", *block, "--by", "print-tip").err
+    Path("t.tsv").write_text("\n".join(line.replace("\t2\t", "\t1\t") for line in lines) + "\n")
+    assert (
+        "t.tsv: --by pin makes one group of all spots, which is --by array"
+        in cli("normalize", *read, "--by", "pin").err
+    )

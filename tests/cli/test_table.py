@@ -25,7 +25,7 @@ def test_no_minus_before_zero_no_spread_of_one_group_and_none_of_none() -> None:
 
 
 def test_replaced_fits_are_counted_behind_the_method() -> None:
-    assert "loess (3 array, 1 merged)" in summary([ONE._replace(replaced=(("array", 3), ("merged", 1)))])[1]
+    assert "loess (3 as the array, 1 merged)" in summary([ONE._replace(replaced=(("array", 3), ("merged", 1)))])[1]
 
 
 def test_no_arrays_are_titles_only() -> None:

@@ -157,7 +157,7 @@ def test_frames_series_and_lists_keep_their_kind() -> None:
     assert done.index.tolist() == list("uvwxyz")
     np.testing.assert_array_equal(done["a"], [-1, 0, 1, -10, 0, 10])
     np.testing.assert_array_equal(done["b"], [0, 0, 3, 0, 0, np.nan])
-    series = normalize_groups(frame["a"], pd.Series(groups))
+    series = normalize_groups(frame["a"], pd.Series(groups, index=list("uvwxyz")))
     assert series.name == "a"
     np.testing.assert_array_equal(series, done["a"])
     np.testing.assert_array_equal(normalize_groups([1.0, 2, 3, 10, 20, 30], groups), done["a"])

@@ -313,7 +313,7 @@ def test_12_forty_two_blocks_of_few_spots_are_pooled_and_it_is_said(cli: Cli) ->
     assert all(0 <= share <= 1 for g in groups for share in g["shares"].values())
     found, said = normalized(cli, "a.gpr", options=["--small-groups", "array"])
     whole, _ = normalized(cli, "a.gpr", options=["--by", "array"])
-    assert found["M.a"] == whole["M.a"] and "loess (42 array)" in said
+    assert found["M.a"] == whole["M.a"] and "loess (42 as the array)" in said
 
 
 def test_13_a_missing_block_leaves_the_others_as_they_are(cli: Cli) -> None:
@@ -354,7 +354,7 @@ def test_15_a_tip_with_every_spot_flagged_takes_the_fit_of_the_array_and_it_is_s
     tip = sheet().where(Block=2)
     damage.with_cells(sheet(), "Flags", tip, "-100").write(Path("a.gpr"))
     found, said = normalized(cli, "a.gpr", options=OFFSET)
-    assert "loess (1 array)" in said
+    assert "loess (1 as the array)" in said
     groups = sidecar(Path("made.tsv"))["arrays"][0]["groups"]
     assert [g["fit"] for g in groups] == ["own", "array", "own", "own"]
     assert groups[1]["shift_before"] is None

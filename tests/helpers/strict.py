@@ -55,6 +55,7 @@ _SAME = ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strid
 _METHODS = (
     "all",
     "any",
+    "argmax",
     "argmin",
     "astype",
     "copy",

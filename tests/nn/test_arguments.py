@@ -80,7 +80,7 @@ FORWARD: list[tuple[dict[str, Any], str]] = [
     ({"num_groups": 3, "activation": "tanh"}, "unknown activation; found 'tanh', expected silu, relu, gelu"),
     ({"num_groups": 3, "mask": np.ones(X.shape, int)}, "mask must be boolean.*sample_weight="),
     ({"num_groups": 3, "mask": np.ones((2, 5), bool)}, r"mask does not fit x.*broadcasts to \(2, 6, 4, 3\)"),
-    ({"num_groups": 3, "sample_weight": -np.ones(3)}, "neither negative nor infinite; found -1.0"),
+    ({"num_groups": 3, "sample_weight": -np.ones(3)}, "neither negative nor infinite; found -1 at index 0, 3 in all"),
     ({"num_groups": 3, "sample_weight": np.array([1, np.inf, 1])}, "neither negative nor infinite; found inf"),
     ({"num_groups": 3, "sample_weight": np.ones((1, 2, 6, 4, 3))}, "sample_weight does not fit x"),
     ({"num_groups": 3, "sample_weight": np.array(["1"] * 3)}, "sample_weight must hold real numbers"),

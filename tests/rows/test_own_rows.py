@@ -203,7 +203,9 @@ def test_rows_go_through_pools_of_processes(
             assert one.history == many.history
             of_set = gn.normalize(gn.read(["a.gpr", "b.gpr"]), **chosen, **taken, map=pool.map)
             np.testing.assert_array_equal(one.M, of_set.M)
-        found = gn.normalize(["x.spots", "x.spots"], unit=10, by="ID", method="median", min_group=0, map=pool.map)
+        twice, by_id = ["x.spots", "x.spots"], {"by": "ID", "method": "median", "min_group": 0}
+        with pytest.warns(gn.GridnormWarning, match="same content"):
+            found = gn.normalize(twice, unit=10, **by_id, map=pool.map)
         assert found.M.shape == (400, 2)
 
 
@@ -215,7 +217,12 @@ def test_inspect_takes_groupings_as_names_and_as_objects(registered: None, cli: 
 
 
 def test_columns_that_a_row_looks_at_are_read_or_missed_by_name(cli: Cli) -> None:
-    wide = Grouping("wide", lambda spots: np.asarray(spots.columns["Dia."]) > 90, "wide spots", columns=("Dia.",))
+    wide = Grouping(
+        "wide",
+        lambda spots: np.asarray(spots.columns["Dia."]) + np.arange(spots.n_spots) > 190,
+        "wide spots",
+        columns=("Dia.",),
+    )
     named = Grouping("named", lambda spots: spots.columns["Name"], "by name", columns=("Name",))
     for by in (wide, named, "Name", "X"):
         found = gn.normalize(["a.gpr", "b.gpr"], by=by, method="median", min_group=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +13,10 @@ from damage import Sheet, sheet
 
 import gridnorm as gn
 from gridnorm.workflow.collect import collect
-from gridnorm.workflow.output import run_plan
+from gridnorm.workflow.output import normalize_to, run_plan
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.settings import make_settings
+from gridnorm.workflow.target import Request
 
 SPOTS = 224
 
@@ -180,3 +182,25 @@ def test_rows_and_columns_without_blocks_order_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
     done = gn.normalize(tmp_path / "a.txt", columns="R=R,G=G", by="array", method="none")
     assert done.M[:, 0].tolist() == [3, 2, 1] and done.columns["Row"].tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("second", ["1.gpr", "0.gpr"])
+def test_the_same_data_twice_are_said_on_every_route(second: str) -> None:
+    """Copies of one file were taken for arrays of their own, in silence."""
+    for k in (0, 1):
+        sheet().write(Path(f"{k}.gpr"))
+    sheet(1).write(Path("other.gpr"))
+    paths, says = ["0.gpr", "other.gpr", second], f"{second}: same content as 0.gpr: arrays "
+    with pytest.warns(gn.GridnormWarning, match=says):
+        gn.normalize(paths)
+    for output in ("x.tsv", "x/"):
+        said = normalize_to(paths, make_settings({}), Request(output=output)).warnings
+        assert [text.startswith(says) for text in said if "same content" in text] == [True], said
+
+
+def test_the_parts_of_one_file_are_no_copies() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        sheet().write(Path("a.gpr"))
+        gn.normalize("a.gpr", split="block", method="none")
+    assert not [w for w in said if "same content as" in str(w.message)]

@@ -61,9 +61,22 @@ def test_what_could_not_be_done_at_the_end_is_refused_at_once(
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_log_file_may_exist_and_two_things_may_go_to_one_device() -> None:
-    Path("log").write_text("old")
-    check_request(["a.gpr"], make_settings({}), Request(output="x.tsv", log_file="log"))
+@pytest.mark.parametrize("name", ["output", "sidecar", "figure", "log_file"])
+@pytest.mark.parametrize("output", ["x.tsv", "out/", "-"])
+def test_no_output_of_any_kind_takes_the_place_of_a_file_without_force(name: str, output: str) -> None:
+    Path("old.tsv").write_text("old")
+    for force in (False, True):
+        request = Request(force=force, **{"output": output, name: "old.tsv"})
+        if force:
+            check_request(["a.gpr"], make_settings({}), request)
+            continue
+        with pytest.raises(OptionError, match=r"old\.tsv: the output exists already"):
+            check_request(["a.gpr"], make_settings({}), request)
+    assert Path("old.tsv").read_text() == "old"
+
+
+def test_two_things_may_go_to_one_device() -> None:
+    check_request(["a.gpr"], make_settings({}), Request(output="x.tsv", log_file="/dev/null"))
     check_request(["a.gpr"], make_settings({}), Request(output="/dev/null", form="tsv", sidecar="/dev/null"))
 
 
