@@ -15,6 +15,7 @@ from gridnorm.arrays.grouping import By, by_text
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.weights import flag_rule, flagged
 from gridnorm.arrays.within import WithinResult
+from gridnorm.core.fit import fit
 from gridnorm.core.methods import Method
 from gridnorm.core.segments import Segments
 
@@ -150,9 +151,8 @@ def _spread(values: FloatArray) -> float:
     known = values[values > 0]
     if known.size < 4:
         return np.nan
-    at = [known.size // 4, (3 * known.size) // 4]
-    quartiles = np.partition(known, at)[at]
-    return float(np.log(quartiles[1] / quartiles[0]))
+    low, _, high = fit(known, Segments.single(known.size), "quantiles").points[0, 0]
+    return float(np.log(high / low))
 
 
 def _rank_correlation(rows: FloatArray) -> float:

@@ -197,15 +197,14 @@ def fit(
     segments
         Groups of the items.
     statistic
-        ``moments`` (mean, standard deviation; option ``ddof``), ``median``, ``mad``,
-        ``quantiles`` (option ``probabilities``), ``lowess`` (options ``span``, ``iterations``,
-        ``clamp_weights``; needs one ``covariate``; width 1), or a row of your own.
+        ``moments`` (mean, standard deviation; option ``ddof``), ``median``, ``mad``, ``quantiles``
+        (``probabilities``), ``lowess`` (``span``, ``iterations``, ``clamp_weights``; needs one ``covariate``; width 1),
+        or a row of your own.
     covariate
         What each item brings beside its value: (item,) or (batch, item), several as (item, k) or (batch, item, k); a
         leading axis of 1 serves all batch entries.
     weights
-        (item,) or (batch, item), 0 to 1e30. Items of weight 0 or NaN are left out (``lowess`` with ``clamp_weights``
-        keeps them with 1e-5, as limma does).
+        (item,) or (batch, item), 0 to 1e30. Items of 0 or NaN are left out (``clamp_weights`` keeps them with 1e-5).
     use
         Boolean, shape (item,) or (batch, item): items that may enter the fit.
 
@@ -272,11 +271,8 @@ def as_view(values: Any, segments: Segments, backend: Backend) -> Any:
     if array.dtype.kind in "iub" or array.dtype.itemsize > 8:
         array = array.astype(backend.xp.float64)
     if array.ndim not in (1, 2, 3):
-        raise OptionError(
-            "values have too many axes",
-            found=f"shape {array.shape}",
-            expected="(item,), (batch, item) or (batch, item, width)",
-        )
+        expected = "(item,), (batch, item) or (batch, item, width)"
+        raise OptionError("values have too many axes", found=f"shape {array.shape}", expected=expected)
     view: Any = array[None, :, None] if array.ndim == 1 else array[:, :, None] if array.ndim == 2 else array
     if view.shape[1] != segments.n_items:
         raise OptionError(

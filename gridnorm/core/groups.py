@@ -102,29 +102,27 @@ def normalize_groups(
             expected=f"{array.shape[axis]} along axis {axis}",
         )
 
-    several = len(METHODS.find(method).covariates) > 1  # (item, k) belongs to no axis of the values
-
-    def ordered(given: Any, name: str) -> Any:
-        vector = (several and name == "covariate") or not hasattr(given, "columns")
-        return aligned(given, wanted[axis : axis + 1] if vector else wanted, name)
-
-    def batch(given: Any) -> Any:
+    def batch(given: Any, name: str) -> Any:
         if given is None:
             return None
+        given = aligned(given, wanted if hasattr(given, "columns") else wanted[axis : axis + 1], name)
         plain = xp.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
         return plain.T if plain.ndim == 2 and axis == 0 else plain
 
-    covariate, weights, use = ordered(covariate, "covariate"), ordered(weights, "weights"), ordered(use, "use")
+    if len(METHODS.find(method).covariates) > 1:  # (item, k) belongs to no axis of the values
+        covariate = aligned(covariate, wanted[axis : axis + 1], "covariate")
+    else:
+        covariate = batch(covariate, "covariate")
     min_group, small_groups = MIN_GROUP.read(min_group), RULE.read(small_groups)
     if method == "none" and (min_group or small_groups != RULE.default):
         raise no_meaning("min_group" if min_group else "small_groups", "method none")
     result = normalize_within(
-        xp.ascontiguousarray(xp.atleast_2d(batch(array))),
+        xp.ascontiguousarray(xp.atleast_2d(array.T if axis == 0 else array)),
         segments,
         method,
-        covariate=covariate if several else batch(covariate),
-        weights=batch(weights),
-        use=batch(use),
+        covariate=covariate,
+        weights=batch(weights, "weights"),
+        use=batch(use, "use"),
         minimum=min_group,
         small_groups=small_groups,
         **options,

@@ -14,7 +14,7 @@ from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.tip_effect import tip_effect
 from gridnorm.core.segments import Segments
-from gridnorm.core.spread.shares import adjusted_share, chance_share, share_explained
+from gridnorm.core.spread.shares import variance_shares
 
 TIPS = "print-tip"
 ALPHA = 0.05  # below it a tip effect is named
@@ -39,13 +39,9 @@ def explained_by(
             continue
         segments: Segments = groups_of(recipe._replace(by=grouping), raw.spots, layout, raw.n_spots, raw.name)
         if segments.n_segments > 1:
-            shares = {
-                "share": share_explained(level, segments, use=use),
-                "adjusted": adjusted_share(level, segments, use=use),
-                "null": chance_share(level, segments, use=use),
-            }
+            shares = variance_shares(level, segments, use=use)
             row = {"by": word, "groups": segments.n_segments}
-            row |= {name: _number(found[0]) for name, found in shares.items()}
+            row |= {name: _number(found[0]) for name, found in zip(("share", "adjusted", "null"), shares, strict=True)}
             out.append(row | _tips(levels, raw, layout, use) if word == TIPS else row)
     return sorted(out, key=lambda row: -np.inf if row["adjusted"] is None else row["adjusted"], reverse=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.arrays.blocks import blocks_in_words
+from gridnorm.arrays.blocks import blocks_in_words, same_content
 from gridnorm.arrays.chain import Levels, correct_one, groups_of, levels_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts
 from gridnorm.arrays.grouping import By, grouping_options, refuse_without_tips
@@ -127,15 +127,16 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
 
 
 def _doubts(raw: RawArray, layout: Layout | None, level: FloatArray, segments: Segments, recipe: Recipe) -> list[str]:
-    """Flags, a channel without signal, and what the blocks of one channel look like."""
+    """Flags, a channel without signal, and what the blocks look like."""
     out = [*channel_doubts(raw), *flag_doubts(raw, segments, recipe.flags)]
     if recipe._replace(given=frozenset()).left_alone(raw.channels):
         blocks = groups_of(recipe._replace(by="print-tip"), raw.spots, layout, raw.n_spots, raw.name)
         use = use_of(raw.flags, raw.n_spots, recipe.flags, not_found=raw.not_found).use
         _, shifts = group_shifts(level[None, :], blocks, use, True)
         said = blocks_in_words(raw.spots, layout, shifts[0])
-        out += [f"{raw.name}: {said}"] if said else []
-    return out
+    else:
+        said = same_content(raw.spots, layout)
+    return [*out, *([f"{raw.name}: {said}"] if said else [])]
 
 
 def _flag_counts(raw: RawArray) -> dict[str, int]:

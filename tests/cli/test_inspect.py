@@ -90,6 +90,10 @@ def test_blocks_of_one_channel_flags_and_a_dark_channel_are_doubts(cli: Cli) -> 
     sheet(channels=1, blocks=(4, 2)).write(Path("more.gpr"))
     assert "expected by chance); after surface " in cli("inspect", "more.gpr").out  # there is no curve
     sheet(blocks=(4, 2)).write(Path("two.gpr"))
+    sheet(same_probes=True).write(Path("same.gpr"))
+    assert [text.partition(" of several")[0] for text in inspected(cli, "same.gpr")[0]["warnings"]] == [
+        "same.gpr: 4 blocks hold the same IDs: sub-arrays"
+    ]
     assert "expected by chance); after curve and surface " in cli("inspect", "two.gpr").out
     flagged = damage.with_cells(sheet(), "Flags", sheet().where(Block=2), "-50")
     damage.with_cells(flagged, "F532 Mean", range(224), lambda cell: str(600 + int(cell) % 50)).write(Path("two.gpr"))

@@ -14,7 +14,7 @@ from scipy import stats
 
 from gridnorm.core import spread
 from gridnorm.core.segments import Segments
-from gridnorm.core.spread import adjusted_share, chance_share, f_test, permutation_test, share_explained, tightest
+from gridnorm.core.spread import f_test, permutation_test, share_explained, tightest, variance_shares
 from gridnorm.errors import OptionError
 
 GROUPED = st.lists(st.tuples(st.integers(0, 3), st.floats(-100, 100)), min_size=4, max_size=30)
@@ -39,12 +39,14 @@ def test_share_of_known_sums_of_squares() -> None:
 def test_the_adjusted_share_is_of_mean_squares_and_zero_by_chance() -> None:
     # 4 within of 20, two groups of four values: 1 − (4/2)/(20/3).
     values, segments = np.array([1.0, 3.0, 5.0, 7.0]), Segments.from_labels([0, 0, 1, 1])
-    np.testing.assert_allclose(adjusted_share(values, segments), [0.7], rtol=1e-15)
-    np.testing.assert_allclose(chance_share(values, segments), [1 / 3], rtol=1e-15)
+    np.testing.assert_allclose(variance_shares(values, segments).adjusted, [0.7], rtol=1e-15)
+    np.testing.assert_allclose(variance_shares(values, segments).chance, [1 / 3], rtol=1e-15)
     dealt = np.random.default_rng(0).normal(size=(500, 60))
     groups = Segments.from_labels(np.arange(60) % 7)
-    assert abs(adjusted_share(dealt, groups).mean()) < 4 * adjusted_share(dealt, groups).std() / np.sqrt(500)
-    assert chance_share(dealt, groups)[0] == 6 / 59
+    assert abs(variance_shares(dealt, groups).adjusted.mean()) < 4 * variance_shares(
+        dealt, groups
+    ).adjusted.std() / np.sqrt(500)
+    assert variance_shares(dealt, groups).chance[0] == 6 / 59
     assert abs(share_explained(dealt, groups).mean() - 6 / 59) < 0.01
 
 
@@ -53,15 +55,17 @@ def test_adjusted_and_chance_shares_count_what_is_used_and_are_missing_where_not
     values[5], use = np.nan, np.random.default_rng(3).random(40) < 0.8
     kept = use & np.isfinite(values)
     own = Segments.from_labels(labels[kept])
-    for function in (adjusted_share, chance_share):
-        np.testing.assert_allclose(
-            function(values, Segments.from_labels(labels), use=use), function(values[kept], own), rtol=1e-12
-        )
+    found, alone = variance_shares(values, Segments.from_labels(labels), use=use), variance_shares(values[kept], own)
+    for part, expected in zip(found, alone, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-12)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         each = Segments.from_labels(np.arange(4))
-        assert np.isnan(adjusted_share(np.arange(4.0), each)[0]) and chance_share(np.arange(4.0), each)[0] == 1
-        assert np.isnan(chance_share(np.array([1.0, np.nan, np.nan, np.nan]), each)[0])
+        assert (
+            np.isnan(variance_shares(np.arange(4.0), each).adjusted[0])
+            and variance_shares(np.arange(4.0), each).chance[0] == 1
+        )
+        assert np.isnan(variance_shares(np.array([1.0, np.nan, np.nan, np.nan]), each).chance[0])
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6])

@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     from gridnorm.core.spread.given import whole_number
     from gridnorm.core.spread.permutation import permutation_test
     from gridnorm.core.spread.ranking import Rank, rank_among
-    from gridnorm.core.spread.shares import FTest, adjusted_share, chance_share, f_test, share_explained
+    from gridnorm.core.spread.shares import FTest, Shares, f_test, share_explained, variance_shares
 
 __all__ = [
     "Difference",
     "FTest",
     "Rank",
-    "adjusted_share",
-    "chance_share",
+    "Shares",
     "differences",
     "f_test",
     "permutation_test",
@@ -30,6 +29,7 @@ __all__ = [
     "real_difference",
     "share_explained",
     "tightest",
+    "variance_shares",
     "whole_number",
 ]
 _HOMES = {
@@ -38,7 +38,7 @@ _HOMES = {
     "given": ("whole_number",),
     "permutation": ("permutation_test",),
     "ranking": ("Rank", "rank_among"),
-    "shares": ("FTest", "adjusted_share", "chance_share", "f_test", "share_explained"),
+    "shares": ("FTest", "Shares", "f_test", "share_explained", "variance_shares"),
 }
 
 

@@ -79,7 +79,7 @@ def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _adjusted(values: NDArray[np.float64], codes: NDArray[np.int64]) -> float:
-    """Adjusted share of the variance of centred values, as `adjusted_share` has it, for hundreds of groupings."""
+    """Adjusted share of the variance of centred values, as `variance_shares` has it, for hundreds of groupings."""
     if codes.size and codes.min() < 0:
         values, codes = _centred(values[codes >= 0]), codes[codes >= 0]
     n = np.bincount(codes)

@@ -29,6 +29,26 @@ class FTest(NamedTuple):
     p: Any
 
 
+class Shares(NamedTuple):
+    """Shares of the variance of values that lie between groups; each part float64 (batch,).
+
+    Attributes
+    ----------
+    explained
+        η², as ``share_explained`` has it.
+    adjusted
+        Adjusted η² (ε²): 1 − MS(within groups)/MS(around the overall mean), about 0, and below it as often as above,
+        where values are dealt to the groups at random. NaN without spread, and where every value has its own group.
+    chance
+        Expectation of η² where groups mean nothing: (k − 1)/(n − 1) for n values in k groups that have any; NaN for
+        fewer than two values.
+    """
+
+    explained: Any
+    adjusted: Any
+    chance: Any
+
+
 def share_explained(values: Any, segments: Segments, *, use: Any = None) -> Any:
     """Share of the variance of values that lies between groups, float64 (batch,).
 
@@ -54,57 +74,24 @@ def share_explained(values: Any, segments: Segments, *, use: Any = None) -> Any:
     return 1.0 - within
 
 
-def chance_share(values: Any, segments: Segments, *, use: Any = None) -> Any:
-    """Share of the variance that as many groups explain in expectation where they mean nothing, float64 (batch,).
+def variance_shares(values: Any, segments: Segments, *, use: Any = None) -> Shares:
+    """``share_explained`` beside what chance explains, and what is left beyond chance.
 
-    (k − 1)/(n − 1) for n values in k groups that have any; NaN for fewer than two values.
-
-    Parameters
-    ----------
-    values
-        (item,) or (batch, item); NaN is left out.
-    segments
-        The grouping.
-    use
-        Boolean mask of the items that count, (item,) or (batch, item).
+    Parameters as in ``share_explained``.
 
     Examples
     --------
     >>> import numpy as np
-    >>> chance_share(np.arange(5.0), Segments.from_labels([0, 0, 1, 1, 1]))
-    array([0.25])
-    """
-    xp = backend_for(values).xp
-    _, n, groups = _within(values, segments, use)
-    return xp.where(n > 1, (groups - 1.0) / xp.where(n > 1, n - 1.0, 1.0), xp.nan)
-
-
-def adjusted_share(values: Any, segments: Segments, *, use: Any = None) -> Any:
-    """Share of the variance that lies between groups beyond chance, float64 (batch,).
-
-    Adjusted η² (ε²): 1 − MS(within groups)/MS(around the overall mean), about 0, and below it as often as above, where
-    values are dealt to the groups at random. NaN without spread, and where every value has a group of its own.
-
-    Parameters
-    ----------
-    values
-        (item,) or (batch, item); NaN is left out.
-    segments
-        The grouping.
-    use
-        Boolean mask of the items that count, (item,) or (batch, item).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> x, groups = np.array([1.0, 2.0, 3.0, 4.0]), Segments.from_labels([0, 0, 1, 1])
-    >>> float(share_explained(x, groups)[0]), float(adjusted_share(x, groups)[0])
-    (0.8, 0.7)
+    >>> found = variance_shares(np.array([1.0, 2.0, 3.0, 4.0]), Segments.from_labels([0, 0, 1, 1]))
+    >>> float(found.explained[0]), float(found.adjusted[0]), round(float(found.chance[0]), 4)
+    (0.8, 0.7, 0.3333)
     """
     xp = backend_for(values).xp
     within, n, groups = _within(values, segments, use)
     left = n - groups
-    return xp.where(left > 0, 1.0 - within * (n - 1.0) / xp.where(left > 0, left, 1.0), xp.nan)
+    adjusted = xp.where(left > 0, 1.0 - within * (n - 1.0) / xp.where(left > 0, left, 1.0), xp.nan)
+    chance = xp.where(n > 1, (groups - 1.0) / xp.where(n > 1, n - 1.0, 1.0), xp.nan)
+    return Shares(1.0 - within, adjusted, chance)
 
 
 def f_test(values: Any, segments: Segments, *, use: Any = None) -> FTest:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gridnorm.core.segments import Segments
-from gridnorm.core.spread import adjusted_share
+from gridnorm.core.spread import variance_shares
 from gridnorm.core.spread.ranking import rank_among
 from gridnorm.errors import OptionError
 
@@ -23,10 +23,10 @@ def test_share_is_the_adjusted_one_and_p_counts_what_reaches_it() -> None:
         x, own = random.normal(size=60), Segments.from_labels(CODES)
         x[3], use = np.nan, random.random(60) < 0.9
         found = rank_among(x, own, shifted(), use=use)
-        share = adjusted_share(x, own, use=use)[0]
+        share = variance_shares(x, own, use=use).adjusted[0]
         np.testing.assert_allclose(found.share, share, atol=1e-12)
         reached = sum(
-            adjusted_share(x, Segments.from_labels(codes), use=use)[0] >= share - 1e-12 for codes in shifted()
+            variance_shares(x, Segments.from_labels(codes), use=use).adjusted[0] >= share - 1e-12 for codes in shifted()
         )
         assert found.alternatives == 19 and found.p == (reached + 1) / 20
 
@@ -86,5 +86,5 @@ def test_a_group_of_one_item_counts_as_a_group() -> None:
     codes = np.where(np.arange(60) == 59, 3, CODES)
     own = Segments.from_labels(codes)
     found = rank_among(x, own, [codes[::-1]])
-    np.testing.assert_allclose(found.share, adjusted_share(x, own)[0], atol=1e-12)
+    np.testing.assert_allclose(found.share, variance_shares(x, own).adjusted[0], atol=1e-12)
     assert found.p in (0.5, 1.0)
