@@ -12,6 +12,7 @@ from gridnorm._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gridnorm import nn
+    from gridnorm.arrays.array_weights import array_weights
     from gridnorm.arrays.arrayset import ArraySet
     from gridnorm.arrays.simulate import simulate
     from gridnorm.arrays.split import split
@@ -35,6 +36,7 @@ _HOME = {
     "ArraySet": "gridnorm.arrays.arrayset",
     "simulate": "gridnorm.arrays.simulate",
     "split": "gridnorm.arrays.split",
+    "array_weights": "gridnorm.arrays.array_weights",
     "background_correct": "gridnorm.arrays.steps",
     "normalize_within": "gridnorm.arrays.steps",
     "normalize_groups": "gridnorm.core.groups",
@@ -64,6 +66,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "Segments",
+    "array_weights",
     "background_correct",
     "inspect",
     "nn",
