@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gridnorm import nn
     from gridnorm.arrays.array_weights import array_weights
     from gridnorm.arrays.arrayset import ArraySet
+    from gridnorm.arrays.replicates import average_replicates
     from gridnorm.arrays.simulate import simulate
     from gridnorm.arrays.split import split
     from gridnorm.arrays.steps import background_correct, normalize_within
@@ -37,6 +38,7 @@ _HOME = {
     "simulate": "gridnorm.arrays.simulate",
     "split": "gridnorm.arrays.split",
     "array_weights": "gridnorm.arrays.array_weights",
+    "average_replicates": "gridnorm.arrays.replicates",
     "background_correct": "gridnorm.arrays.steps",
     "normalize_within": "gridnorm.arrays.steps",
     "normalize_groups": "gridnorm.core.groups",
@@ -67,6 +69,7 @@ __all__ = [
     "OutputError",
     "Segments",
     "array_weights",
+    "average_replicates",
     "background_correct",
     "inspect",
     "nn",

@@ -485,6 +485,7 @@ ELSEWHERE = {
     "arrays/variances.py:ROWS_AT_ONCE": SIZES,
     "arrays/variances.py:EXACT": "test_variances.py::test_a_high_level_does_not_make_noise_exact",
     "arrays/variances.py:RANK": "test_variances.py::test_reml_takes_what_a_row_has",
+    "arrays/replicates.py:WIDE": "test_replicates.py::test_replicates_that_agree_are_all_taken",
     "provenance.py:SCHEMA_VERSION": CODES,
     "workflow/inspect.py:INSPECT_SCHEMA": CODES,
     "workflow/workers.py:AHEAD": "test_execute.py: bounds memory, results do not depend on it",

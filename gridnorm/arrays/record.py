@@ -38,6 +38,8 @@ class ArrayRecord(NamedTuple):
         Repairs and doubts.
     not_found
         Flags of spots that the image software did not find.
+    replicates
+        Where spots of one ID became one row: how many spots, how many rows, and how the spots agree; else None.
     split, part
         Of a part of an array: what it was split by, and which part it is; else empty.
     """
@@ -60,6 +62,7 @@ class ArrayRecord(NamedTuple):
     not_found: tuple[int, ...] = NOT_FOUND
     split: str = ""
     part: str = ""
+    replicates: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:
@@ -81,6 +84,7 @@ class ArrayRecord(NamedTuple):
             "spots": self.spots,
             "flagged": self.flagged,
             "missing": self.missing,
+            **({} if self.replicates is None else {"replicates": dict(self.replicates)}),
             "layout": self.layout.to_dict() if self.layout else None,
         }
 
