@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     )
     from gridnorm.workflow.inspect import inspect
     from gridnorm.workflow.run import normalize, read, write
+    from gridnorm.workflow.spot_files import spot_types
 
 _HOME = {
     "ArraySet": "gridnorm.arrays.arrayset",
     "simulate": "gridnorm.arrays.simulate",
     "split": "gridnorm.arrays.split",
+    "spot_types": "gridnorm.workflow.spot_files",
     "array_weights": "gridnorm.arrays.array_weights",
     "average_replicates": "gridnorm.arrays.replicates",
     "background_correct": "gridnorm.arrays.steps",
@@ -79,6 +81,7 @@ __all__ = [
     "read",
     "simulate",
     "split",
+    "spot_types",
     "write",
 ]
 

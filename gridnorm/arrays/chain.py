@@ -23,6 +23,7 @@ from gridnorm.arrays.matrices import LEVELS, declared
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
+from gridnorm.arrays.spot_types import use_of_types
 from gridnorm.arrays.weights import SpotUse, spot_weights, use_of, weight_doubts
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
@@ -213,6 +214,7 @@ def within_one(
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
     if row.use is not None:
         use = replace(use, use=use.use & _chosen(row, raw, options))
+    use = use_of_types(use, raw, recipe.exclude_types, recipe.fit_types)
     needed = {name: covariate_of(name, raw, layout) for name in row.covariates if name != "level"}
     position = None
     if options.get("small_groups") == "merge" and layout is not None:

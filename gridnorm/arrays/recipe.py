@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gridnorm.arrays.background import BACKGROUNDS, Background, choose_background
 from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
+from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
 from gridnorm.arrays.weights import FLAGS, WEIGHTS, flag_rule
 from gridnorm.arrays.within import choose_method, method_options, take_options
 from gridnorm.core.methods import METHODS, Method
@@ -72,6 +73,8 @@ class Recipe(NamedTuple):
         Rows by name or as objects.
     flags, weights, device
         As on the command line.
+    exclude_types, fit_types
+        Types of spots that are in no fit, or alone in it.
     options
         Options of rows, as far as they have a value; each row takes its own.
     given
@@ -86,6 +89,8 @@ class Recipe(NamedTuple):
     device: str = DEVICE.default
     options: Mapping[str, Any] = {}
     given: frozenset[str] = frozenset()
+    exclude_types: tuple[str, ...] = ()
+    fit_types: tuple[str, ...] = ()
 
     def resolved(self) -> Recipe:
         """The same with rows in the place of their names, so that another process need not know them."""
@@ -137,6 +142,11 @@ class Recipe(NamedTuple):
             "flags": FLAGS.read(self.flags),
             "weights": weights or self.weights,
             "device": "gpu" if self.device == "gpu" else "cpu",
+            **{
+                option.name: option.plain(words)
+                for option, words in ((EXCLUDE_TYPES, self.exclude_types), (FIT_TYPES, self.fit_types))
+                if words
+            },
         }
         return Step("normalize_within", parameters)
 

@@ -14,7 +14,7 @@ from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.matrices import LEVEL, LEVELS, REPLICATES, declared, replicates_of
 from gridnorm.arrays.raw import Column, FloatArray
 from gridnorm.core.fit import fit, median_of
-from gridnorm.core.option import NUMBER, Option, Range, Table, take
+from gridnorm.core.option import NUMBER, Kind, Option, Range, Table, take
 from gridnorm.core.segments import Segments, distinct
 from gridnorm.errors import OptionError
 
@@ -117,7 +117,7 @@ def average_replicates(
     title = find_column(by, arrays.columns, "", "by")
     segments, first = _groups(arrays.columns, title, apart)
     values, counted = _averaged(arrays, row, segments, given)
-    columns, notes = _shared(arrays.columns, segments, first, title)
+    columns, notes = _shared(arrays, segments, first, title)
     done = _in_rows(arrays, segments, first, values, counted, columns)
     step = {"replicates": row.name, "replicates_by": title, **({"apart": list(apart)} if apart else {}), **given}
     return _recorded(done, arrays, step, notes)
@@ -226,12 +226,12 @@ def _nearest(values: FloatArray, segments: Segments, use: Mask, options: Mapping
 
 
 def _shared(
-    columns: Mapping[str, Column], segments: Segments, first: NDArray[np.int64], title: str
+    arrays: ArraySet, segments: Segments, first: NDArray[np.int64], title: str
 ) -> tuple[dict[str, Column], list[str]]:
     """Spot columns of the rows, and a sentence about cells that are empty since spots of one ID differ."""
     out: dict[str, Column] = {}
     told = []
-    for name, column in columns.items():
+    for name, column in arrays.columns.items():
         mine = column[first]
         if name not in PLACES and name != title:
             codes = distinct(column)[1]
@@ -239,7 +239,8 @@ def _shared(
             if differs.size:
                 mine = mine.astype(np.float64) if mine.dtype.kind in "iub" else mine.copy()
                 mine[differs] = b"" if mine.dtype.kind == "S" else np.nan
-                told.append(f"{name} of {differs.size}")
+                if name in arrays.shown:
+                    told.append(f"{name} of {differs.size}")
         out[name] = mine
     if not told:
         return out, []
@@ -301,6 +302,18 @@ def _agreement(done: ArraySet, k: int, spots: int) -> dict[str, Any]:
     return out
 
 
+def _row(given: Any) -> Any:
+    """The name of a row, or a row itself."""
+    if given is None:
+        raise ValueError
+    return REPLICATES_TABLE.find(given).name if isinstance(given, str) else REPLICATES_TABLE.check(given)
+
+
+REPLICATE_SPOTS = Option(
+    "replicates",
+    Kind("a way with replicates", _row, {"type": "string"}, lambda row: row if isinstance(row, str) else row.name),
+    "keep", "What spots of one ID become: {rows}.", metavar="METHOD",
+)  # fmt: skip
 REPLICATES_TABLE: Table[Replicates] = Table(
     "replicates method",
     [

@@ -75,6 +75,8 @@ def _lines(record: dict[str, Any]) -> list[str]:
         lines += [f"             because {sentence}" for sentence in layout["evidence"]]
     if record["flags"]:
         lines.append("  flags      " + ", ".join(f"{n} × {code}" for code, n in record["flags"].items()))
+    if record.get("types"):
+        lines.append("  types      " + ", ".join(f"{n} {name}" for name, n in record["types"].items()))
     lines += _groups(record["groups"])
     if record["quality"]:
         shares = {k: v for k, v in record["quality"].items() if not k.startswith("median_")}

@@ -15,6 +15,7 @@ from gridnorm.arrays.grouping import By, grouping_options, refuse_without_tips
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.recipe import Recipe
+from gridnorm.arrays.spot_types import count_types
 from gridnorm.arrays.weights import count_flagged, saturated, use_of
 from gridnorm.arrays.within import group_shifts
 from gridnorm.core.fit import median_of
@@ -24,6 +25,7 @@ from gridnorm.workflow.explained import explained_by
 from gridnorm.workflow.inputs import InputFile, array_files
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_gal, read_options, recognise_file
 from gridnorm.workflow.settings import Settings, make_settings, row_options
+from gridnorm.workflow.spot_files import FILES, check_files
 
 INSPECT_SCHEMA = 1  # of the JSON that ``inspect`` prints
 # Shares above which --check fails; measured on each array alone.
@@ -61,6 +63,7 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     """
     listed = [os.fspath(paths)] if isinstance(paths, str | os.PathLike) else [os.fspath(p) for p in paths]
     settings = make_settings(options, inspect_options(options.get("by", "print-tip")), "inspect")
+    check_files(settings)
     files = array_files(listed)
     records: list[dict[str, Any]] = []
     wrong: list[OptionError] = []
@@ -78,7 +81,7 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
 def inspect_options(by: By = "print-tip") -> set[str]:
     """Names of the options that ``inspect`` takes; those of groupings that were given as rows are among them."""
     own = () if isinstance(by, str) else (option.name for option in grouping_options(by))
-    return {"by", "layout", "gal", *row_options("by"), *row_options("format"), *own}
+    return {"by", "layout", "gal", *FILES, *row_options("by"), *row_options("format"), *own}
 
 
 def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
@@ -116,6 +119,7 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
         "blocks": int(layout.blocks.size) if layout else None,
         "layout": None if layout is None else {**layout.to_dict(), "summary": layout.describe()},
         "flags": _flag_counts(raw),
+        **({"types": types} if (types := count_types(raw.spots)) else {}),
         "groups": [
             {"group": list(label) if isinstance(label, tuple) else label, "spots": int(n), "usable": int(m)}
             for label, n, m in zip(segments.labels, segments.sizes, counted, strict=True)

@@ -22,6 +22,7 @@ from gridnorm.workflow.folder import Errand, Folder, Written, folder_work
 from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.record import extra_inputs, put_set, put_sidecar
+from gridnorm.workflow.replicated import averaged
 from gridnorm.workflow.settings import Settings
 from gridnorm.workflow.sidecar import Sidecar, Summary, sidecar
 from gridnorm.workflow.target import FOLDER_SIDECAR, Request, Target, beside_of, check_request, file_names, keep_inputs
@@ -161,19 +162,20 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     if not sets:
         return
     arrays = collect(sets, job.plan, job.extra, _named(outcome.failures))
-    outcome.warnings[:] = arrays.warnings
+    table = averaged(arrays, job.plan.settings)
+    outcome.warnings[:] = table.warnings
     started = time.perf_counter()
     beside = beside_of(target.path, request.sidecar)
     with Output(request.force) as files:
         outcome.sidecar, outcome.arrays = put_set(
-            arrays, target.path, files, precision=job.precision, form=target.form, beside=beside
+            table, target.path, files, precision=job.precision, form=target.form, beside=beside
         )
         _draw(files, request, outcome, [arrays], len(arrays))
     outcome.timings["write"] = time.perf_counter() - started
     if target.path != "-":
         count = len(arrays)
         outcome.written.append(
-            f"wrote {target.path} ({arrays.n_spots} spots, {count} array{'s' if count != 1 else ''})"
+            f"wrote {target.path} ({table.n_spots} spots, {count} array{'s' if count != 1 else ''})"
             + (f"; record of the run in {beside}" if beside is not None else "")
         )
 

@@ -15,6 +15,7 @@ from gridnorm.provenance import InputDigest
 from gridnorm.workflow.inputs import InputFile, array_files, unique_names
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, reading_history, recognise_file
 from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options
+from gridnorm.workflow.spot_files import check_files, doubts
 from gridnorm.workflow.unit import Failure, Reference, reference_of
 
 KNOWN_LATER = "known when the file is read"  # of the parts of a file, in a plan
@@ -64,6 +65,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     FormatError
         A damaged targets table.
     """
+    check_files(settings)
     files = array_files(inputs)
     tasks: list[ArrayTask] = []
     heads: list[Head] = []
@@ -101,7 +103,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         None,
         tuple(failures),
         tuple(skipped),
-        _doubts(tasks, barcodes, settings),
+        (*_doubts(tasks, barcodes, settings), *doubts(settings, [(task.file, task.name) for task in tasks])),
         _columns_of(chosen),
     )
     _one_kind(plan)

@@ -11,6 +11,7 @@ from gridnorm.io.write import Precision, write_table
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.settings import Settings
 from gridnorm.workflow.sidecar import Sidecar, Summary, set_sidecar
+from gridnorm.workflow.spot_files import FILES
 
 
 def put_set(
@@ -42,7 +43,5 @@ def put_sidecar(record: Sidecar, path: str, files: Output) -> None:
 
 def extra_inputs(settings: Settings) -> list[InputDigest]:
     """Digests of the files that are read beside the arrays."""
-    if settings.gal is None:
-        return []
-    text = load(settings.gal)
-    return [InputDigest(text.name, text.size, text.sha256)]
+    texts = [load(settings.run[name]) for name in ("gal", *FILES) if settings.run[name] is not None]
+    return [InputDigest(text.name, text.size, text.sha256) for text in texts]

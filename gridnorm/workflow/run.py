@@ -21,6 +21,7 @@ from gridnorm.workflow.collect import collect
 from gridnorm.workflow.output import first_error, run_plan
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.record import extra_inputs, put_set
+from gridnorm.workflow.replicated import averaged
 from gridnorm.workflow.settings import READING, Settings, make_settings, row_options
 from gridnorm.workflow.target import beside_of, check_device, parse_precision
 from gridnorm.workflow.unit import Failure, SetWork, names_tips
@@ -37,7 +38,7 @@ def read(paths: Paths, **options: Any) -> ArraySet:
         A file, folder, glob or targets table, or several.
     **options
         As on the command line: ``foreground``, ``channels``, ``columns``, ``split``, ``gal``, ``layout``, ``align``,
-        ``keep``, and what a format of your own takes.
+        ``keep``, ``controls``, ``flag_table``, and what a format of your own takes.
 
     Returns
     -------
@@ -183,6 +184,8 @@ def _run(paths: Paths, settings: Settings, map: Callable[..., Iterable[Any]], *,
     if failures or not plan.tasks:
         raise first_error(failures)
     done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(settings))
+    if normalize:
+        done = averaged(done, settings)
     _warn(done.warnings, stacklevel=4)
     return done
 
@@ -214,5 +217,6 @@ def _normalize_set(
         tasks = [(one, None if every is None else every[rows]) for every, rows, one in weighted]
         sets = [replace(one, columns=part.columns) for one, (*_, part) in zip(map(work, tasks), parts, strict=True)]
         done = join_parts(sets, arrays, settings.align if "align" in settings.given else None)
+    done = averaged(done, settings)
     _warn(done.warnings[len(arrays.warnings) :])
     return done
