@@ -16,6 +16,7 @@ from gridnorm.arrays.grouping import Grouping
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.recipe import BY, Recipe, check_options
+from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.core.methods import Method
@@ -92,6 +93,8 @@ def normalize_within(
     *,
     flags: str = "exclude",
     weights: FloatArray | str | None = None,
+    exclude_types: str | Sequence[str] = (),
+    fit_types: str | Sequence[str] = (),
     **options: Any,
 ) -> ArraySet:
     """Normalize every array within groups of its spots.
@@ -111,6 +114,8 @@ def normalize_within(
     weights
         float64 (spot, array), or (spot,) for all arrays; 0 leaves a spot out of the fit. Or what the command line
         takes: ``none``, a column, ``area:LOW,HIGH``, ``saturation``.
+    exclude_types, fit_types
+        Types of spots (column ``SpotType``) that are in no fit, or alone in the fits.
     **options
         Of the method: ``span``, ``iterations`` and ``clamp_weights`` (keep spots of weight 0 in the fit with 1e-5, as
         limma does) of ``loess``; ``small_groups`` and ``min_group`` (what happens to groups with fewer usable spots
@@ -149,7 +154,7 @@ def normalize_within(
     named = options if by is None else {**options, "by": by}
     recipe = Recipe(
         by=BY.default if by is None else by, method=method, flags=flags, weights=spec, options=options,
-        given=frozenset(named),
+        given=frozenset(named), exclude_types=EXCLUDE_TYPES.read(exclude_types), fit_types=FIT_TYPES.read(fit_types),
     )  # fmt: skip
     check_options(recipe, ("method",))
     given = weights_per_array(None if isinstance(weights, str) else weights, arrays.n_spots, len(arrays))

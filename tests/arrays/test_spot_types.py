@@ -194,5 +194,8 @@ def test_spikes_do_not_bend_the_curve_and_are_normalized() -> None:
     )
     only = gn.normalize(clean, background="subtract", fit_types=["gene"], by="print-tip")
     np.testing.assert_array_equal(only.M, two.M)
+    steps = gn.normalize_within(gn.background_correct(clean, "subtract"), by="print-tip", fit_types=["gene"])
+    np.testing.assert_array_equal(steps.M, only.M)
+    assert steps.history == only.history
     assert only.history.parameters()["fit_types"] == ["gene"]
     assert only.record(0).types == {"spike": 99, "gene": 477}
