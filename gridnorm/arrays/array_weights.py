@@ -129,6 +129,8 @@ def array_weights(
         model = model_of(values[rows], x, spots)
         if limma and method == "reml":
             model = model.whole()
+            if not len(model.values):
+                raise FitError(f"no spot{where} has a value in every array", hint="limma=False takes what there is")
         _refuse_empty(model.weights, arrays.names, where)
         if method == "genebygene":
             found = row_by_row(model, prior * (1 - x.shape[1] / len(x)) if tips else prior, one_for_all=tips)

@@ -23,7 +23,7 @@ from gridnorm.arrays.matrices import LEVELS, declared
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
-from gridnorm.arrays.spot_types import use_of_types
+from gridnorm.arrays.spot_types import type_doubts, use_of_types
 from gridnorm.arrays.weights import SpotUse, spot_weights, use_of, weight_doubts
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
@@ -223,6 +223,7 @@ def within_one(
         levels = levels._replace(covariates={**levels.covariates, **needed})
         done = normalize_levels(levels, segments, row, use, options, position)
     notes = weight_doubts(raw, given, recipe.weights if weights is None else "given")
+    notes += type_doubts(raw, recipe.exclude_types, recipe.fit_types)
     if row.statistic is not None:
         notes += one_group(raw, segments, recipe.by, named)
     notes += [

@@ -134,13 +134,34 @@ def count_types(columns: Mapping[str, Column]) -> dict[str, int]:
     return {names[k].decode("utf-8", "replace") or "(none)": int(counts[k]) for k in order}
 
 
-def use_of_types(use: SpotUse, raw: RawArray, exclude: Sequence[str], fit: Sequence[str]) -> SpotUse:
-    """The spots that may enter a fit, given which types may not, or which alone may.
+def check_words(known: Iterable[str], exclude: Sequence[str], fit: Sequence[str], where: str) -> None:
+    """Refuse types that are none of those known.
 
     Raises
     ------
     OptionError
-        There are no types, or no such one.
+        Naming the nearest type.
+    """
+    names = list(known)
+    for option, words in ((EXCLUDE_TYPES, exclude), (FIT_TYPES, fit)):
+        for word in words:
+            if not names:
+                raise _untyped(option, where)
+            if not _same(word, names):
+                near = nearest(word, names)
+                raise OptionError(
+                    f"{option.word} names a type that no spot has", file=where, found=repr(word),
+                    expected=", ".join(names) or "none", hint=f"Did you mean {near}?" if near else None,
+                )  # fmt: skip
+
+
+def use_of_types(use: SpotUse, raw: RawArray, exclude: Sequence[str], fit: Sequence[str]) -> SpotUse:
+    """The spots that may enter a fit, given which types may not, or which alone may; an array may lack some of them.
+
+    Raises
+    ------
+    OptionError
+        The spots have no types.
     FitError
         No spot of the types may enter the fit.
     """
@@ -152,30 +173,39 @@ def use_of_types(use: SpotUse, raw: RawArray, exclude: Sequence[str], fit: Seque
         named = fit or exclude
         raise FitError(
             f"no spot is left for the fit by {option_word('fit_types' if fit else 'exclude_types')}", file=raw.name,
-            found=", ".join(named), hint="These spots are flagged, missing, or not there",
+            found=", ".join(named), hint="Spots of other types are flagged, missing, or not there",
         )  # fmt: skip
     return replace(use, use=chosen)
+
+
+def type_doubts(raw: RawArray, exclude: Sequence[str], fit: Sequence[str]) -> list[str]:
+    """That a whole array has no spot of a type that was named."""
+    known = count_types(raw.spots)
+    return [
+        f"{raw.name}: no spot is of the type {word} (--{option.name.replace('_', '-')})"
+        for option, words in ((EXCLUDE_TYPES, exclude), (FIT_TYPES, fit))
+        for word in words
+        if not raw.part_of and not _same(word, known)
+    ]
 
 
 def _of_types(raw: RawArray, words: Sequence[str], option: Option) -> NDArray[np.bool_]:
     column = raw.spots.get(TYPE)
     if column is None or column.dtype.kind != "S":
-        raise OptionError(
-            f"{option.word} needs the types of the spots", file=raw.name, found=f"no column {TYPE}",
-            hint=f"Give a table of them with {option_word('controls')}",
-        )  # fmt: skip
-    known = [name for name in count_types(raw.spots) if name != "(none)"]
-    out = np.zeros(raw.n_spots, bool)
-    for word in words:
-        same = [name for name in known if name == word] or [n for n in known if n.casefold() == word.casefold()]
-        if not same:
-            near = nearest(word, known)
-            raise OptionError(
-                f"{option.word} names a type that no spot has", file=raw.name, found=repr(word),
-                expected=", ".join(known) or "none", hint=f"Did you mean {near}?" if near else None,
-            )  # fmt: skip
-        out |= np.isin(column, [name.encode() for name in same])
-    return out
+        raise _untyped(option, raw.name)
+    known = count_types(raw.spots)
+    return np.isin(column, [name.encode() for word in words for name in _same(word, known)])
+
+
+def _untyped(option: Option, where: str) -> OptionError:
+    hint = f"Give a table of them with {option_word('controls')}"
+    return OptionError(f"{option.word} needs the types of the spots", where, found=f"no column {TYPE}", hint=hint)
+
+
+def _same(word: str, known: Iterable[str]) -> list[str]:
+    """The types that a word means: exact, else ignoring case."""
+    names = list(known)
+    return [word] if word in names else [name for name in names if name.casefold() == word.casefold()]
 
 
 def _matching(table: TypesTable, titles: Iterable[str]) -> list[tuple[int, str]]:

@@ -16,7 +16,7 @@ from gridnorm.arrays.grouping import Grouping
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.recipe import BY, Recipe, check_options
-from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
+from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES, check_words, count_types
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.core.methods import Method
@@ -157,6 +157,7 @@ def normalize_within(
         given=frozenset(named), exclude_types=EXCLUDE_TYPES.read(exclude_types), fit_types=FIT_TYPES.read(fit_types),
     )  # fmt: skip
     check_options(recipe, ("method",))
+    check_words(count_types(arrays.columns), recipe.exclude_types, recipe.fit_types, arrays.names[0])
     given = weights_per_array(None if isinstance(weights, str) else weights, arrays.n_spots, len(arrays))
     if any(f"{channel}b" in arrays.values for channel in arrays.channels):
         _warn(["a background was measured but not corrected: call background_correct first, or normalize"])

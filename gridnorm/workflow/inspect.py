@@ -40,14 +40,14 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     paths
         A file, folder, glob or targets table, or several.
     **options
-        ``by``, ``channels``, ``columns``, ``foreground``, ``layout``, ``gal`` as for ``normalize``, and what groupings
-        and formats of your own take.
+        ``by``, ``channels``, ``columns``, ``foreground``, ``layout``, ``gal``, ``controls``, ``flag_table`` as for
+        ``normalize``, and what groupings and formats of your own take.
 
     Returns
     -------
     dict
         ``{"schema": 1, "inputs": [...]}``; per file ``file status format version channels spots blocks layout flags
-        groups quality explained warnings``. A file that cannot be read has ``status`` ``"error"`` and ``error``, one
+        types groups quality explained warnings``. A file that cannot be read has ``status`` ``"error"`` and ``error``, one
         that was found in a folder or glob and is no array ``"skipped"`` and ``reason``.
 
     Raises

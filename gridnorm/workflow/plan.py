@@ -242,4 +242,5 @@ def _effective(plan: Plan) -> dict[str, Any]:
     history = reading_history(raw, plan.tasks[0].format, settings)
     history = history if settings.split == WHOLE else history.then("split", split=settings.split)
     steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
-    return replace(history, steps=steps).parameters()
+    row, options = settings.replicating
+    return {**replace(history, steps=steps).parameters(), "replicates": row.name, **options}

@@ -13,6 +13,7 @@ from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.grouping import SPLIT, WHOLE
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.split import join_parts, split_sets
+from gridnorm.arrays.spot_types import check_words, count_types
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
@@ -205,6 +206,7 @@ def _normalize_set(
         raise OptionError(
             f"{strange[0]} has no meaning for arrays that have been read", hint=f"Give it to gn.read: {strange[0]}=…"
         )
+    check_words(count_types(arrays.columns), settings.exclude_types, settings.fit_types, arrays.names[0])
     given = weights_per_array(weights, arrays.n_spots, len(arrays))
     work = SetWork(settings.recipe.resolved())
     if settings.split == WHOLE:

@@ -11,7 +11,16 @@ from typing import Any
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.flag_table import WEIGHT, FlagTable, flag_table, strangers, with_flags
 from gridnorm.arrays.raw import RawArray
-from gridnorm.arrays.spot_types import TYPE, TypesTable, count_types, needed_columns, types_of, types_table, with_types
+from gridnorm.arrays.spot_types import (
+    TYPE,
+    TypesTable,
+    check_words,
+    count_types,
+    needed_columns,
+    types_of,
+    types_table,
+    with_types,
+)
 from gridnorm.core.option import TEXT, Option
 from gridnorm.io.listing import Listing, read_listing
 from gridnorm.workflow.inputs import stem
@@ -104,17 +113,20 @@ def check_files(settings: Any) -> None:
 
     Raises
     ------
-    FormatError
+    FormatError, OptionError
     """
     if settings.controls is not None:
-        types_file(settings.controls)
+        table = types_file(settings.controls)
+        check_words(dict.fromkeys(table.types), settings.exclude_types, settings.fit_types, table.name)
     if settings.flag_table is not None:
         flags_file(settings.flag_table)
 
 
 def read_too(settings: Any, titles: Iterable[str]) -> list[str]:
     """Columns of a file that the tables of a run look at."""
-    return [] if settings.controls is None else needed_columns(types_file(settings.controls), titles)
+    if settings.controls is not None:
+        return needed_columns(types_file(settings.controls), titles)
+    return [title for title in titles if title == TYPE and (settings.exclude_types or settings.fit_types)]
 
 
 def comes_from_tables(word: str, settings: Any) -> bool:

@@ -155,6 +155,13 @@ def test_what_cannot_be_weighted_is_refused(result: gn.ArraySet) -> None:
     lacking = replace(result, values={**result.values, "M": m})
     with pytest.raises(FitError, match="array4: no spot in group 2 of print-tip has a value"):
         gn.array_weights(lacking, by="print-tip")
+    m[:, ::2] = np.nan
+    m[3] = result.values["M"][3]
+    m[3, 1::2] = np.nan
+    scattered = replace(result, values={**result.values, "M": m})
+    with pytest.raises(FitError, match="no spot has a value in every array. limma=False takes what there is"):
+        gn.array_weights(scattered, limma=True)
+    assert gn.array_weights(scattered, prior_n=1).shape == (5,)
     m[3] = np.nan
     with pytest.raises(FitError, match="array4: no spot has a value"):
         gn.array_weights(replace(result, values={**result.values, "M": m}))

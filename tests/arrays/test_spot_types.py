@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ import gridnorm as gn
 from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.spot_types import (
     TypesTable,
+    check_words,
     count_types,
     needed_columns,
+    type_doubts,
     types_of,
     types_table,
     use_of_types,
@@ -161,10 +164,17 @@ def test_types_say_what_may_enter_a_fit() -> None:
     assert use_of_types(use, raw, ("spike", "Control"), ()).use.tolist() == [True, False, False, True]
     assert use_of_types(use, raw, (), ("control",)).use.tolist() == [False, True, False, False]
     assert use_of_types(use, raw, (), ("control",)).reported.tolist() == [1] * 4
+    assert use_of_types(use, raw, ("other",), ("control", "other")).use.tolist() == [False, True, False, False]
+    assert type_doubts(raw, ("other", "spike"), ("gene",)) == ["a.gpr: no spot is of the type other (--exclude-types)"]
+    assert type_doubts(replace(raw, part_of="a"), ("other",), ()) == []
+    with pytest.raises(FitError, match="no spot is left for the fit by fit_types; found other"):
+        use_of_types(use, raw, (), ("other",))
     with pytest.raises(
-        OptionError, match=r"a.gpr: fit_types names a type that no spot has; found 'contrl'.*Did you mean control"
+        OptionError, match=r"a: fit_types names a type that no spot has; found 'x', expected gene, spike"
     ):
-        use_of_types(use, raw, (), ("contrl",))
+        check_words(["gene", "spike"], (), ("Gene", "x"), "a")
+    with pytest.raises(OptionError, match="a: exclude_types needs the types of the spots; found no column SpotType"):
+        check_words([], ("x",), (), "a")
     with pytest.raises(FitError, match=r"a.gpr: no spot is left for the fit by fit_types; found gene"):
         use_of_types(use, raw, ("gene",), ("gene",))
     bare = RawArray("a.gpr", "GPR", "", ("E",), ("",), np.ones((1, 4)), None, {})

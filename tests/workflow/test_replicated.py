@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import sheet
 
 import gridnorm as gn
 from gridnorm.arrays.replicates import Replicates, average_replicates
+from gridnorm.workflow.plan import describe, make_plan
 from gridnorm.workflow.replicated import averaged
 from gridnorm.workflow.settings import make_settings
 
@@ -45,6 +48,13 @@ def test_options_that_the_row_does_not_take_are_refused(arrays: gn.ArraySet) -> 
         gn.normalize(arrays, replicates="best2of3", replicates_cv=-1)
     with pytest.raises(gn.OptionError, match="Did you mean median"):
         gn.normalize(arrays, replicates="medain")
+
+
+def test_a_plan_shows_what_becomes_of_replicates(tmp_path: Path) -> None:
+    sheet().write(tmp_path / "a.gpr")
+    for options, expected in (({}, {"replicates": "keep"}), ({"replicates": "best2of3"}, {"replicates_cv": 0.2})):
+        plan = make_plan([str(tmp_path / "a.gpr")], make_settings(options))
+        assert describe(plan)["settings"].items() >= expected.items()
 
 
 def test_replicates_need_ids(arrays: gn.ArraySet) -> None:

@@ -83,6 +83,18 @@ def test_every_route_writes_the_same(cli: Cli) -> None:
     assert record["warnings"].count("types.txt:4: of 3 spot types the row of line 4 matches no spot") == 1
 
 
+@pytest.mark.parametrize("split", ["none", "block"])
+def test_reading_and_then_normalizing_writes_the_same(cli: Cli, split: str) -> None:
+    Path("types.txt").write_text("SpotType\tID\ngene\t*\nspike\tP00000*\n")  # some parts have none
+    chosen = {"exclude_types": "spike", "replicates": "mean", "split": split, "by": "array"}
+    words = [part for key, value in chosen.items() for part in ("--" + key.replace("_", "-"), value)]
+    ran = cli("normalize", "a.gpr", "b.gpr", "--controls", "types.txt", *words, "-o", "cli.tsv", "-q")
+    assert ran.code == 0, ran.err
+    arrays = quiet(gn.read, ["a.gpr", "b.gpr"], controls="types.txt")
+    gn.write(quiet(gn.normalize, arrays, **chosen), "python.tsv")
+    same("cli.tsv", "python.tsv")
+
+
 def test_types_can_group_and_split(cli: Cli) -> None:
     by = quiet(gn.normalize, "a.gpr", controls="types.txt", by="spottype", method="median")
     assert by.fits[0].labels == ("gene", "spike")
@@ -136,6 +148,30 @@ def test_tables_are_no_outputs_and_belong_to_reading(cli: Cli) -> None:
     assert ran.code == 2 and "an input would be overwritten" in ran.err and Path("types.tsv").read_text() == TYPES
     with pytest.raises(gn.OptionError, match=r"Give it to gn.read: controls=…"):
         gn.normalize(quiet(gn.read, "a.gpr"), controls="types.txt")
+
+
+def test_a_column_of_the_file_says_types_too_and_slips_of_the_pen_are_refused(cli: Cli) -> None:
+    base = sheet(0)
+    titles = ["SpotType" if title == "Name" else title for title in base.titles]
+    named = iter(["spike" if k < 9 else "gene" for k in range(len(base.rows))])
+    rows = [
+        [next(named) if t == "SpotType" else cell for t, cell in zip(titles, row, strict=True)] for row in base.rows
+    ]
+    damage.Sheet(base.records, titles, rows).write(Path("typed.gpr"))
+    done = quiet(gn.normalize, "typed.gpr", exclude_types="spike")
+    assert done.record(0).types == {"spike": 9, "gene": 215}
+    with pytest.warns(gn.GridnormWarning, match=r"typed.gpr: no spot is of the type spice \(--exclude-types\)"):
+        gn.normalize("typed.gpr", exclude_types="spice")
+    for ran in (
+        cli("normalize", "a.gpr", "--controls", "types.txt", "--exclude-types", "spice", "-o", "o.tsv"),
+        cli("normalize", "a.gpr", "--exclude-types", "spike", "-o", "o.tsv"),
+    ):
+        assert ran.code == 2 and not Path("o.tsv").exists()
+        assert "types.txt: --exclude-types names a type" in ran.err or "needs the types of the spots" in ran.err
+    arrays = quiet(gn.read, "a.gpr", controls="types.txt")
+    for call in (gn.normalize, gn.normalize_within):
+        with pytest.raises(gn.OptionError, match="exclude_types names a type that no spot has.*Did you mean spike"):
+            call(arrays, exclude_types="spice")
 
 
 def test_spot_types_of_a_set(cli: Cli) -> None:
