@@ -47,8 +47,8 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     -------
     dict
         ``{"schema": 1, "inputs": [...]}``; per file ``file status format version channels spots blocks layout flags
-        types groups quality explained warnings``. A file that cannot be read has ``status`` ``"error"`` and ``error``, one
-        that was found in a folder or glob and is no array ``"skipped"`` and ``reason``.
+        groups quality explained warnings``, with ``controls`` also ``types``. A file that cannot be read has ``status``
+        ``"error"`` and ``error``, one that was found in a folder or glob and is no array ``"skipped"`` and ``reason``.
 
     Raises
     ------
