@@ -51,7 +51,7 @@ def types_table(name: str, titles: Sequence[str], rows: Sequence[Sequence[str]],
     Raises
     ------
     FormatError
-        No column ``SpotType``, no column beside it, a row without a type, or a pattern that is none.
+        No column ``SpotType``, no row, a row without a type, or a pattern that is none.
     """
     same = [k for k, title in enumerate(titles) if title.casefold() == TYPE.casefold()]
     if len(same) != 1:
@@ -59,6 +59,8 @@ def types_table(name: str, titles: Sequence[str], rows: Sequence[Sequence[str]],
             f"a table of spot types needs one column {TYPE}", name, 1, found=", ".join(titles),
             expected=f"{TYPE}, then columns of spots such as ID and Name",
         )  # fmt: skip
+    if not rows:
+        raise FormatError("a table of spot types has no rows", name, expected="a line of titles and types below it")
     at = same[0]
     rest = [k for k in range(len(titles)) if k != at]
     for row, line in zip(rows, lines, strict=True):

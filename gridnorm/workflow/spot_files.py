@@ -105,7 +105,10 @@ def types_file(path: str) -> TypesTable:
 
 @lru_cache(maxsize=4)
 def _types(listing: Listing) -> TypesTable:
-    return types_table(listing.name, listing.titles, listing.rows, listing.lines)
+    # Lines that begin with # are comments, as in limma.
+    kept = [k for k, row in enumerate(listing.rows) if not row[0].startswith("#")]
+    rows, lines = [listing.rows[k] for k in kept], [listing.lines[k] for k in kept]
+    return types_table(listing.name, listing.titles, rows, lines)
 
 
 def check_files(settings: Any) -> None:

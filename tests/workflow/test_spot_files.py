@@ -14,7 +14,7 @@ from damage import Cli, sheet
 
 import gridnorm as gn
 
-TYPES = "SpotType\tID\tName\tColor\ngene\t*\t*\tblack\nspike\tP0000*\t*\tred\nnone\tzz*\t*\tblue\n"
+TYPES = "SpotType\tID\tName\tColor\n#all\ngene\t*\t*\tblack\nspike\tP0000*\t*\tred\nnone\tzz*\t*\tblue\n"
 FLAGS = "Array,Block,Row,Column,Flag,Weight\na,1,1,1,-100,0\n,2,1,1,-75,0.5\nb.gpr,1,1,2,0,1\n"
 
 
@@ -80,7 +80,7 @@ def test_every_route_writes_the_same(cli: Cli) -> None:
     assert record["parameters"]["exclude_types"] == ["spike"] and record["parameters"]["replicates_cv"] == 0.3
     one = record["arrays"][0]
     assert set(one["types"]) == {"gene", "spike"} and one["replicates"]["rows"] == table.shape[0] < one["spots"]
-    assert record["warnings"].count("types.txt:4: of 3 spot types the row of line 4 matches no spot") == 1
+    assert record["warnings"].count("types.txt:5: of 3 spot types the row of line 5 matches no spot") == 1
 
 
 @pytest.mark.parametrize("split", ["none", "block"])
@@ -127,6 +127,7 @@ def test_flags_of_the_table_stand_in_the_place_of_the_files(cli: Cli) -> None:
     [
         ("--controls", None, "x.txt: the file cannot be read"),
         ("--controls", "ID\tName\nx\ty\n", "x.txt:1: a table of spot types needs one column SpotType"),
+        ("--controls", "SpotType\tID\n# none\n", "x.txt: a table of spot types has no rows"),
         ("--controls", "SpotType\tID\nspike\tzz*\n", "x.txt:2: no spot of a.gpr is of any of these types"),
         ("--flag-table", "ID\tFlag\nno\t-1\n", "x.txt:2: no such spot in a.gpr; found ID 'no'"),
         ("--flag-table", "ID\tFlag\nP000001\tbad\n", "x.txt:2: column Flag holds no whole number; found 'bad'"),
@@ -176,7 +177,7 @@ def test_a_column_of_the_file_says_types_too_and_slips_of_the_pen_are_refused(cl
 
 def test_spot_types_of_a_set(cli: Cli) -> None:
     arrays = quiet(gn.read, ["a.gpr", "b.gpr"])
-    with pytest.warns(gn.GridnormWarning, match="types.txt:4: of 3 spot types"):
+    with pytest.warns(gn.GridnormWarning, match="types.txt:5: of 3 spot types"):
         typed = gn.spot_types(arrays, "types.txt")
     by_path = quiet(gn.read, ["a.gpr", "b.gpr"], controls="types.txt")
     np.testing.assert_array_equal(typed.columns["SpotType"], by_path.columns["SpotType"])
