@@ -20,7 +20,7 @@ TYPE = "SpotType"  # the spot column, and the column of the table that names the
 # Columns of the table that say how spots are drawn, in limma's tables.
 DRAWN = frozenset(["color", "colour", "col", "cex", "pch", "symbol", "size", "shape", "bg", "fg", "lwd", "lty"])
 EXCLUDE_TYPES = Option(
-    "exclude_types", WORDS, (), "Spot types that are in no fit, as spikes are; they are normalized like other spots.",
+    "exclude_types", WORDS, (), "Spot types that are in no fit, such as spiked ones; they are normalized like others.",
     metavar="TYPE,…",
 )  # fmt: skip
 FIT_TYPES = Option(
