@@ -11,10 +11,11 @@ import numpy as np
 from gridnorm.core.segments import Segments
 from gridnorm.core.standardize import sums
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, check_eps, floating, warn_of_single_values
+from gridnorm.nn.arguments import Arguments, floating, warn_of_single_values
 from gridnorm.nn.norm import ALL, backward, forward
 from gridnorm.nn.partition import Partition
-from gridnorm.nn.plain import plain
+from gridnorm.nn.plain import plain, real_numbers
+from gridnorm.nn.settings import check_eps
 from gridnorm.nn.views import axes_of
 
 
@@ -221,7 +222,10 @@ def _running(given: Arguments, mean: Any, var: Any, training: bool) -> tuple[Any
             found = str(getattr(numbers, "dtype", type(numbers).__name__))
             what = "running statistics are moved in place, so they must be floating-point arrays"
             raise OptionError(what, found=found)
-        array = plain(name, numbers, given.xp)
+        array = real_numbers(name, plain(name, numbers, given.xp))
+        if training and not getattr(array.flags, "writeable", True):  # CuPy's arrays always can
+            what = "running statistics are moved in place, so they must be writable"
+            raise OptionError(what, found=f"{name}, a read-only array")
         if array.shape != given.axes.batch_shape:
             found, expected = f"shape {array.shape}", f"{given.axes.batch_shape}, one per channel"
             raise OptionError(f"{name} does not fit", found=found, expected=expected)

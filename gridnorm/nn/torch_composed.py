@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridnorm.core.segments import IntArray
 from gridnorm.nn.partition import Partition, partition
 from gridnorm.nn.views import axes_of
 
@@ -47,7 +48,7 @@ def composed(
     """y, mean and rstd once more, of torch's differentiable operations in float64."""
     axes = axes_of(tuple(x.shape), settings.channel_axis, tuple(settings.batch_axes))
     part = partition(axes.items, settings.num_groups if settings.groups is None else None, settings.groups)
-    group = _Groups(part, axes.batch, x.device)
+    group = _Groups(part, axes.batch)
 
     def view(tensor: Tensor) -> Tensor:
         return group.together(tensor.permute(axes.order).reshape(axes.batch, axes.items, axes.width).double())
@@ -73,7 +74,8 @@ def composed(
     values, passed = everything[:, : group.held], everything[:, group.held :]
     counts = torch.ones_like(values) if mask is None else view(torch.broadcast_to(mask, x.shape))[:, : group.held]
     if sample_weight is not None:
-        counts = counts * view(torch.broadcast_to(sample_weight, x.shape))[:, : group.held]
+        more = view(torch.broadcast_to(sample_weight, x.shape))[:, : group.held]
+        counts = counts * torch.where(more.isnan(), 0.0, more)  # NaN: there is none
     share = counts / group.spread(group.sums(counts))
     # A value that no statistic sees must not reach one as 0 · NaN either.
     seen = (counts > 0) | values.isfinite()
@@ -103,28 +105,24 @@ def _statistics(group: _Groups, v: Tensor, share: Tensor, settings: Settings) ->
 
 
 class _Groups:
-    """Sums over groups and back without an index where groups lie one after the other, which all compilers get right.
+    """Sums over groups and back, cut and joined: of an index, compilers get the derivatives of derivatives wrong.
 
     ``held`` channels are in groups; those that pass come last.
     """
 
-    def __init__(self, part: Partition, batch: int, device: Any) -> None:
+    def __init__(self, part: Partition, batch: int) -> None:
         self.batch, self.order = batch, part.segments.order
+        self.back = np.argsort(self.order)
         self.sizes: list[int] = part.segments.sizes[: part.groups].tolist()
         self.held = sum(self.sizes)
-        self.device = device
-        self.moved = bool((np.diff(self.order) < 0).any())
-
-    def _at(self, tensor: Tensor, where: Any) -> Tensor:
-        return tensor.index_select(1, torch.tensor(where, device=self.device)) if self.moved else tensor
 
     def together(self, tensor: Tensor) -> Tensor:
         """(batch, channel, …) with the channels of every group side by side."""
-        return self._at(tensor, self.order)
+        return _reordered(tensor, self.order)
 
     def apart(self, tensor: Tensor) -> Tensor:
         """As they were."""
-        return self._at(tensor, np.argsort(self.order))
+        return _reordered(tensor, self.back)
 
     def sums(self, values: Tensor) -> Tensor:
         """(batch, group)."""
@@ -140,6 +138,17 @@ class _Groups:
             return torch.cat([one.expand(-1, size) for one, size in parts], 1)[:, :, None]
         size = self.sizes[0] if self.sizes else 1
         return stats[:, :, None].expand(-1, -1, size).reshape(stats.shape[0], self.held, 1)
+
+
+def _reordered(tensor: Tensor, order: IntArray) -> Tensor:
+    """The channels in that order."""
+    starts = np.flatnonzero(np.diff(order, prepend=-2) != 1)  # of what stays together
+    if starts.size <= 1:
+        return tensor
+    place = np.argsort(order[starts])
+    lengths = np.diff(starts, append=order.size)
+    pieces = tensor.split(lengths[place].tolist(), 1)
+    return torch.cat([pieces[k] for k in np.argsort(place).tolist()], 1)
 
 
 def gradients_of(outputs: Sequence[Any], inputs: Sequence[Any], seeds: Sequence[Any], further: bool) -> list[Any]:
