@@ -223,7 +223,7 @@ def _running(given: Arguments, mean: Any, var: Any, training: bool) -> tuple[Any
             what = "running statistics are moved in place, so they must be floating-point arrays"
             raise OptionError(what, found=found)
         array = real_numbers(name, plain(name, numbers, given.xp))
-        if training and not getattr(array.flags, "writeable", True):  # CuPy's arrays always can
+        if training and given.values.size and not getattr(array.flags, "writeable", True):  # CuPy's arrays always can
             what = "running statistics are moved in place, so they must be writable"
             raise OptionError(what, found=f"{name}, a read-only array")
         if array.shape != given.axes.batch_shape:

@@ -72,18 +72,20 @@ def composed(
 
     everything = view(x)
     values, passed = everything[:, : group.held], everything[:, group.held :]
-    counts = torch.ones_like(values) if mask is None else view(torch.broadcast_to(mask, x.shape))[:, : group.held]
+    counts = None if mask is None else view(torch.broadcast_to(mask, x.shape))[:, : group.held]
     if sample_weight is not None:
         more = view(torch.broadcast_to(sample_weight, x.shape))[:, : group.held]
-        counts = counts * torch.where(more.isnan(), 0.0, more)  # NaN: there is none
-    share = counts / group.spread(group.sums(counts))
-    # A value that no statistic sees must not reach one as 0 · NaN either.
-    seen = (counts > 0) | values.isfinite()
-    v = torch.where(seen, values, 0.0)
-    mean, rstd = _statistics(group, v, share, settings)
-    z = finished((v - group.spread(mean)) * group.spread(rstd))
-    if mask is not None or sample_weight is not None:
-        z = torch.where(seen, z, finished((values - group.spread(mean)) * group.spread(rstd)).detach())
+        more = torch.where(more.isnan(), 0.0, more)  # NaN: there is none
+        counts = more if counts is None else counts * more
+    if counts is None:
+        left, mean, rstd = _statistics(group, values, None, settings)
+        z = finished(left * group.spread(rstd))
+    else:
+        # A value that no statistic sees must not reach one as 0 · NaN either.
+        seen = (counts > 0) | values.isfinite()
+        left, mean, rstd = _statistics(group, torch.where(seen, values, 0.0), counts, settings)
+        unseen = (values - group.spread(mean)) * group.spread(rstd)
+        z = torch.where(seen, finished(left * group.spread(rstd)), finished(unseen).detach())
     z = group.apart(torch.cat([z, passed], 1))
     inverse = sorted(range(x.ndim), key=axes.order.__getitem__)
     y = z.reshape([x.shape[axis] for axis in axes.order]).permute(inverse).to(x.dtype)
@@ -91,17 +93,24 @@ def composed(
     return y, mean.reshape(shape), rstd.reshape(shape).to(real(x))
 
 
-def _statistics(group: _Groups, v: Tensor, share: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
-    """Mean and rstd, (batch, group)."""
-    mean = group.sums(share * v) if settings.center else torch.zeros_like(group.sums(share))
+def _statistics(group: _Groups, v: Tensor, counts: Tensor | None, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
+    """What is left of v without its mean, and mean and rstd, (batch, group)."""
+    total = v.new_tensor(group.sizes) * v.shape[2] if counts is None else group.sums(counts)
+
+    def average(values: Tensor) -> Tensor:
+        return group.sums(values if counts is None else counts * values) / total
+
+    left, mean = v, torch.zeros_like(group.sums(v))
     if settings.center:
-        mean = mean + group.sums(share * (v - group.spread(mean)))  # so that equal values leave exactly nothing
-    squares = group.sums(share * (v - group.spread(mean)) ** 2) + settings.eps
+        mean = average(v)
+        mean = mean + average(v - group.spread(mean))  # so that equal values leave exactly nothing
+        left = v - group.spread(mean)
+    squares = average(left**2) + settings.eps
     none = squares == 0
     rstd = torch.where(none, 0.0, torch.where(none, 1.0, squares).rsqrt())
     # As the kernels have it: a group with an infinite value is NaN as a whole, also where no mean is taken.
     known = squares.isfinite()
-    return torch.where(known, mean, torch.nan), torch.where(known, rstd, torch.nan)
+    return left, torch.where(known, mean, torch.nan), torch.where(known, rstd, torch.nan)
 
 
 class _Groups:
