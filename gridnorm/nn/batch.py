@@ -223,13 +223,18 @@ def _running(given: Arguments, mean: Any, var: Any, training: bool) -> tuple[Any
             what = "running statistics are moved in place, so they must be floating-point arrays"
             raise OptionError(what, found=found)
         array = real_numbers(name, plain(name, numbers, given.xp))
-        if training and given.values.size and not getattr(array.flags, "writeable", True):  # CuPy's arrays always can
-            what = "running statistics are moved in place, so they must be writable"
-            raise OptionError(what, found=f"{name}, a read-only array")
         if array.shape != given.axes.batch_shape:
             found, expected = f"shape {array.shape}", f"{given.axes.batch_shape}, one per channel"
             raise OptionError(f"{name} does not fit", found=found, expected=expected)
+    fixed = [name for name, a in (("running_mean", mean), ("running_var", var)) if not _writable(a)]
+    if fixed and training and given.values.size:
+        what = "running statistics are moved in place, so they must be writable"
+        raise OptionError(what, found=f"{fixed[0]}, a read-only array")
     return tuple(a if hasattr(a, "dtype") else given.xp.asarray(a) for a in (mean, var))
+
+
+def _writable(array: Any) -> bool:
+    return bool(getattr(getattr(array, "flags", None), "writeable", True))  # CuPy's arrays always are
 
 
 def _as_statistics(given: Arguments, running: tuple[Any, Any], eps: float) -> tuple[Any, Any]:
