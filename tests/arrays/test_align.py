@@ -213,19 +213,21 @@ def array(**spots: np.ndarray) -> RawArray:
 
 def test_a_gal_names_the_spots_and_conflicts_are_reported() -> None:
     place = {k: np.array(v, np.int64) for k, v in (("Block", [1, 1, 2]), ("Row", [1, 1, 1]), ("Column", [1, 2, 1]))}
-    raw = array(**place, ID=np.array([b"old", b"same", b"mine"]))
-    spots = {k: v[:2][::-1] for k, v in place.items()}
-    spots |= {"ID": np.array([b"same", b"longer name"]), "Plate": np.array([7.0, 3.0])}
+    place = {k: np.concatenate([v, np.arange(30) + 5]) for k, v in place.items()}
+    same = [b"same"] * 30
+    raw = array(**place, ID=np.array([b"old", b"same", b"mine", *same]))
+    spots = {k: np.concatenate([v[:2][::-1], v[3:]]) for k, v in place.items()}
+    spots |= {"ID": np.array([b"same", b"longer name", *same]), "Plate": np.array([7.0, 3.0, *[0.0] * 30])}
     listed = gal.Gal("b.gal", {}, (), spots, (), ())
     named = annotate(raw, listed)
-    assert named.spots["ID"].tolist() == [b"longer name", b"same", b"mine"]
-    np.testing.assert_array_equal(named.spots["Plate"], [3.0, 7.0, np.nan])
+    assert named.spots["ID"].tolist() == [b"longer name", b"same", b"mine", *same]
+    np.testing.assert_array_equal(named.spots["Plate"], [3.0, 7.0, np.nan, *[0.0] * 30])
     assert named.warnings == (
         "a.gpr: ID differs from b.gal in 1 spot (Block 1 Row 1 Column 1: 'old', GAL 'longer name'); the GAL's is used",
         "a.gpr: 1 spots are not in b.gal; they keep the ID of the file",
     )
     with pytest.raises(LayoutError, match=r"a\.gpr: b\.gal lists none of the spots"):
-        annotate(array(**{k: v + 10 for k, v in place.items()}), listed)
+        annotate(array(**{k: v + 100 for k, v in place.items()}), listed)
     with pytest.raises(LayoutError, match="needs Block, Row and Column"):
         annotate(array(ID=raw.spots["ID"]), listed)
 
