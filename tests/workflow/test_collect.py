@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -69,9 +70,9 @@ def test_every_row_of_every_file_is_in_the_table_exactly_once() -> None:
         }
         present = [key for key, value in zip(keys, table.numbers[f"M.{k}"].tolist(), strict=True) if value == value]
         assert set(present) == have and len(present) == len(part.rows)
+    lacking = table.rows - SPOTS + 30
     assert [text for text in table.warnings if "of the table" in text] == [
-        f"{k}.gpr: {table.rows - SPOTS + 30} of {table.rows} spots of the table are not in this file; their cells are empty"
-        for k in range(3)
+        f"0.gpr, 1.gpr and 2.gpr: {lacking} of {table.rows} spots of the table are not in these files; their cells are empty"
     ]
 
 
@@ -184,13 +185,24 @@ def test_rows_and_columns_without_blocks_order_nothing(tmp_path: Path) -> None:
     assert done.M[:, 0].tolist() == [3, 2, 1] and done.columns["Row"].tolist() == [2, 1, 1]
 
 
-@pytest.mark.parametrize("second", ["1.gpr", "0.gpr"])
-def test_the_same_data_twice_are_said_on_every_route(second: str) -> None:
+@pytest.mark.parametrize(
+    ("copies", "says"),
+    [
+        (["1.gpr"], "1.gpr: same content as 0.gpr: arrays 0 and 1 are one measurement"),
+        (["1.gpr.gz"], "1.gpr.gz: same content as 0.gpr: arrays 0 and 1 are one measurement"),
+        (
+            [f"{k}.gpr" for k in range(1, 6)],
+            "1.gpr, 2.gpr, 3.gpr and 2 more: same content as 0.gpr: arrays 0, 1, 2 and 3 more are one measurement",
+        ),
+    ],
+)
+def test_the_same_data_twice_are_said_once_on_every_route(copies: list[str], says: str) -> None:
     """Copies of one file were taken for arrays of their own, in silence."""
-    for k in (0, 1):
-        sheet().write(Path(f"{k}.gpr"))
+    text = sheet().write(Path("0.gpr")).read_bytes()
+    for name in copies:
+        Path(name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
     sheet(1).write(Path("other.gpr"))
-    paths, says = ["0.gpr", "other.gpr", second], f"{second}: same content as 0.gpr: arrays "
+    paths = ["0.gpr", "other.gpr", *copies]
     with pytest.warns(gn.GridnormWarning, match=says):
         gn.normalize(paths)
     for output in ("x.tsv", "x/"):
