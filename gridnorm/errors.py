@@ -6,7 +6,7 @@ The exit code of the command line lives on the class.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from gridnorm.plain import one_line, recorded, shown
 
@@ -63,18 +63,22 @@ class GridnormError(Exception):
         expected: str | None = None,
         hint: str | None = None,
     ) -> None:
-        # Positional args keep the exception picklable, so it crosses process pools whole.
-        super().__init__(what, file, line, found, expected, hint)
+        # As it was made, where files have both forms of their names; everything else is for people.
+        self.made = (what, file, line, found, expected, hint)
         self.what = shown(what)
         self.file = None if file is None else shown(file)
         self.line = line
         self.found = None if found is None else shown(found)
         self.expected = None if expected is None else shown(expected)
         self.hint = None if hint is None else shown(hint)
+        super().__init__(self.what, self.file, self.line, self.found, self.expected, self.hint)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.made  # so it crosses process pools whole
 
     def completed(self, *, file: str | None = None, hint: str | None = None) -> Self:
         """The same error with the file or hint that only the caller knows, where it has none of its own."""
-        what, known, line, found, expected, own = self.args
+        what, known, line, found, expected, own = self.made
         return type(self)(what, known or file, line, found, expected, own or hint)
 
     def recorded(self) -> str:
@@ -82,9 +86,9 @@ class GridnormError(Exception):
         return one_line(recorded(self._text()))
 
     def _text(self) -> str:
-        what, file, line, found, expected, hint = self.args
+        what, file, line, found, expected, hint = self.made
         where = "" if file is None else file if line is None else f"{file}:{line}"
-        text = f"{where}: {what}" if where else str(what)
+        text = f"{where}: {what}" if where else what
         if found is not None:
             text += f"; found {found}"
         if expected is not None:

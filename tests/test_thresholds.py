@@ -568,6 +568,7 @@ HERE = {
     "report/figures.py:MOST_CURVES",
     "report/figures.py:MOST_ARRAYS",
     "report/figures.py:FEWEST_SPOTS",
+    "workflow/inputs.py:SHOWN_SIGNS",
     "workflow/inspect.py:QUALITY_LIMITS",
 }
 CODES_OF = (

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from gridnorm.errors import FormatError, GridnormError, OptionError
 from gridnorm.io.cells import number
+from gridnorm.io.formats.row import Format
 from gridnorm.io.text import Text, load, load_head, name_of, path_text
 from gridnorm.plain import named
 
 _FILE_TITLES = ("filename", "file")  # of the column that names the files, blanks and capitals aside
+SHOWN_SIGNS = 20  # of what was found in a file that may be no array
 _TWO_FILES = ("filenamecy3", "filenamecy5")
 
 
@@ -283,20 +285,23 @@ def _found(wanted: str, folder: str) -> str:
     return next(filter(os.path.isfile, places), places[0])
 
 
-def with_origin(error: GridnormError, given: InputFile, *, foreign: bool) -> GridnormError:
+def with_origin(error: GridnormError, given: InputFile, format: Format | None) -> GridnormError:
     """The error of a file, with the row of the targets table that names it, and where it was looked for if missing.
 
-    A targets table can name any file: of one that is no array (``foreign``) nothing is shown that stands in it.
+    A targets table can name any file: nothing is quoted of one that no format knows, and little shown of one that any
+    text would be.
     """
     if not given.origin:
         return error
-    what, file, line, found, expected, _ = error.args
+    what, file, line, found, expected, _ = error.made
     hint = f"Named in {given.origin}"
     if given.missing:
         wanted = next(cell for title, cell in given.targets.items() if _folded(title) in _FILE_TITLES)
         if not os.path.isabs(wanted):
             hint += "; looked for beside the table and in the current folder, also as .gz"
         return FormatError("there is no such file", file, hint=hint)
-    if foreign and found is not None and any(quote in found for quote in "'\""):
-        return type(error)(what, file, line, None, expected, hint)
-    return error.completed(hint=hint)
+    if format is None and found is not None and any(quote in found for quote in "'\""):
+        found = None
+    elif format is not None and format.catch_all and found is not None and len(found) > SHOWN_SIGNS:
+        found = f"{found[:SHOWN_SIGNS]}…"
+    return type(error)(what, file, line, found, expected, hint)

@@ -86,7 +86,7 @@ def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
         recognised = recognise_file(given.path, settings, name=given.file, gal=True)
     except FormatError as error:
         if given.named:
-            raise with_origin(error, given, foreign=True) from None
+            raise with_origin(error, given, None) from None
         return {"file": given.file, "status": "skipped", "reason": error.what}
     if recognised.format is None:
         return _gal_record(given, settings)

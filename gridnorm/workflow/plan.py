@@ -82,20 +82,20 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
     for given, file in zip(files, file_names([given.path for given in files]), strict=True):
-        known = False
+        known = None
         try:
             recognised = recognise_file(given.path, settings, name=file)
-            assert recognised.format is not None  # a GAL is refused
-            known = True
+            known = recognised.format
+            assert known is not None  # a GAL is refused
             head = recognised.head()
             options = read_options(settings, head.columns, file, keys_only=compare and bool(tasks))
         except (FormatError, OptionError) as error:
-            if given.named or known:
-                failures.append(Failure(file, with_origin(error, given, foreign=not known)))
+            if given.named or known is not None:
+                failures.append(Failure(file, with_origin(error, given, known)))
             else:
                 skipped.append((file, error.what))
             continue
-        tasks.append(ArrayTask(given.path, given.name, file, recognised.format, options, given.origin))
+        tasks.append(ArrayTask(given.path, given.name, file, known, options, given.origin))
         # Of thousands of heads only this is needed again; their titles are mostly the same.
         barcodes.append(head.header.get("Barcode", "").strip())
         heads.append(head._replace(header={}, columns=known_titles.setdefault(head.columns, head.columns)))
