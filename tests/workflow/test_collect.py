@@ -76,6 +76,29 @@ def test_every_row_of_every_file_is_in_the_table_exactly_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("align", ["id", "union"])
+def test_joined_by_id_nothing_is_said_of_spots_that_moved_and_the_truth_of_the_others(align: str) -> None:
+    """Every spot that had moved was said to be missing, and extra, and one that ``id`` drops to have its row."""
+    names = iter(sheet(0).cells("ID")[::-1])
+    moved = damage.with_cells(sheet(1), "ID", range(SPOTS), lambda _: next(names))
+    table, failures = joined(sheet(0), moved, align=align)
+    assert not failures and (table.rows, table.warnings) == (SPOTS, ())
+    other = damage.with_cells(moved, "ID", [5], lambda _: "new")
+    table, _ = joined(sheet(0), other, align=align)
+    says = {
+        "id": (SPOTS - 1, [
+            f"1.gpr: 1 of the {SPOTS} spots of 0.gpr are missing; the table has what is in all files, and leaves them out",
+            "1.gpr: 1 spots are not in 0.gpr; the table has what is in all files, and leaves them out",
+        ]),
+        "union": (SPOTS + 1, [
+            f"1.gpr: 1 of the {SPOTS} spots of 0.gpr are missing; their cells stay empty",
+            "1.gpr: 1 spots are not in 0.gpr; they have rows of their own",
+            f"0.gpr and 1.gpr: 1 of {SPOTS + 1} spots of the table are not in these files; their cells are empty",
+        ]),
+    }  # fmt: skip
+    assert (table.rows, list(table.warnings)) == says[align]
+
+
 @pytest.mark.parametrize(("share", "refused"), [(0.0, False), (0.04, False), (0.06, True), (1.0, True)])
 def test_another_print_run_is_refused_above_5_percent_of_other_ids(share: float, refused: bool) -> None:
     table, failures = joined(sheet(0), renamed(sheet(1), share))
