@@ -12,6 +12,7 @@ from gridnorm.io.formats.row import Format
 from gridnorm.io.text import Text, load, load_head, name_of, path_text
 from gridnorm.plain import named
 
+FILE_COLUMN = "FileName"
 _FILE_TITLES = ("filename", "file")  # of the column that names the files, blanks and capitals aside
 SHOWN_SIGNS = 20  # of what was found in a file that may be no array
 _TWO_FILES = ("filenamecy3", "filenamecy5")
@@ -34,7 +35,7 @@ class InputFile:
     @property
     def file(self) -> str:
         """The path as it was given."""
-        return path_text(self.path)
+        return path_text(self.path) or "''"
 
     @property
     def missing(self) -> bool:
@@ -128,7 +129,7 @@ def file_names(paths: Sequence[str]) -> list[str]:
     files, deepest = len(set(map(tuple, whole))), max(map(len, whole), default=1)
     depth = next((k for k in range(1, deepest) if len({tuple(parts[-k:]) for parts in whole}) == files), deepest)
     short = [path_text("/".join(parts[-depth:])) for parts in whole]
-    return [named(one, path_text(path)) for one, path in zip(short, paths, strict=True)]
+    return [named(one, path_text(path) or "''") for one, path in zip(short, paths, strict=True)]
 
 
 def unique_names(files: Sequence[InputFile]) -> list[str]:
@@ -167,18 +168,19 @@ def is_targets(head: bytes) -> bool:
     """Whether a file begins like a targets table.
 
     The first line has a ``FileName`` column, in capitals or not; or a ``File`` that names files, or both ``Cy3`` and
-    ``Cy5`` without numbers: those are the columns of an array.
+    ``Cy5`` without numbers: those are the columns of an array. So is one with the same file in every row.
     """
-    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 2)
+    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 3)[:3]
     separator = _separator(lines[0].decode("utf-8", "replace"))
-    titles, row = (_cells(line.decode("utf-8", "replace"), separator) for line in [*lines, b""][:2])
+    titles, *rows = (_cells(line.decode("utf-8", "replace"), separator) for line in lines)
     folded = [_folded(title) for title in titles]
-    below = dict(zip(folded, row, strict=False))
-    if any(title in (_FILE_TITLES[0], *_TWO_FILES) for title in folded):
+    one, two = (dict(zip(folded, row, strict=False)) for row in [*rows, [], []][:2])
+    if FILE_COLUMN in titles or any(title in _TWO_FILES for title in folded):
         return True
-    if "file" in below:
-        return stem(below["file"]) != below["file"]
-    return all(below.get(dye) and number(below[dye].encode()) is None for dye in ("cy3", "cy5"))
+    for title in _FILE_TITLES:
+        if title in folded and (not one.get(title) or one[title] != two.get(title)):
+            return title != "file" or stem(one.get(title, "")) != one.get(title, "")
+    return all(one.get(dye) and number(one[dye].encode()) is None for dye in ("cy3", "cy5"))
 
 
 def _folded(title: str) -> str:

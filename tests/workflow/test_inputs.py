@@ -205,7 +205,8 @@ def test_a_targets_table_is_known_by_its_titles(head: bytes) -> None:
 @pytest.mark.parametrize(
     "head",
     [b"ATF\t1.0\n", b"", b"Block\tFile\n", b'"MyFileName=x"\n', b"Name\n\nFileName\n",
-     b"Block\tFile\n1\t2\n", b"ID\tCy3\tCy5\nx\t1\t2\n", b"ID,Cy3,Cy5\nx,NA,2\n"],
+     b"Block\tFile\n1\t2\n", b"ID\tCy3\tCy5\nx\t1\t2\n", b"ID,Cy3,Cy5\nx,NA,2\n",
+     b"filename\tID\tR\na.gpr\tx\t1\na.gpr\ty\t2\n", b"File,ID\na.gpr,x\na.gpr,y\n"],
 )  # fmt: skip
 def test_other_files_are_no_targets_tables(head: bytes) -> None:
     assert not is_targets(head)
