@@ -99,6 +99,7 @@ def normalize_to(
     # Records have been made; what follows is for people.
     outcome.warnings[:] = [shown(text) for text in outcome.warnings]
     outcome.skipped[:] = [(shown(file), reason) for file, reason in outcome.skipped]
+    outcome.failures[:] = [failure._replace(file=shown(failure.file)) for failure in outcome.failures]
     if not outcome.arrays:
         refuse_wrong_option(outcome.failures)
     return outcome
