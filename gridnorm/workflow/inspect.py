@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from gridnorm.workflow.inputs import InputFile, array_files
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_gal, read_options, recognise_file
 from gridnorm.workflow.settings import Settings, default_in_words, make_settings, row_options, taken_by
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 INSPECT_SCHEMA = 1  # of the JSON that ``inspect`` prints
 # Shares above which --check fails; measured on each array alone.
 QUALITY_LIMITS = {"flagged": 0.3, "saturated": 0.05, "not_above_background": 0.5, "missing": 0.1}
@@ -37,7 +40,7 @@ def inspect_options(by: By = "print-tip") -> set[str]:
 
 
 @shows(taken_by(inspect_options()), default_in_words)
-def inspect(paths: Paths, **options: Any) -> dict[str, Any]:
+def inspect(paths: Paths | pd.DataFrame, **options: Any) -> dict[str, Any]:
     """Look at array files, GALs and targets tables without normalizing them.
 
     Parameters

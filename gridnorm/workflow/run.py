@@ -6,7 +6,7 @@ import builtins
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.given import as_arrays, is_labels, kind_of, placed, with_labels
@@ -26,11 +26,14 @@ from gridnorm.workflow.settings import READING, Settings, default_in_words, make
 from gridnorm.workflow.target import beside_of, check_device, parse_precision
 from gridnorm.workflow.unit import Failure, SetWork, names_tips
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 READS = {*READING, SPLIT.name, "preset"}  # and what formats take
 
 
 @shows(taken_by({*READS, *row_options("format")}), default_in_words)
-def read(paths: Paths, **options: Any) -> ArraySet:
+def read(paths: Paths | pd.DataFrame, **options: Any) -> ArraySet:
     """Read array files into one set.
 
     Parameters
@@ -77,9 +80,9 @@ def read(paths: Paths, **options: Any) -> ArraySet:
 
 @shows(taken_by(), default_in_words)
 def normalize(
-    arrays: ArraySet | Paths,
+    arrays: ArraySet | Paths | pd.DataFrame,
     *,
-    weights: FloatArray | str | None = None,
+    weights: Any = None,
     map: Callable[..., Iterable[Any]] = builtins.map,
     **options: Any,
 ) -> ArraySet:

@@ -46,7 +46,7 @@ def shows(options: Iterable[Option], words: Callable[[Option], str] = _own_words
     >>> @shows([Option("span", NUMBER, 0.3, "Share of the group.")])
     ... def smooth(values, **options): ...
     >>> inspect.signature(smooth)
-    <Signature (values, *, span=0.3)>
+    <Signature (values, *, span: 'float' = 0.3)>
     """
     listed = list({option.name: option for option in reversed(list(options))}.values())[::-1]
 
@@ -55,7 +55,9 @@ def shows(options: Iterable[Option], words: Callable[[Option], str] = _own_words
         own = [one for one in plain.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         new = [(option, words(option)) for option in listed if option.name not in plain.parameters]
         keywords = [
-            inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=_default(option, told))
+            inspect.Parameter(
+                option.name, inspect.Parameter.KEYWORD_ONLY, default=_default(option, told), annotation=_type(option)
+            )
             for option, told in new
         ]
         function.__signature__ = plain.replace(parameters=[*own, *keywords])  # type: ignore[attr-defined]
@@ -66,9 +68,43 @@ def shows(options: Iterable[Option], words: Callable[[Option], str] = _own_words
     return made
 
 
+def shows_those_of(other: Callable[..., Any], *without: str) -> Callable[[F], F]:
+    """Put keywords of another function into the signature of one that hands its ``**options`` on to that.
+
+    Examples
+    --------
+    >>> def smooth(values, *, span=0.3, axis=0): ...
+    >>> @shows_those_of(smooth, "axis")
+    ... def smooth_rows(values, **options): ...
+    >>> inspect.signature(smooth_rows)
+    <Signature (values, *, span=0.3)>
+    """
+
+    def made(function: F) -> F:
+        plain = inspect.signature(function)
+        own = [one for one in plain.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        taken = {*plain.parameters, *without}
+        theirs = [one for one in inspect.signature(other).parameters.values() if one.name not in taken]
+        keywords = [one for one in theirs if one.kind is inspect.Parameter.KEYWORD_ONLY]
+        function.__signature__ = plain.replace(parameters=[*own, *keywords])  # type: ignore[attr-defined]
+        return function
+
+    return made
+
+
 def _default(option: Option, told: str) -> Any:
     """What may be given to say the default; where rows differ about it, that is ``auto``."""
     return AUTO if option.auto and option.default is not None and AUTO in told else option.default
+
+
+_TYPES = {"number": "float", "integer": "int", "boolean": "bool", "array": "str | Sequence[Any]"}
+
+
+def _type(option: Option) -> str:
+    """What a type checker is told; what only the option itself can judge is left to it."""
+    name = "str" if option.words() else _TYPES.get(str(option.kind.schema.get("type")), "Any")
+    more = " | str | None" if option.auto and name != "str" else " | None" if option.auto else ""
+    return name if name == "Any" else name + more
 
 
 def _entry(option: Option, told: str) -> str:

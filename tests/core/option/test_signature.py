@@ -138,6 +138,20 @@ def test_options_of_one_name_are_shown_once_and_own_parameters_stay() -> None:
         **options
         """
 
-    assert str(inspect.signature(smooth)) == "(values: 'Any', mode: 'str' = 'b', *, span=0.3) -> 'None'"
+    assert str(inspect.signature(smooth)) == "(values: 'Any', mode: 'str' = 'b', *, span: 'float' = 0.3) -> 'None'"
     rows = [("x", (span,)), ("y", (span._replace(default=0.4),)), ("z", (span,))]
     assert default_words(rows)(span) == "0.4 with y, else 0.3"
+
+
+def test_norms_show_the_keywords_that_they_hand_on() -> None:
+    for name in gn.nn.__all__:
+        value = getattr(gn.nn, name)
+        if inspect.isfunction(value):
+            assert not [one for one in inspect.signature(value).parameters.values() if one.kind is one.VAR_KEYWORD], (
+                name
+            )
+    layer = inspect.signature(gn.nn.layer_norm).parameters
+    assert "mask" in layer and "groups" not in layer and layer["eps"].default == 1e-5
+    rms = inspect.signature(gn.nn.rms_norm).parameters
+    assert {"num_groups", "groups", "scale"} <= rms.keys() and "center" not in rms
+    assert "dmean" not in inspect.signature(gn.nn.rms_norm_backward).parameters
