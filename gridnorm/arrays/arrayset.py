@@ -161,6 +161,10 @@ class ArraySet:
 
         return subset(self, key)
 
+    def __array__(self, *_: Any, **__: Any) -> NDArray[Any]:
+        have = ", ".join(f".{name}" for name in self.values)
+        raise OptionError("a set is not one matrix", found="an ArraySet", expected=f"a matrix of it: {have}")
+
     def __contains__(self, name: object) -> bool:
         return name in self.names
 

@@ -205,6 +205,8 @@ def write(
     from gridnorm.io.write import form_of
 
     arrays = as_arrays(arrays)
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise OptionError("no path to write to", found=kind_of(path), expected="the name of a file")
     target = os.fsdecode(path)
     beside = beside_of(target)
     with Output(force) as files:

@@ -127,6 +127,9 @@ def test_weights_go_by_spots_and_by_names_of_arrays() -> None:
         assert same(call(ARRAYS, weights=column), call(ARRAYS, weights=numbers[:, 0]))
     with pytest.raises(gn.OptionError, match="the index of weights is not that of the arrays"):
         gn.normalize(ARRAYS, weights=table.set_axis(["x", "y"], axis=1))
+    for text in (["x"] * N, pd.Series(["x"] * N), object()):
+        with pytest.raises(gn.OptionError, match="weights must be numbers"):
+            gn.normalize(ARRAYS, weights=text)
     with pytest.raises(gn.OptionError, match="the index of weights is not that of the spots"):
         gn.normalize(ARRAYS, weights=table[1:])
 

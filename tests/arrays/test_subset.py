@@ -151,6 +151,12 @@ def test_length_names_and_iteration_are_of_arrays() -> None:
     assert all(isinstance(one, gn.ArraySet) for one in DONE)
 
 
+def test_a_set_is_no_matrix() -> None:
+    for call in (np.asarray, lambda one: gn.normalize_groups(one, ["a"] * 224)):
+        with pytest.raises(gn.OptionError, match=r"a set is not one matrix; .*: \.R, \.G, \.Rb, \.Gb$"):
+            call(RAW)
+
+
 def test_sets_and_parts_are_copied_and_pickled() -> None:
     for one in (RAW, DONE, DONE[:10, "array2"]):
         for again in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):

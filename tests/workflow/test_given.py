@@ -182,5 +182,7 @@ def test_paths_may_be_bytes_and_path_objects() -> None:
     gn.write(quietly(gn.read, "a.gpr"), b"x.csv")
     gn.write(quietly(gn.read, "a.gpr"), Path("x.dat"), format="csv")
     assert Path("x.dat").read_bytes() == Path("x.csv").read_bytes()
+    with pytest.raises(gn.OptionError, match="no path to write to; found an int"):
+        gn.write(gn.read("a.gpr"), 3)
     with pytest.raises(gn.OptionError, match=r"Or say it with format$"):
         gn.write(gn.read("a.gpr"), "y.dat")
