@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gridnorm.arrays.annotate import annotate
+from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.given import column_of, is_labels, kind_of, title_of
-from gridnorm.arrays.grouping import Grouping
+from gridnorm.arrays.grouping import WHOLE, Grouping
 from gridnorm.arrays.join import unique_among
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column, RawArray
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.core.tables import aligned
 from gridnorm.errors import OptionError
+from gridnorm.io.columns import KEYS
 from gridnorm.io.formats import Head, recognise
 from gridnorm.io.formats.table import pairs_of
 from gridnorm.io.text import Text
@@ -136,6 +140,19 @@ def frame_plan(frame: Any, settings: Settings, more: Mapping[str, Column] | None
     plan = Plan(settings, (opened.task,), (opened.head,), reference, (opened.raw, None))
     refuse_strangers(plan)
     return plan
+
+
+def reordered(plan: Plan, arrays: ArraySet) -> list[str]:
+    """That the rows of a table are in another order now, so that its columns cannot go with the set by position."""
+    assert plan.first is not None
+    before, after = plan.first[0].spots, arrays.columns
+    keys = [title for title in KEYS if title in before and title in after]
+    if plan.settings.split != WHOLE or all(np.array_equal(before[title], after[title]) for title in keys):
+        return []
+    return [
+        f"{FRAME}: the spots are in layout order now, not in that of the {FRAME}; labels and weights of its rows go "
+        "with it into gn.normalize"
+    ]
 
 
 def _text(frame: Any, settings: Settings) -> Text:

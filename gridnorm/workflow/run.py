@@ -18,7 +18,7 @@ from gridnorm.arrays.weights import weights_per_array
 from gridnorm.core.option.signature import shows
 from gridnorm.errors import OptionError, warn
 from gridnorm.workflow.collect import collect
-from gridnorm.workflow.given import Paths, frame_plan, is_frame, listed, with_spot_data
+from gridnorm.workflow.given import Paths, frame_plan, is_frame, listed, reordered, with_spot_data
 from gridnorm.workflow.output import first_error, run_plan
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.record import extra_inputs, put_set
@@ -59,7 +59,7 @@ def read(paths: Paths | pd.DataFrame, **options: Any) -> ArraySet:
     Warns
     -----
     GridnormWarning
-        One per repair, naming file and line.
+        One per repair, naming file and line; that rows of a DataFrame are in another order now.
 
     Notes
     -----
@@ -73,7 +73,10 @@ def read(paths: Paths | pd.DataFrame, **options: Any) -> ArraySet:
     allowed, owner = {*READS, *row_options("format")}, "reading"
     if is_frame(paths):
         made, more = with_spot_data(paths, options, None)
-        return _run(frame_plan(paths, make_settings(made, allowed, owner), more), builtins.map, normalize=False)
+        plan = frame_plan(paths, make_settings(made, allowed, owner), more)
+        done = _run(plan, builtins.map, normalize=False)
+        warn(reordered(plan, done))
+        return done
     _refuse_labels(options)
     return _run(make_plan(listed(paths), make_settings(options, allowed, owner)), builtins.map, normalize=False)
 

@@ -6,8 +6,10 @@ import copy
 import pickle
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import damage
 import numpy as np
 import pandas as pd
 import pytest
@@ -149,6 +151,13 @@ def test_length_names_and_iteration_are_of_arrays() -> None:
     assert "array1" in RAW and "R" not in RAW
     assert [one.names for one in RAW] == [("array1",), ("array2",), ("array3",)]
     assert all(isinstance(one, gn.ArraySet) for one in DONE)
+
+
+def test_the_record_of_a_part_says_that_it_is_one(tmp_path: Path) -> None:
+    gn.write(DONE[:100, "array2"], tmp_path / "x.tsv")
+    record = damage.sidecar(tmp_path / "x.tsv")
+    assert record["history"][-1] == {"operation": "subset", "parameters": {"rows": 100}}
+    assert record["output"]["rows"] == 100 and [one["spots"] for one in record["arrays"]] == [100]
 
 
 def test_a_set_is_no_matrix() -> None:

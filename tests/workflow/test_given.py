@@ -81,6 +81,17 @@ def test_a_table_of_genepix_is_known_by_its_titles() -> None:
     assert quietly(gn.read, frame).records[0].format == "GPR"
 
 
+def test_rows_that_got_another_order_are_told() -> None:
+    """A column of the table would go with the set by position otherwise."""
+    frame = frame_of()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", gn.GridnormWarning)
+        assert gn.read(frame, columns=COLUMNS).spots["Row"].tolist() == frame["Row"].tolist()
+        gn.read(frame.drop(columns=["Block", "Row", "Column"])[::-1], columns=COLUMNS)
+    with pytest.warns(gn.GridnormWarning, match="DataFrame: the spots are in layout order now"):
+        gn.read(frame[::-1], columns=COLUMNS)
+
+
 def test_titles_of_their_own_kinds_of_columns_and_missing_cells() -> None:
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({
