@@ -89,11 +89,11 @@ def normalize_within(
     *,
     flags: str = ...,
     weights: Any = ...,
+    small_groups: str = ...,
+    min_group: int | str | None = ...,
     span: float = ...,
     iterations: int = ...,
     clamp_weights: bool | str | None = ...,
-    small_groups: str = ...,
-    min_group: int | str | None = ...,
 ) -> ArraySet: ...
 def read(
     paths: Paths | pd.DataFrame,

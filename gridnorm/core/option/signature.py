@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from gridnorm.core.option.option import AUTO, Option, defaults_in_words
 
 F = TypeVar("F", bound=Callable[..., Any])
-_WILD = "    **options\n"
-_INDENT, _WIDTH = " " * 8, 110
+_WILD = "\n**options\n"
+_INDENT, _WIDTH = " " * 4, 110
 
 
 def _own_words(option: Option) -> str:
@@ -48,12 +48,14 @@ def shows(options: Iterable[Option], words: Callable[[Option], str] = _own_words
     >>> inspect.signature(smooth)
     <Signature (values, *, span: 'float' = 0.3)>
     """
-    listed = list({option.name: option for option in reversed(list(options))}.values())[::-1]
+    found: dict[str, Option] = {}
+    for option in options:
+        found.setdefault(option.name, option)
 
     def made(function: F) -> F:
         plain = inspect.signature(function)
         own = [one for one in plain.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-        new = [(option, words(option)) for option in listed if option.name not in plain.parameters]
+        new = [(option, words(option)) for option in found.values() if option.name not in plain.parameters]
         keywords = [
             inspect.Parameter(
                 option.name, inspect.Parameter.KEYWORD_ONLY, default=_default(option, told), annotation=_type(option)
@@ -61,8 +63,9 @@ def shows(options: Iterable[Option], words: Callable[[Option], str] = _own_words
             for option, told in new
         ]
         function.__signature__ = plain.replace(parameters=[*own, *keywords])  # type: ignore[attr-defined]
-        if function.__doc__ and _WILD in function.__doc__:  # none where Python was told to leave them out
-            function.__doc__ = function.__doc__.replace(_WILD, "".join(_entry(*one) for one in new))
+        if function.__doc__:  # none where Python was told to leave them out
+            entries = "\n" + "".join(_entry(*one) for one in new)
+            function.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n".replace(_WILD, entries)
         return function
 
     return made
@@ -112,4 +115,4 @@ def _entry(option: Option, told: str) -> str:
     kind = f"{{{', '.join(words)}}}" if words else option.kind.name
     text = f"{option.help} Default: {told}." if told else option.help
     lines = textwrap.wrap(" ".join(text.split()), _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
-    return f"    {option.name} : {kind}\n" + "".join(f"{line}\n" for line in lines)
+    return f"{option.name} : {kind}\n" + "".join(f"{line}\n" for line in lines)
