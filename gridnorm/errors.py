@@ -6,6 +6,10 @@ The exit code of the command line lives on the class.
 
 from __future__ import annotations
 
+import re
+import sys
+import warnings
+from collections.abc import Iterable
 from typing import Any, Self
 
 from gridnorm.plain import one_line, recorded, shown
@@ -33,6 +37,45 @@ def option_value(name: str, value: str | bool) -> str:
     if isinstance(value, bool):
         return option_word(name) if _spoken["command line"] else f"{name}={value}"
     return f"{option_word(name)} {value}" if _spoken["command line"] else f'{name}="{value}"'
+
+
+def recorded_option(name: str, value: str | None = None) -> str:
+    """An option in a sentence that goes into a record, which is the same on every route: ``--align=id``."""
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        return flag
+    return f"{flag}={value}" if re.fullmatch(r"[^\s;)'\"]*[^\s;)'\",]", value) else f'{flag}="{value}"'
+
+
+_RECORDED = re.compile(r"""(?<![^ (])--([a-z]+(?:-[a-z]+)*)(?:=(?:"([^"]*)"|([^\s;)'"]*[^\s;)'",])))?""")
+
+
+def spoken(text: str) -> str:
+    """A sentence of a record with its options as whoever reads the message would write them.
+
+    Examples
+    --------
+    >>> spoken("compare with --flags=ignore, or say with --min-group how many")
+    'compare with flags="ignore", or say with min_group how many'
+    """
+    return text if _spoken["command line"] else _RECORDED.sub(_as_keyword, text)
+
+
+def _as_keyword(found: re.Match[str]) -> str:
+    name, value = found[1].replace("-", "_"), found[3] if found[2] is None else found[2]
+    return name if value is None else f'{name}="{value}"'
+
+
+_PASSED = ("gridnorm", "torch")  # packages that stand between a warning and the line that it is about
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Warnings that point at the line of whoever called gridnorm, one line of text each."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _PASSED:
+        frame, level = frame.f_back, level + 1
+    for text in texts:
+        warnings.warn(one_line(spoken(text)), GridnormWarning, stacklevel=level)
 
 
 class GridnormError(Exception):
@@ -103,6 +146,10 @@ class OptionError(GridnormError, ValueError):
     """An option or argument has a value that it cannot have."""
 
     exit_code = 2
+
+
+class UnknownNameError(OptionError, KeyError):
+    """A set has no array of this name; also a ``KeyError``, as of a dict."""
 
 
 class FormatError(GridnormError):

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gridnorm.arrays.positions import Grid, Origins, block_extents, block_origins, find_pads, grid_of, same_arrangement
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import distinct
-from gridnorm.errors import LayoutError, OptionError, option_value, option_word
+from gridnorm.errors import LayoutError, OptionError, option_value, option_word, recorded_option
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -113,7 +113,11 @@ class Layout:
             text += f", {self.blocks.size} of them in the file"
         if self.n_pads > 1:
             text += f", {self.n_pads} pads"
-        how = {"positions": "from X/Y positions", "gal": "from the GAL", "override": "as given with --layout"}
+        how = {
+            "positions": "from X/Y positions",
+            "gal": "from the GAL",
+            "override": f"as given with {recorded_option('layout')}",
+        }
         return f"{text} ({how.get(self.source, 'guessed from block numbers')})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -185,7 +189,7 @@ def infer_layout(
     measured: tuple[Origins, Grid] | None = None
     if override is not None:
         found["override"], sizes = _from_override(override, blocks, sizes, file)
-        evidence.append(f"--layout {override}")
+        evidence.append(recorded_option("layout", override))
     if gal_blocks:
         records = _from_gal(gal_blocks, blocks, observed, notes)
         if records is not None:
@@ -325,7 +329,7 @@ def _from_numbers(blocks: IntArray) -> Grid:
 
 def _contradictions(found: dict[str, Grid]) -> list[str]:
     """Every pair of sources that place the blocks differently; a guess contradicts nothing."""
-    say = {"override": "--layout says", "gal": "the GAL says", "positions": "the X/Y positions say"}
+    say = {"override": f"{recorded_option('layout')} says", "gal": "the GAL says", "positions": "the X/Y positions say"}
     sources = list(found)
     first = sources[0]
     return [

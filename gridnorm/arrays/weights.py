@@ -221,11 +221,14 @@ def weights_per_array(weights: FloatArray | None, n_spots: int, n_arrays: int) -
     Raises
     ------
     OptionError
-        Another shape; negative or infinite weights.
+        Another shape; text; negative or infinite weights.
     """
     if weights is None:
         return [None] * n_arrays
-    given = np.asarray(weights, np.float64)
+    try:
+        given = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        raise OptionError("weights must be numbers", found=type(weights).__name__, expected="0 or more") from None
     if given.shape in ((n_spots,), (n_spots, n_arrays)):
         check_weights(given)
     if given.shape == (n_spots,):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
@@ -13,7 +11,7 @@ import numpy as np
 
 from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.weights import check_weights
-from gridnorm.errors import GridnormWarning, OptionError
+from gridnorm.errors import OptionError, warn
 from gridnorm.nn.partition import Partition, partition
 from gridnorm.nn.plain import plain, real_numbers
 from gridnorm.nn.settings import check_activation, check_affine, whole_axes
@@ -356,16 +354,4 @@ def warn_of_single_values(given: Arguments) -> None:
     single = int((part.segments.sizes[: part.groups] == 1).sum())
     if single:
         some = "every group holds" if single == part.groups else f"{single} of {part.groups} groups hold"
-        warnings.warn(
-            f"{some} one value per sample: normalized it is 0 whatever it was, and the result is the bias",
-            GridnormWarning,
-            stacklevel=_level_of_caller(),
-        )
-
-
-def _level_of_caller() -> int:
-    """``stacklevel`` of whoever called gridnorm, for a warning that the calling function issues."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "gridnorm":
-        frame, level = frame.f_back, level + 1
-    return level
+        warn([f"{some} one value per sample: normalized it is 0 whatever it was, and the result is the bias"])

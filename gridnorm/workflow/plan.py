@@ -9,7 +9,7 @@ from typing import Any
 from gridnorm.arrays.grouping import WHOLE
 from gridnorm.arrays.raw import RawArray
 from gridnorm.core.option import no_meaning
-from gridnorm.errors import FormatError, GridnormError, OptionError, option_word
+from gridnorm.errors import FormatError, GridnormError, OptionError, option_word, recorded_option
 from gridnorm.io.formats import Head
 from gridnorm.plain import shown, some
 from gridnorm.provenance import InputDigest
@@ -34,14 +34,15 @@ class Plan:
     """What ``normalize`` is going to do.
 
     ``tasks[0]`` is the array that ``reference`` came from; it has been read already and lies in ``first`` with its
-    digest (None where every array stands for itself), so that no file is read twice.
+    digest (``first`` is None where every array stands for itself), so that no file is read twice. A table in memory has
+    no digest.
     """
 
     settings: Settings
     tasks: tuple[ArrayTask, ...]
     heads: tuple[Head, ...]
     reference: Reference | None
-    first: tuple[RawArray, InputDigest] | None
+    first: tuple[RawArray, InputDigest | None] | None
     failures: tuple[Failure, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -114,7 +115,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         _columns_of(chosen),
     )
     _one_kind(plan)
-    _refuse_strangers(plan)
+    refuse_strangers(plan)
     return _with_reference(plan) if compare else plan
 
 
@@ -141,8 +142,14 @@ def _one_kind(plan: Plan) -> None:
         )
 
 
-def _refuse_strangers(plan: Plan) -> None:
-    """Options of formats that no file of the run takes, where they were given explicitly."""
+def refuse_strangers(plan: Plan) -> None:
+    """Options of formats that no file of the run takes, where they were given explicitly.
+
+    Raises
+    ------
+    OptionError
+        Naming the first.
+    """
     formats = {task.format.name: task.format for task in plan.tasks}
     if not formats:
         return
@@ -193,8 +200,7 @@ def _doubts(tasks: list[ArrayTask], barcodes: list[str], settings: Settings) -> 
     for name in settings.reading:
         strange = [task for task in tasks if all(option.name != name for option in task.format.options)]
         if strange and name in settings.given and len(strange) < len(tasks):
-            # The plain name, on the command line too: the sidecar is the same on every route.
-            out.append(f"{strange[0].file}: {name} has no meaning for {strange[0].format.name} files")
+            out.append(f"{strange[0].file}: {recorded_option(name)} has no meaning for {strange[0].format.name} files")
     scans: dict[str, list[str]] = {}
     for task, code in zip(tasks, barcodes, strict=True):
         if code:

@@ -271,7 +271,7 @@ def test_every_source_that_is_used_is_named_and_no_other(override: str | None, g
     layout = infer_layout(
         block, row, column, *((x, y) if positions else ()), override=override, gal_blocks=records if gal else None
     )
-    begins = {"--layout 2x3x4x5": override is not None, "block records of the GAL: 2 x 3 blocks": gal}
+    begins = {"--layout=2x3x4x5": override is not None, "block records of the GAL: 2 x 3 blocks": gal}
     begins["X/Y positions: 6 blocks in 2 x 3 places"] = positions
     begins["block numbers only: "] = not (override or gal or positions)
     assert len(layout.evidence) == sum(begins.values()), layout.evidence

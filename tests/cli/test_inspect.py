@@ -98,7 +98,7 @@ def test_blocks_of_one_channel_flags_and_a_dark_channel_are_doubts(cli: Cli) -> 
     flagged = damage.with_cells(sheet(), "Flags", sheet().where(Block=2), "-50")
     damage.with_cells(flagged, "F532 Mean", range(224), lambda cell: str(600 + int(cell) % 50)).write(Path("two.gpr"))
     (two,) = inspected(cli, "two.gpr")
-    assert len(two["warnings"]) == 2 and "--channels 635 reads" in two["warnings"][0]
+    assert len(two["warnings"]) == 2 and "--channels=635 reads" in two["warnings"][0]
     assert two["warnings"][1].startswith("two.gpr: 100% of group 2 are flagged, 0% of group 1;")
     assert [group["usable"] for group in two["groups"]] == [56, 56, 56, 56]  # not found, but in every fit
 

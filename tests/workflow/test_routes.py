@@ -323,7 +323,7 @@ def test_missing_counts_spots_of_any_channel() -> None:
 
 def test_an_option_that_the_row_chosen_by_auto_does_not_take_is_said(cli: Cli) -> None:
     ran = cli("normalize", "a.gpr", "--channels", "635", "--span", "0.5", "-o", "x.tsv")
-    said = "a.gpr: span has no meaning for background normexp and method none, which were chosen for it"
+    said = "a.gpr: --span has no meaning for background normexp and method none, which were chosen for it"
     assert ran.code == 0 and f"warning: {said}" in ran.err
     assert said in damage.sidecar(Path("x.tsv"))["warnings"]
     assert "no meaning" not in cli("normalize", "a.gpr", "--channels", "635", "--preset", "limma", "-o", "y.tsv").err

@@ -196,6 +196,6 @@ FORMAT = Format(
     head,
     read,
     (COLUMNS,),
-    "plain tables whose columns are named with --columns or called R, G, E and so on",
+    "plain tables whose columns are named (`columns`) or called R, G, E and so on",
     catch_all=True,
 )
