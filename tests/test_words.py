@@ -128,9 +128,10 @@ def lines(call: object, *given: object, **options: object) -> tuple[set[str], li
 def test_warnings_point_at_the_line_of_the_caller_and_speak_his_words(cli: Cli) -> None:
     flagged = gn.simulate(1, blocks=(2, 2), spots=(10, 10), bad=0.7, seed=2).arrays
     one = np.ones((1, 2, 1), np.float32)
+    Path("copy.gpr").write_bytes(Path("a.gpr").read_bytes())
     frame = pd.DataFrame({"R": [5.0, 6, 7, 9], "G": [4.0, 6, 8, 9]})
     calls = [
-        (gn.read, (["a.gpr", "a.gpr"],), {}),
+        (gn.read, (["a.gpr", "copy.gpr"],), {}),
         (gn.normalize, ("t.tsv",), {}),
         (gn.normalize, (frame,), {"small_groups": "own"}),
         (gn.normalize, (flagged,), {}),
