@@ -177,11 +177,19 @@ def test_rows_stand_in_layout_order_whatever_the_order_of_the_files(
         np.testing.assert_array_equal(turned.numbers[title], plain.numbers[title])
 
 
-def test_rows_and_columns_without_blocks_order_nothing(tmp_path: Path) -> None:
-    rows = [["Row", "Column", "R", "G"], ["2", "1", "8", "1"], ["1", "1", "4", "1"], ["1", "2", "2", "1"]]
-    (tmp_path / "a.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
+@pytest.mark.parametrize(
+    ("last", "rows", "m", "blocks"), [("2", [1, 1, 2], [2, 1, 3], [1, 1, 1]), ("1", [2, 1, 1], [3, 2, 1], None)]
+)
+def test_rows_and_columns_without_blocks_are_one_block_unless_they_repeat(
+    last: str, rows: list[int], m: list[float], blocks: list[int] | None, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    lines = [["Row", "Column", "R", "G"], ["2", "1", "8", "1"], ["1", "1", "4", "1"], ["1", last, "2", "1"]]
+    (tmp_path / "a.txt").write_text("".join("\t".join(line) + "\n" for line in lines))
     done = gn.normalize(tmp_path / "a.txt", columns="R=R,G=G", by="array", method="none")
-    assert done.M[:, 0].tolist() == [3, 2, 1] and done.columns["Row"].tolist() == [2, 1, 1]
+    assert done.M[:, 0].tolist() == m and done.columns["Row"].tolist() == rows
+    assert blocks == (done.columns["Block"].tolist() if "Block" in done.columns else None)
+    said = "a.txt: Row and Column repeat, so they are no single block; without a column Block there is no layout"
+    assert any(said == str(one.message) for one in recwarn) == (blocks is None)
 
 
 @pytest.mark.parametrize("second", ["1.gpr", "0.gpr"])
