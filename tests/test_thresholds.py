@@ -527,6 +527,7 @@ ELSEWHERE = {
     "core/fit.py:MOST_ITERATIONS": "test_hostile.py::test_the_most_that_may_be_asked_for",
     "arrays/simulate/simulated.py:_MOST_SPOTS": "test_hostile.py::test_the_most_that_may_be_asked_for",
     "io/text.py:_FIRST_STEP": SIZES,
+    "arrays/weights.py:SHOWN": "as in odd_cells.py",
     "io/text.py:_BEGINNING": "test_foreign.py::test_binary_files_are_named: what is no text shows it at once",
     "io/formats/foreign.py:_LOOKED_AT": "as much as is read of a file to recognise it",
     "io/formats/foreign.py:_SHOWN": "test_foreign.py::test_of_an_unknown_file_20_printable_characters_are_shown",

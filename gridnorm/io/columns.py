@@ -346,6 +346,7 @@ def whole(title: str, values: FloatArray, table: tables.Table, file: str) -> Int
             table.line(row),
             found="a missing value" if value != value else repr(value),
             expected="a whole number",
+            hint="Correct the cell, or name another column",
         )
     return values.astype(np.int64)
 

@@ -113,7 +113,8 @@ def read(
     data = text.data
     stop = last_row_end(data, start, len(data) if stop is None else stop, separator)
     if stop <= start:
-        raise FormatError("the table has no rows", text.name, line, found="nothing below the column titles")
+        found = "nothing below the column titles"
+        raise FormatError("the table has no rows", text.name, line, found=found, hint="Copy the file again")
     count = _count_lines(data, start, stop)
     warnings: list[str] = []
     lines: IntArray | None = None

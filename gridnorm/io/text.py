@@ -205,7 +205,8 @@ def _to_utf8(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[
             hint="Copy the file again, or give the results of the image analysis as text",
         )
     if not data or data.isspace():
-        raise FormatError("the file is empty", name, found=f"{len(data)} blank bytes" if data else "0 bytes")
+        found = f"{len(data)} blank bytes" if data else "0 bytes"
+        raise FormatError("the file is empty", name, found=found, hint="Copy the file again")
     return _line_ends(data, name, warnings), encoding
 
 
@@ -249,8 +250,9 @@ def _decode(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[b
         if not whole and isinstance(error, UnicodeDecodeError) and error.start >= len(data) - width:
             return data[: error.start].decode(encoding).encode("utf-8"), encoding  # half a surrogate pair at the cut
         raise FormatError(
-            f"the text is no valid {encoding.upper()}: the file is damaged or cut off", name, found=str(error)
-        ) from None
+            f"the text is no valid {encoding.upper()}: the file is damaged or cut off", name, found=str(error),
+            hint="Copy the file again",
+        ) from None  # fmt: skip
 
 
 def _utf16_without_bom(data: bytes) -> str:

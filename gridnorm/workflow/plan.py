@@ -112,7 +112,8 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
 def _with_origin(error: FormatError | OptionError, given: InputFile) -> FormatError | OptionError:
     if not given.origin:
         return error
-    return error.completed(hint=f"Named in {given.origin}")
+    hint = ". ".join(filter(None, (error.hint, f"Named in {given.origin}")))
+    return type(error)(error.what, error.file, error.line, error.found, error.expected, hint)
 
 
 def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:

@@ -175,7 +175,7 @@ def refuse_binary(data: bytes, file: str) -> None:
     """
     kind = kind_of(data, BINARY)
     if kind is not None:
-        raise FormatError("this is no text file", file, found=kind.name, expected="text", hint=kind.hint)
+        raise FormatError(f"this is {kind.name}, no text file", file, hint=kind.hint)
 
 
 def unread(text: Text) -> FormatError | None:
@@ -187,6 +187,19 @@ def unread(text: Text) -> FormatError | None:
     if kind is None:
         return None
     return FormatError(f"this is {kind.name}, not read as such yet", text.name, hint=_meanwhile(kind, text))
+
+
+def refuse_result(text: Text) -> None:
+    """M and A of a result are no intensities, whoever names them as such.
+
+    Raises
+    ------
+    FormatError
+        It is a result of gridnorm.
+    """
+    kind = kind_of(text.data, (NO_ARRAYS[0],))
+    if kind is not None:
+        raise FormatError(f"this is {kind.name}, not an array file", text.name, hint=kind.hint)
 
 
 def said_of(text: Text) -> str | None:

@@ -134,6 +134,10 @@ def _header(text: Text, named: Pairs) -> tuple[columns.Frame, dict[str, str]]:
             f"{option_word('columns')} names no intensities", found=", ".join(roles), expected="R=… and G=…, or E=…"
         )
     channels_named(roles)
+    if any(title[:2] in ("M.", "A.") for title in roles.values()):
+        from gridnorm.io.formats.foreign import refuse_result  # rarely needed
+
+        refuse_result(text)
     found = _find(text, named)
     if found is None:
         raise _not_titled(text, roles)

@@ -85,14 +85,14 @@ def test_binary_files_are_named(name: str, packed: bool, tmp_path: Path) -> None
     path = tmp_path / "a.gpr"
     path.write_bytes(gzip.compress(BINARY[name]) if packed and BINARY[name][:2] != b"\x1f\x8b" else BINARY[name])
     for read in (load, load_head):
-        with pytest.raises(FormatError, match=re.escape(f"a.gpr: this is no text file; found {name}, expected text. ")):
+        with pytest.raises(FormatError, match=re.escape(f"a.gpr: this is {name}, no text file. ")):
             read(path)
 
 
 def test_an_sqlite_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.gpr"
     path.write_bytes(database(tmp_path))
-    with pytest.raises(FormatError, match="found an SQLite database"):
+    with pytest.raises(FormatError, match="this is an SQLite database, no text file"):
         load(path)
 
 
@@ -227,6 +227,13 @@ def test_the_kind_is_named_beside_what_else_is_wrong_with_it() -> None:
 def test_what_is_no_array_list_is_named(content: str, says: str) -> None:
     with pytest.raises(FormatError, match=says):
         read_gal(text(content, "a.gal"))
+
+
+def test_m_and_a_of_a_result_are_no_intensities_whoever_names_them() -> None:
+    with pytest.raises(FormatError, match=r"x\.txt: this is a result of gridnorm, not an array file"):
+        FORMATS["table"].head(text(RESULT), {"columns": "R=M.a,G=A.a"})
+    own = "ID\tM.a\tG\nx\t1\t2\n"
+    assert FORMATS["table"].head(text(own), {"columns": "R=M.a,G=G"}).channels == ("R", "G")
 
 
 def test_of_an_unknown_file_20_printable_characters_are_shown() -> None:
