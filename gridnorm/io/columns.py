@@ -263,11 +263,10 @@ def _one_block(keys: dict[str, IntArray], table: tables.Table, file: str) -> tup
     if "Block" in keys or not {"Row", "Column"} <= keys.keys():
         return keys, repeated(keys, table, file)
     whole_array = {"Block": np.ones(table.rows, np.int64), **keys}
-    if not repeated(whole_array, table, file):
-        return whole_array, []
-    return keys, [
-        f"{file}: Row and Column repeat, so they are no single block; without a column Block there is no layout"
-    ]
+    why = "repeat" if repeated(whole_array, table, file) else "do not begin at 1"
+    if why == "repeat" or min(int(keys[key].min()) for key in ("Row", "Column")) < 1:
+        return keys, [f"{file}: Row and Column {why}, so they are no block; without a column Block there is no layout"]
+    return whole_array, []
 
 
 def read_array(text: Text, source: Source, options: ReadOptions) -> RawArray:

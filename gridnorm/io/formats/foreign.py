@@ -37,12 +37,15 @@ class Kind(NamedTuple):
         What to do.
     columns
         Of results that plain tables can stand for: ``columns``, the first of them whose titles are there.
+    joint
+        What stands between the hint and the columns.
     """
 
     name: str
     begins: bytes
     hint: str = ""
     columns: tuple[str, ...] = ()
+    joint: str = ", and name"
 
 
 _RESULTS = "Give the results file of the image analysis"
@@ -136,7 +139,7 @@ RESULTS = (
     Kind("a results file of ArrayVision", rb"\b(MTM|ARM) Dens\b|\A[^\r\n]*\bArrayVision\b",
          "Give both channels titles of their own and delete what stands above them"),
     Kind("a GEO SOFT file", rb"(?m)\A\s*\^(SAMPLE|SERIES|PLATFORM|DATABASE|DATASET)\b|^!Sample_table_begin",
-         "Take the raw files (in GEO: supplementary files)", ("R=CH2_MEAN,G=CH1_MEAN,ID=ID_REF",)),
+         "Take the raw files (in GEO: supplementary files)", ("R=CH2_MEAN,G=CH1_MEAN,ID=ID_REF",), ", or name"),
     Kind("a NimbleGen file", rb"\A#\s*software=NimbleScan|\A[^\r\n]*\b(GENE_EXPR_OPTION|PROBE_DESIGN_ID)\t", "",
          ("E=PM,ID=PROBE_ID",)),
     Kind("a file of TIGR Spotfinder or MeV", rb"(?m)^UID\tI[AB]\b", "", ("R=IB,G=IA,ID=UID",)),
@@ -221,7 +224,7 @@ def _meanwhile(kind: Kind, text: Text) -> str:
     quote = '"' if " " in fits or not speaks_command_line() else ""
     spoken = f"{option_word('columns')}{' ' if speaks_command_line() else '='}{quote}{fits}{quote}"
     numbered = _WHICH if fits.startswith("R=") and re.search("(?i)ch2|IB", fits) else ""
-    return f"{kind.hint + ', and name' if kind.hint else 'Name'} its columns: {spoken}{numbered}"
+    return f"{kind.hint + kind.joint if kind.hint else 'Name'} its columns: {spoken}{numbered}"
 
 
 def not_an_array(text: Text, formats: Iterable[str]) -> FormatError:
