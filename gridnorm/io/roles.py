@@ -127,12 +127,21 @@ def with_named(roles: Mapping[str, int], named: Mapping[str, str], frame: column
     return kept | {role: columns.need(frame, title, file) for role, title in named.items()}
 
 
-def without_background(named: Mapping[str, str], frame: columns.Frame, file: str) -> list[str]:
-    """That a foreground was named and no background; where the title says that it is subtracted, nobody misses it."""
-    bare = [f"{c}b" for c in ("R", "G", "E") if c in named and f"{c}b" not in named and " - B" not in named[c]]
-    if not bare:
-        return []
-    return [f"{file}:{frame.line}: the columns option names no background ({', '.join(bare)}); the array has none"]
+def named_doubts(named: Mapping[str, str], settings: Mapping[str, Any], frame: columns.Frame, file: str) -> list[str]:
+    """That a foreground is named and no background, or against another option.
+
+    Where a title says that the background is subtracted, nobody misses it.
+    """
+    channels = [channel for channel in ("R", "G", "E") if channel in named]
+    bare = [f"{c}b" for c in channels if f"{c}b" not in named and " - B" not in named[c]]
+    doubts = []
+    if bare:
+        doubts.append(f"the columns option names no background ({', '.join(bare)}); the array has none")
+    if channels and settings["foreground"] != columns.FOREGROUND.default:
+        doubts.append(
+            f"foreground {settings['foreground']} does not count for {', '.join(channels)}, which columns names"
+        )
+    return [f"{file}:{frame.line}: {doubt}" for doubt in doubts]
 
 
 def grid_titles(titles: Sequence[str]) -> dict[str, str]:

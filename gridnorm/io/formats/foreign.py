@@ -257,6 +257,6 @@ def _row_of_titles(text: Text) -> tuple[list[str], int | None]:
 
 def _beginning(text: Text) -> str:
     """A short, printable beginning."""
-    first = text.data[:_LOOKED_AT].lstrip().split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    first = text.data[:_LOOKED_AT].replace(b"\t", b" ").lstrip().split(b"\n", 1)[0].decode("utf-8", "replace").strip()
     shown = "".join(char if char.isprintable() else "?" for char in first[:_SHOWN])
     return shown + ("…" if len(first) > _SHOWN else "")

@@ -17,7 +17,7 @@ from gridnorm.errors import FormatError, OptionError, option_word
 from gridnorm.io import atf, cells, columns
 from gridnorm.io import table as tables
 from gridnorm.io.formats.row import Format, Head
-from gridnorm.io.roles import COLUMNS, all_named, channels_named, with_named, without_background
+from gridnorm.io.roles import COLUMNS, all_named, channels_named, named_doubts, with_named
 from gridnorm.io.text import Text
 
 _MEASURES = ("Mean", "Median")
@@ -130,7 +130,7 @@ def _measured(
     foreground = _foreground(text.name, found.frame, [*own.values()], settings["foreground"].capitalize(), warnings)
     below = [channel for channel in own if f"{channel}b" not in named]
     background = _background(text.name, found.frame, [own[channel] for channel in below], warnings)
-    warnings += without_background(named, found.frame, text.name)
+    warnings += named_doubts(named, settings, found.frame, text.name)
     roles = {
         **dict(zip(own, foreground, strict=True)),
         **{f"{channel}b": at for channel, at in zip(below, background, strict=False)},

@@ -14,7 +14,7 @@ from gridnorm.errors import FormatError, OptionError, option_word
 from gridnorm.io import columns
 from gridnorm.io import table as tables
 from gridnorm.io.formats.row import Format, Head
-from gridnorm.io.roles import COLUMNS, all_named, channels_named, with_named, without_background
+from gridnorm.io.roles import COLUMNS, all_named, channels_named, named_doubts, with_named
 from gridnorm.io.text import Text
 
 _PLACES = {"BlockRow": "grid.r", "BlockColumn": "grid.c", "Row": "spot.r", "Column": "spot.c"}  # role: title
@@ -83,7 +83,7 @@ def read(text: Text, options: ReadOptions) -> RawArray:
     if not all_named(channels_named(named), named, settings["channels"], text.name) and len(channels) < len(sources):
         expected = "E=…, or the channels option with one of R and G"
         raise OptionError(f"{option_word('columns')} names no intensities", text.name, None, ", ".join(named), expected)
-    warnings = without_background(named, frame, text.name)
+    warnings = named_doubts(named, settings, frame, text.name)
     roles = {role: columns.need(frame, title, text.name) for role, title in _PLACES.items()}
     for channel, source in zip(channels, sources, strict=False):  # E that is named stands for none of them
         if channel not in named:

@@ -470,6 +470,9 @@ def test_a_foreground_that_is_named_without_a_background_has_none_and_says_so() 
     raw = read(text(), columns="R=F635 Median,G=F532 Median")
     assert raw.background is None
     assert raw.warnings == ("a.gpr:6: the columns option names no background (Rb, Gb); the array has none",)
+    raw = read(text(), columns="R=F635 Mean,Rb=B635", foreground="median")
+    assert raw.taken[2] == ("G", "F532 Median")
+    assert raw.warnings == ("a.gpr:6: foreground median does not count for R, which columns names",)
 
 
 def test_a_file_with_subtracted_columns_only_says_how_they_are_taken() -> None:
