@@ -8,8 +8,9 @@ from gridnorm.io.ragged import is_blank
 
 # What programs write below the last row: the only cell of its line.
 _TRAILER = re.compile(
-    rb"(end[ _]+(of[ _]+)?(the[ _]+)?(raw[ _]+)?(data|file|table|spots|report)|!\w+_table_end|<?eof>?)[.:]?",
-    re.IGNORECASE,
+    rb'^[\t,; "]*((end[ _]+(of[ _]+)?(the[ _]+)?(raw[ _]+)?(data|file|table|spots|report)|!\w+_table_end|<?eof>?)[.:]?)'
+    rb'[\t,; "\r]*$',
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -18,32 +19,29 @@ def last_row_end(data: bytes, start: int, stop: int, separator: bytes) -> int:
     while stop > start:
         begin = data.rfind(b"\n", start, stop - 1) + 1 or start
         last = data[begin:stop].rstrip(b"\n")
-        if not is_blank(last, separator) and not is_trailer(last, separator):
+        if not is_blank(last, separator) and not is_trailer(last):
             break
         stop = begin
     return stop
 
 
-def is_trailer(line: bytes, separator: bytes) -> bool:
+def is_trailer(line: bytes) -> bool:
     r"""Whether a line ends the table: ``END DATA``, ``!sample_table_end``, ``End of File``.
 
     Examples
     --------
-    >>> is_trailer(b"END DATA,,,\r", b","), is_trailer(b"end data,5", b",")
+    >>> is_trailer(b"END DATA,,,\r"), is_trailer(b"end data,5")
     (True, False)
     """
-    return _TRAILER.fullmatch(line.strip(separator + b'" \r\t')) is not None
+    return _TRAILER.match(line) is not None
 
 
-def end_of_rows(data: bytes, start: int, stop: int, line: int, separator: bytes, file: str) -> tuple[int, list[str]]:
+def end_of_rows(data: bytes, start: int, stop: int, line: int, file: str) -> tuple[int, list[str]]:
     """Where the rows end, at the first trailer among them, and a warning where something stands below it."""
-    for found in _TRAILER.finditer(data, start, stop):
-        begin = data.rfind(b"\n", start, found.start()) + 1 or start
-        end = data.find(b"\n", begin, stop)
-        if begin == start or not is_trailer(data[begin : stop if end < 0 else end], separator):
-            continue
-        at = line + data.count(b"\n", start, begin)
-        below = data.count(b"\n", begin, stop)
-        said = found[0].decode("utf-8", "replace")
-        return begin, [f"{file}:{at}: the table ends here ({said}); {below} lines below were not read"]
-    return stop, []
+    found = _TRAILER.search(data, start, stop)
+    if found is None or found.start() == start:  # a table without rows has more wrong with it
+        return stop, []
+    begin = found.start()
+    at, below = line + data.count(b"\n", start, begin), data.count(b"\n", begin, stop)
+    said = found[1].decode("utf-8", "replace")
+    return begin, [f"{file}:{at}: the table ends here ({said}); {below} lines below were not read"]

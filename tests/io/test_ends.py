@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from gridnorm.errors import FormatError
 from gridnorm.io import table
+from gridnorm.io.ends import end_of_rows
 from gridnorm.io.text import Text
 
 ROWS = "ID,F\nx,1\ny,2\n"
@@ -41,3 +44,17 @@ def test_what_stands_below_the_end_is_not_read_and_it_is_said() -> None:
 
 def test_a_name_that_looks_like_an_end_is_a_name() -> None:
     assert read("ID,F\nEnd of file,1\n\n!x_table_end,2\n").texts[0].tolist() == [b"End of file", b"!x_table_end"]
+
+
+@pytest.mark.parametrize("rows", ["", "END DATA\n", "END DATA\nx,1\n"])
+def test_a_table_that_ends_before_its_first_row_is_refused(rows: str) -> None:
+    with pytest.raises(FormatError, match=r"a\.csv:2: (the table has no rows|the row has too few cells)"):
+        read(f"ID,F\n{rows}")
+
+
+def test_looking_for_the_end_takes_one_pass() -> None:
+    """One pass for every "end" in a line took minutes."""
+    data = b"a\tb\n" + b"end x " * 300_000
+    started = time.perf_counter()
+    assert end_of_rows(data, 0, len(data), 1, "a.txt") == (len(data), [])
+    assert time.perf_counter() - started < 2

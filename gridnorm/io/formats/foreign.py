@@ -124,7 +124,7 @@ RESULTS = (
         "R=rProcessedSignal,G=gProcessedSignal,ID=ProbeName,Row=Row,Column=Col",
         "E=gProcessedSignal,ID=ProbeName,Row=Row,Column=Col",
     )),
-    Kind("a results file of ImaGene", rb"(?m)^\s*Begin Raw Data\b|\A\s*Begin Header\b", "", (
+    Kind("a results file of ImaGene", rb"(?m)^[ \t]*Begin Raw Data\b|\A\s*Begin Header\b", "", (
         "G=Signal Mean 1,R=Signal Mean 2,Gb=Background Mean 1,Rb=Background Mean 2,ID=Gene ID",
         "E=Signal Mean,Eb=Background Mean,ID=Gene ID",
     )),
