@@ -36,12 +36,12 @@ def is_trailer(line: bytes) -> bool:
     return _TRAILER.match(line) is not None
 
 
-def end_of_rows(data: bytes, start: int, stop: int, line: int, file: str) -> tuple[int, list[str]]:
-    """Where the rows end, at the first trailer among them, and a warning where something stands below it."""
+def end_of_rows(data: bytes, start: int, stop: int, line: int, separator: bytes, file: str) -> tuple[int, list[str]]:
+    """Where the rows end, at the first trailer below one, and a warning where something stands below it."""
     found = _TRAILER.search(data, start, stop)
-    if found is None or found.start() == start:  # a table without rows has more wrong with it
+    end = start if found is None else last_row_end(data, start, found.start(), separator)
+    if found is None or end == start:  # a table without rows has more wrong with it
         return stop, []
-    begin = found.start()
-    at, below = line + data.count(b"\n", start, begin), data.count(b"\n", begin, stop)
+    at, below = line + data.count(b"\n", start, found.start()), data.count(b"\n", found.start(), stop)
     said = found[1].decode("utf-8", "replace")
-    return begin, [f"{file}:{at}: the table ends here ({said}); {below} lines below were not read"]
+    return end, [f"{file}:{at}: the table ends here ({said}); {below} lines below were not read"]

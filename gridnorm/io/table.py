@@ -120,7 +120,7 @@ def read(
     lines: IntArray | None = None
     sink = _sink(numbers, texts, count)
     if not _read_regular(data, start, stop, len(titles), separator, sink):
-        stop, below = end_of_rows(data, start, stop, line, text.name)
+        stop, below = end_of_rows(data, start, stop, line, separator, text.name)
         warnings += below
         count = _count_lines(data, start, stop)
         sink = _sink(numbers, texts, count)
