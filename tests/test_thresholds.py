@@ -532,6 +532,7 @@ ELSEWHERE = {
     "io/formats/foreign.py:_LOOKED_AT": "as much as is read of a file to recognise it",
     "io/formats/foreign.py:_SHOWN": "test_foreign.py::test_of_an_unknown_file_20_printable_characters_are_shown",
     "io/formats/foreign.py:_TITLES": "test_foreign.py::test_a_table_without_roles_is_shown_by_its_titles",
+    "io/roles.py:_SHOWN": "test_roles.py::test_titles_that_are_not_there_are_shown_with_the_nearest",
     "io/odd_cells.py:_SHOWN": "test_odd_cells.py::test_of_a_cell_40_characters_are_shown",
     "io/columns.py:MOST_BLOCKS": "test_columns.py::test_rows_and_columns_of_blocks_are_numbered_from_1_to_a_million",
     "io/formats/gpr.py:SHORTEST": "test_gpr.py::test_an_image_without_a_wavelength_is_a_channel_of_that_number",

@@ -17,6 +17,7 @@ ONE = ("E", "Eb")
 SPOT_ROLES = (*columns.KEYS, *columns.GRID, *columns.NAMES, *columns.PLACES, columns.FLAGS)
 ROLES = (*TWO, *ONE, *SPOT_ROLES)
 
+_SHOWN = 8  # titles of a table, in a message
 # What image software calls the row and column of a block and of a spot inside it; as ``_folded`` writes them.
 _GRIDS = (
     ("blockrow", "blockcolumn", "row", "column"),
@@ -176,7 +177,7 @@ def no_such_titles(
         "the titles asked for are not there" if named else "no row of titles holds R and G, or E",
         file,
         line,
-        found=f"titles {listed([title for title in titles if title])}",
+        found=f"titles {listed([title for title in titles if title], _SHOWN)}",
         expected=", ".join(wanting.values()) or "R and G, or E",
         hint=" ".join(filter(None, (f"Did you mean {meant}?" if meant else "", hint))) or None,
     )

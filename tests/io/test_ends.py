@@ -48,7 +48,9 @@ def test_a_name_that_looks_like_an_end_is_a_name() -> None:
 
 @pytest.mark.parametrize("rows", ["", "END DATA\n", "END DATA\nx,1\n", "\nend data,,\nx\n"])
 def test_a_table_that_ends_before_its_first_row_is_refused(rows: str) -> None:
-    with pytest.raises(FormatError, match=r"a\.csv:[24]: the (table has no rows|row has too few cells|file looks cut off)"):
+    with pytest.raises(
+        FormatError, match=r"a\.csv:[24]: the (table has no rows|row has too few cells|file looks cut off)"
+    ):
         read(f"ID,F\n{rows}")
 
 
