@@ -238,7 +238,7 @@ def test_weights_from_a_column_an_area_or_saturation(cli: Cli) -> None:
     )
     assert "W.w" not in made(cli, "w.gpr", "--weights", "none")
     ran = cli("normalize", "w.gpr", "--weights", "Name", "-o", "y.tsv")
-    assert ran.code == 3 and "is text" in ran.err
+    assert ran.code == 3 and "holds text; found 'probe 1'" in ran.err
 
 
 @pytest.mark.parametrize(("spots", "fit"), [(199, "shrunk"), (200, "own")])
