@@ -17,17 +17,8 @@ import numpy as np
 from gridnorm.errors import FormatError
 
 _GZIP = b"\x1f\x8b"
-# What people hand over instead of a text file: first bytes, what it is, what to do.
-_NOT_TEXT = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx)", "Unpack it, or save the sheet as tab-separated text"),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook (.xls)", "Save the sheet as tab-separated text"),
-    (b"BZh", "a bzip2 file", "Unpack it, or compress it with gzip"),
-    (b"\xfd7zXZ", "an xz file", "Unpack it, or compress it with gzip"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file", "Unpack it, or compress it with gzip"),
-    (b"II*\x00", "a TIFF image", "Give the results file of the image analysis"),
-    (b"MM\x00*", "a TIFF image", "Give the results file of the image analysis"),
-    (b"%PDF", "a PDF", "Give the results file of the image analysis"),
-)
+_PLAIN = bytes([9, 10, 12, 13, *range(32, 127)])  # what nearly all text files begin with
+_BEGINNING = 512  # bytes in which what is no text shows itself
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\x00\x00", "utf-32-le"),
@@ -219,9 +210,10 @@ def _member(raw: bytes, at: int, name: str, parts: list[bytes], most: int = 0) -
 
 def _to_utf8(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[bytes, str]:
     """UTF-8 bytes with LF or CR LF lines, and the encoding found."""
-    for magic, what, hint in _NOT_TEXT:
-        if data.startswith(magic):
-            raise FormatError("this is no text file", name, found=what, expected="text", hint=hint)
+    if data[:_BEGINNING].translate(None, _PLAIN):
+        from gridnorm.io.formats.foreign import refuse_binary  # rarely needed
+
+        refuse_binary(data, name)
     data, encoding = _decode(data, name, warnings, whole)
     if data.endswith(b"\x1a"):  # the end-of-file mark of DOS
         data = data.rstrip(b"\x1a")
@@ -234,9 +226,11 @@ def _to_utf8(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[
             data.count(b"\n", 0, at) + 1,
             found=f"{data.count(bytes(1))} NUL bytes",
             expected="text",
+            hint="Copy the file again, or give the results of the image analysis as text",
         )
     if not data or data.isspace():
-        raise FormatError("the file is empty", name, found=f"{len(data)} blank bytes" if data else "0 bytes")
+        found = f"{len(data)} blank bytes" if data else "0 bytes"
+        raise FormatError("the file is empty", name, found=found, hint="Copy the file again")
     return _line_ends(data, name, warnings), encoding
 
 
@@ -280,8 +274,9 @@ def _decode(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[b
         if not whole and isinstance(error, UnicodeDecodeError) and error.start >= len(data) - width:
             return data[: error.start].decode(encoding).encode("utf-8"), encoding  # half a surrogate pair at the cut
         raise FormatError(
-            f"the text is no valid {encoding.upper()}: the file is damaged or cut off", name, found=str(error)
-        ) from None
+            f"the text is no valid {encoding.upper()}: the file is damaged or cut off", name, found=str(error),
+            hint="Copy the file again",
+        ) from None  # fmt: skip
 
 
 def _utf16_without_bom(data: bytes) -> str:

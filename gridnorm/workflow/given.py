@@ -21,7 +21,7 @@ from gridnorm.core.tables import aligned
 from gridnorm.errors import OptionError
 from gridnorm.io.columns import KEYS
 from gridnorm.io.formats import Head, recognise
-from gridnorm.io.formats.table import pairs_of
+from gridnorm.io.roles import pairs_of
 from gridnorm.io.text import Text
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_gal, read_options
 from gridnorm.workflow.plan import Plan, refuse_strangers

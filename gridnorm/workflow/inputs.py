@@ -295,7 +295,7 @@ def with_origin(error: GridnormError, given: InputFile, format: Format | None) -
     """
     if not given.origin:
         return error
-    what, file, line, found, expected, _ = error.made
+    what, file, line, found, expected, advice = error.made
     hint = f"Named in {given.origin}"
     if given.missing:
         wanted = next(cell for title, cell in given.targets.items() if _folded(title) in _FILE_TITLES)
@@ -306,4 +306,4 @@ def with_origin(error: GridnormError, given: InputFile, format: Format | None) -
         found = None
     elif format is not None and format.catch_all and found is not None and len(found) > SHOWN_SIGNS:
         found = f"{found[:SHOWN_SIGNS]}…"
-    return type(error)(what, file, line, found, expected, hint)
+    return type(error)(what, file, line, found, expected, ". ".join(filter(None, (advice, hint))))

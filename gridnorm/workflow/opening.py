@@ -108,6 +108,7 @@ def layout_of(raw: RawArray, settings: Settings) -> tuple[Layout | None, tuple[s
         spots.get("X"),
         spots.get("Y"),
         gal_blocks=None if settings.gal is None else read_gal(settings.gal).blocks or None,
+        grid=raw.grid,
         override=settings.layout,
         file=raw.name,
     )

@@ -160,7 +160,7 @@ def test_a_format(registered: None, cli: Cli) -> None:
     ran = cli("normalize", "a.gpr", "--unit", "10", "-o", "y.tsv")
     assert (ran.code, ran.err) == (
         2,
-        "gridnorm: --unit has no meaning for GPR files. It takes --foreground, --channels\n",
+        "gridnorm: --unit has no meaning for GPR files. It takes --foreground, --channels, --columns\n",
     )
     ran = cli("inspect", "x.spots", "--json")
     assert json.loads(ran.out)["inputs"][0]["format"] == "spots"

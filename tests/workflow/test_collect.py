@@ -201,11 +201,26 @@ def test_rows_stand_in_layout_order_whatever_the_order_of_the_files(
         np.testing.assert_array_equal(turned.numbers[title], plain.numbers[title])
 
 
-def test_rows_and_columns_without_blocks_order_nothing(tmp_path: Path) -> None:
-    rows = [["Row", "Column", "R", "G"], ["2", "1", "8", "1"], ["1", "1", "4", "1"], ["1", "2", "2", "1"]]
-    (tmp_path / "a.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
+@pytest.mark.parametrize(
+    ("last", "rows", "m", "why"),
+    [
+        ("2", [1, 1, 2], [2, 1, 3], ""),
+        ("1", [2, 1, 1], [3, 2, 1], "repeat"),
+        ("0", [2, 1, 1], [3, 2, 1], "do not begin at 1"),
+    ],
+)
+def test_rows_and_columns_without_blocks_are_one_block_where_they_can_be(
+    last: str, rows: list[int], m: list[float], why: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    lines = [["Row", "Column", "R", "G"], ["2", "1", "8", "1"], ["1", "1", "4", "1"], ["1", last, "2", "1"]]
+    (tmp_path / "a.txt").write_text("".join("\t".join(line) + "\n" for line in lines))
     done = gn.normalize(tmp_path / "a.txt", columns="R=R,G=G", by="array", method="none")
-    assert done.M[:, 0].tolist() == [3, 2, 1] and done.columns["Row"].tolist() == [2, 1, 1]
+    assert done.M[:, 0].tolist() == m and done.columns["Row"].tolist() == rows
+    assert ("Block" in done.columns) == (why == "") and set(done.columns.get("Block", [1])) == {1}
+    said = [str(one.message) for one in recwarn if "no layout" in str(one.message)]
+    assert said == [
+        f"a.txt: Row and Column {why}, so they are no block; without a column Block there is no layout"
+    ] * bool(why)
 
 
 @pytest.mark.parametrize(

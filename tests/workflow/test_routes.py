@@ -345,6 +345,11 @@ def test_targets_follow_the_arrays_that_came_out(cli: Cli) -> None:
     assert collect(sets, plan).targets["Dose"] == ["1", "3"]
 
 
+def plain_table() -> str:
+    Path("t.csv").write_text("R,G\n1,2\n")
+    return "t.csv"
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -362,7 +367,7 @@ def test_targets_follow_the_arrays_that_came_out(cli: Cli) -> None:
         (lambda: gn.normalize_groups([1.0, 2.0], ["a", "a"], method="none", min_group=9), "^min_group has no meaning for method none"),
         (lambda: gn.normalize_groups([1.0, 2.0], ["a", "a"], method="none", weights=[1, 1]), "^weights has no meaning for method none"),
         (lambda: gn.normalize(gn.read("a.gpr"), keep="X"), "^keep has no meaning for arrays that have been read"),
-        (lambda: gn.normalize("a.gpr", columns={"R": "x", "G": "y"}), "^columns has no meaning for GPR files"),
+        (lambda: gn.normalize(plain_table(), channels="635,532"), "^channels has no meaning for table files"),
         (lambda: gn.normalize_within(gn.read("a.gpr"), offset=3), "^offset has no meaning for method loess"),
         (lambda: gn.background_correct(gn.read("a.gpr"), span=3), "^span has no meaning for background normexp"),
         (lambda: gn.normalize_groups([1.0, 2.0], ["a", "a"], span=0.5), "^span has no meaning for method median"),

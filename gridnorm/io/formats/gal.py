@@ -88,7 +88,10 @@ def read(text: Text) -> Gal:
     >>> gal.blocks[0].columns, gal.spots["ID"].tolist()
     (2, [b'x', b'y'])
     """
-    found = atf.parse(text, _is_titles, _EXPECTED)
+    try:
+        found = atf.parse(text, _is_titles, _EXPECTED)
+    except FormatError as error:
+        raise _no_list(text, error) from None
     titles = found.frame.titles
     roles = columns.positions(titles, (*columns.KEYS, *columns.NAMES))
     if not roles.keys() & set(columns.NAMES):
@@ -128,6 +131,18 @@ def _is_titles(found: list[str]) -> bool:
     named = any(title.casefold() in ("id", "name") for title in found)
     measured = any(title[:1] == "F" and title[1:2].isdigit() for title in found)
     return columns.has_keys(found) and named and not measured
+
+
+def _no_list(text: Text, error: FormatError) -> FormatError:
+    """The error of a file without titles, or that it is of another kind."""
+    from gridnorm.io.formats import FORMATS
+    from gridnorm.io.formats.foreign import said_of
+
+    kind = next((row.name for row in FORMATS.values() if row.sniff(text, {})), None)
+    said = f"This is a {kind} file with results" if kind else said_of(text)
+    return (
+        error if said is None else FormatError("this is no array list (GAL)", text.name, expected=_EXPECTED, hint=said)
+    )
 
 
 def _record(records: dict[str, str], name: str) -> str:
