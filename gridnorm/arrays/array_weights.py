@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.variances import Variances, by_scoring, model_of, row_by_row
 from gridnorm.core.option import NUMBER, WHOLE, Option, Range, nearest
 from gridnorm.core.segments import Segments
-from gridnorm.errors import FitError, GridnormWarning, OptionError
+from gridnorm.errors import FitError, OptionError, warn
 
 FEWEST = 3  # arrays: of two, both are equally far from their mean in every row
 LEAST_SPARE = 2  # residual degrees of freedom: with one, every row's residuals have the same shares by construction
@@ -231,5 +230,5 @@ def _refuse_empty(weights: FloatArray, names: Sequence[str], where: str) -> None
 def _ended(found: Variances, where: str) -> FloatArray:
     if not found.converged:
         text = f"weights of arrays{where} did not come to an end in {found.steps} steps; maxiter allows more"
-        warnings.warn(text, GridnormWarning, stacklevel=3)
+        warn([text])
     return found.weights

@@ -1,7 +1,7 @@
 """What a person should know of an array before believing its numbers: flags, empty groups, a channel without signal.
 
-Sentences name options as the command line has them on every route, since they go into the sidecar, which is the same
-on all.
+Sentences name options in one way on every route (`recorded_option`), since they go into the sidecar, which is the same
+on all; where they are shown, `spoken` puts them in the words of the reader.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gridnorm.arrays.within import WithinResult
 from gridnorm.core.fit import fit
 from gridnorm.core.methods import Method
 from gridnorm.core.segments import Segments
+from gridnorm.errors import recorded_option
 
 APART = 0.2  # difference of flag rates between two groups that is told,
 BEYOND_CHANCE = 4.0  # where it is also this many standard errors of a difference that chance makes
@@ -46,8 +47,8 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
         lost = int(np.count_nonzero(not_found))
         which = f" ({lost / raw.n_spots:.0%} not found)" if lost else ""
         out.append(
-            f"{raw.name}: {share:.0%} of the spots are flagged{which}; does the grid lie on them? --flags says "
-            "which codes count"
+            f"{raw.name}: {share:.0%} of the spots are flagged{which}; does the grid lie on them? "
+            f"{recorded_option('flags')} says which codes count"
         )
     n = segments.sizes
     rates = segments.count(marked) / np.maximum(n, 1)
@@ -59,7 +60,11 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
         labels = segments.labels
         # Where no flagged spot is left out of the fit, ignoring flags would change nothing.
         all_count = rule.codes is None and rule.policy != "downweight" and bool((not_found == marked).all())
-        further = "; those not found count in the fit" if all_count else ", and compare with --flags ignore"
+        further = (
+            "; those not found count in the fit"
+            if all_count
+            else f", and compare with {recorded_option('flags', 'ignore')}"
+        )
         out.append(
             f"{raw.name}: {rates[high]:.0%} of group {_label(labels[high])} are flagged, {rates[low]:.0%} of group "
             f"{_label(labels[low])}; look at the slide there{further}"
@@ -73,7 +78,8 @@ def _no_such_code(raw: RawArray, codes: tuple[int, ...] | None) -> list[str]:
         return []
     there = ", ".join(map(str, np.unique(raw.flags[raw.flags != 0]).tolist()[:5]))
     return [
-        f"{raw.name}: no spot has a flag that --flags names ({', '.join(map(str, codes))}); the flags here: {there}"
+        f"{raw.name}: no spot has a flag that {recorded_option('flags')} names ({', '.join(map(str, codes))}); the "
+        f"flags here: {there}"
     ]
 
 
@@ -81,9 +87,10 @@ def one_group(raw: RawArray, segments: Segments, by: By, named: bool) -> list[st
     """That a grouping is the whole array: one was named that tells no spots apart, or there are no blocks to go by."""
     if segments.n_segments != 1 or raw.part_of or by_text(by) == "array":
         return []
+    array = recorded_option("by", "array")
     if named:
-        return [f"{raw.whole}: --by {by_text(by)} makes one group of all spots, which is --by array"]
-    return [] if "Block" in raw.spots else [f"{raw.whole}: no column Block: all spots are one group (--by array)"]
+        return [f"{raw.whole}: {recorded_option('by', by_text(by))} makes one group of all spots, which is {array}"]
+    return [] if "Block" in raw.spots else [f"{raw.whole}: no column Block: all spots are one group ({array})"]
 
 
 def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[str, Any], by: str) -> list[str]:
@@ -105,7 +112,7 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
         chosen = "" if row.use is None else f", or no spot that {row.name} chooses"
         out.append(
             f"{name}: no spot of group {named} can be used (flagged, missing or of weight 0{chosen}){instead}; leave "
-            "it out later, or say with --flags which codes count"
+            f"it out later, or say with {recorded_option('flags')} which codes count"
         )
     if row.statistic is None or n.size < 2:
         return out
@@ -115,8 +122,8 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     if not {"own", "merged"} & set(done.sources()) and max(shares, default=0.0) < NOTHING:
         most = "1 usable spot" if n.max() == 1 else f"{int(n.max())} usable spots"
         out.append(
-            f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {most}, {row.name} wants "
-            f"{least}; name larger groups, or --by array"
+            f"{name}: no group of {recorded_option('by', by)} has a fit of its own: the largest of {n.size} has "
+            f"{most}, {row.name} wants {least}; name larger groups, or {recorded_option('by', 'array')}"
         )
     return out
 
@@ -138,7 +145,8 @@ def channel_doubts(raw: RawArray) -> list[str]:
     if _rank_correlation(net) > TOGETHER:
         return []
     wavelength = raw.wavelengths[lit]
-    how = f"--channels {wavelength}" if wavelength else f"--channels {raw.channels[lit]} (of tables --columns E=TITLE)"
+    how = recorded_option("channels", wavelength or raw.channels[lit])
+    how += "" if wavelength else f" (of tables {recorded_option('columns')} E=TITLE)"
     which = raw.wavelengths[dark] or raw.channels[dark]
     return [
         f"{raw.whole}: channel {which} shows no signal of probes; this looks like an experiment of one channel, which "

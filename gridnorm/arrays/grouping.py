@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -184,7 +184,7 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") 
         )
     groupings = list(GROUPINGS) if option == "by" else list(SPLITS) if option == "split" else []
     near = nearest(word, [*groupings, *titles])
-    hint = f"Did you mean {near!r}?" if near else "Spot columns here: " + (_listed(titles) or "none")
+    hint = f"Did you mean {near!r}?" if near else "Spot columns here: " + (listed(titles) or "none")
     expected = ", ".join([*groupings, "or a spot column"]) if groupings else "a spot column"
     raise OptionError(
         f"{option_word(option)} names no column", file=file or None, found=repr(word), expected=expected, hint=hint
@@ -207,7 +207,7 @@ def refuse_without_tips(by: By, spots: Iterable[str], titles: Iterable[str], fil
         The message lists the columns.
     """
     if any(grouping_of(word) == TIPS for word in words_of(by)) and "Block" not in spots:
-        there = _listed(list(titles) or list(spots))
+        there = listed(list(titles) or list(spots))
         raise LayoutError(
             f"{option_word('by')} {TIPS.name} needs the block of every spot", file=file or None,
             found="no column Block",
@@ -216,9 +216,10 @@ def refuse_without_tips(by: By, spots: Iterable[str], titles: Iterable[str], fil
         )  # fmt: skip
 
 
-def _listed(titles: list[str]) -> str:
-    more = len(titles) - SHOWN_TITLES
-    return ", ".join(titles[:SHOWN_TITLES]) + (f" and {more} more" if more > 0 else "")
+def listed(titles: Sequence[str], most: int = SHOWN_TITLES) -> str:
+    """The first titles of a file, and how many there are more."""
+    more = len(titles) - most
+    return ", ".join(titles[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _print_tip(spots: Spots) -> NDArray[Any]:

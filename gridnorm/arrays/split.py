@@ -49,7 +49,7 @@ class Piece(NamedTuple):
         return known._replace(split=self.split, part=self.label, history=history)
 
 
-def split(arrays: ArraySet, by: str = "block", *, align: str | None = None) -> ArraySet:
+def split(arrays: ArraySet, by: Any = "block", *, align: str | None = None) -> ArraySet:
     """Every group of spots an array of its own, named ``<array>.<label>``.
 
     Parameters
@@ -57,7 +57,8 @@ def split(arrays: ArraySet, by: str = "block", *, align: str | None = None) -> A
     arrays
         Arrays whose slides hold several samples.
     by
-        ``block``, ``pad`` (sub-arrays that wide gaps set apart), or a spot column.
+        ``block``, ``pad`` (sub-arrays that wide gaps set apart), a spot column, or one label for every spot as
+        `normalize` takes them.
     align
         How rows of the parts are matched: ``strict`` by place within the part and ID, ``id`` and ``union`` by ID;
         None: as the files were.
@@ -83,6 +84,9 @@ def split(arrays: ArraySet, by: str = "block", *, align: str | None = None) -> A
     >>> parts.names, parts.E.shape
     (('array1.1', 'array1.2', 'array1.3', 'array1.4'), (100, 4))
     """
+    from gridnorm.arrays.given import as_arrays, with_labels
+
+    arrays, by = with_labels(as_arrays(arrays), by, "split")
     return join_parts([one for *_, one in split_sets(arrays, by)], arrays, align)
 
 

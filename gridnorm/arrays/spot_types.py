@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gridnorm.arrays.raw import Column, RawArray
 from gridnorm.arrays.weights import SpotUse
 from gridnorm.core.option import WORDS, Option, nearest
-from gridnorm.errors import FitError, FormatError, OptionError, option_word
+from gridnorm.errors import FitError, FormatError, OptionError, option_word, recorded_option
 
 TYPE = "SpotType"  # the spot column, and the column of the table that names the types
 # Columns of the table that say how spots are drawn, in limma's tables.
@@ -184,7 +184,7 @@ def type_doubts(raw: RawArray, exclude: Sequence[str], fit: Sequence[str]) -> li
     """That a whole array has no spot of a type that was named."""
     known = count_types(raw.spots)
     return [
-        f"{raw.name}: no spot is of the type {word} (--{option.name.replace('_', '-')})"
+        f"{raw.name}: no spot is of the type {word} ({recorded_option(option.name)})"
         for option, words in ((EXCLUDE_TYPES, exclude), (FIT_TYPES, fit))
         for word in words
         if not raw.part_of and not _same(word, known)

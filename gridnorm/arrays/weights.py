@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.grouping import find_column
-from gridnorm.arrays.raw import FULL_SCALE, FloatArray, RawArray
+from gridnorm.arrays.raw import FULL_SCALE, Column, FloatArray, RawArray
 from gridnorm.core.option import TEXT, Option, nearest
 from gridnorm.core.weights import check_weights
 from gridnorm.errors import FormatError, OptionError, option_word
 
 AREA_COLUMNS = ("area", "F Pixels")
+SHOWN = 40  # characters of a cell, in a message
 POLICIES = ("exclude", "ignore", "drop", "downweight")
 
 
@@ -190,6 +191,7 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
                 f"no spot area for {option_word('weights')} area",
                 file=raw.name,
                 expected="a column " + " or ".join(AREA_COLUMNS),
+                hint="Name another column, which then holds the weights themselves",
             )
         area = _numbers(raw, names[0])
         return np.clip(np.where(area <= high, np.minimum(area / low, 1.0), 1.0 - (area - high) / low), 0.0, None)
@@ -221,11 +223,14 @@ def weights_per_array(weights: FloatArray | None, n_spots: int, n_arrays: int) -
     Raises
     ------
     OptionError
-        Another shape; negative or infinite weights.
+        Another shape; text; negative or infinite weights.
     """
     if weights is None:
         return [None] * n_arrays
-    given = np.asarray(weights, np.float64)
+    try:
+        given = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        raise OptionError("weights must be numbers", found=type(weights).__name__, expected="0 or more") from None
     if given.shape in ((n_spots,), (n_spots, n_arrays)):
         check_weights(given)
     if given.shape == (n_spots,):
@@ -239,8 +244,21 @@ def weights_per_array(weights: FloatArray | None, n_spots: int, n_arrays: int) -
 def _numbers(raw: RawArray, name: str) -> FloatArray:
     column = raw.spots[name]
     if column.dtype.kind not in "fiu":
-        raise FormatError(f"the weights column {name!r} is text", file=raw.name, expected="numbers of 0 or more")
+        raise FormatError(
+            f"the weights column {name!r} holds text", raw.name, found=repr(_first_text(column)),
+            expected="numbers of 0 or more", hint="Name a column of numbers, or correct these cells",
+        )  # fmt: skip
     return column.astype(np.float64)
+
+
+def _first_text(column: Column) -> str:
+    """The first cell that is no number, as far as a message shows it."""
+    for cell in column.tolist():
+        try:
+            float(cell or 0)
+        except ValueError:
+            return str(cell.decode("utf-8", "replace")[:SHOWN])
+    return ""
 
 
 def _checked_spec(given: object) -> str:

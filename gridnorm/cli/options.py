@@ -71,9 +71,9 @@ def _words(option: Option) -> tuple[str, ...]:
 
 def help_of(option: Option) -> str:
     """What an option does, which words it takes, whose it is, and its default."""
-    from gridnorm.workflow.settings import default_in_words, owners, row_names
+    from gridnorm.workflow.settings import default_in_words, help_text, owners
 
-    text = option.help.replace("{rows}", ", ".join(word for word in row_names(option.name) if word != "auto"))
+    text = help_text(option)
     takers = owners(option.name)
     notes = [f"of {', '.join(takers)}"] if takers else []
     default = default_in_words(option)

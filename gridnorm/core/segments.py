@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnorm.core.tables import aligned, labelled
 from gridnorm.errors import OptionError
 
 NONE_LABEL = "(none)"
@@ -147,11 +148,13 @@ class Segments:
         Raises
         ------
         OptionError
-            If no vector is given, or their lengths or dimensions differ.
+            If no vector is given, their lengths or dimensions differ, or so do the indexes of Series, which go by that
+            of the first.
         """
         if not labels:
             raise OptionError("no labels were given", expected="at least one label per item")
-        coded = [_encode(values) for values in labels]
+        first = next((values.index for values in labels if labelled(values)), None)
+        coded = [_encode(aligned(values, (first,), "labels", "first labels")) for values in labels]
         lengths = {codes.size for codes, _ in coded}
         if len(lengths) > 1:
             found = ", ".join(str(codes.size) for codes, _ in coded)

@@ -33,8 +33,10 @@ def find_title(titles: Sequence[str], title: str) -> int | None:
     return same[0] if len(same) == 1 else None
 
 
-def read_listing(path: str | os.PathLike[str]) -> Listing:
+def read_listing(path: str | os.PathLike[str], name: str = "") -> Listing:
     """Read a small table; one that was read before and has not changed is not read again.
+
+    ``name`` is what messages call it; by default its name without folder.
 
     Raises
     ------
@@ -42,11 +44,12 @@ def read_listing(path: str | os.PathLike[str]) -> Listing:
         It cannot be opened, has no rows, two columns of one title, a damaged quote, or a row with more cells than
         titles.
     """
+    name = name or name_of(path)
     try:
         seen = os.stat(path)
     except OSError as error:
-        raise FormatError("the file cannot be read", name_of(path), found=error.strerror or str(error)) from None
-    return _read(os.path.realpath(path), name_of(path), seen.st_mtime_ns, seen.st_size)
+        raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None
+    return _read(os.path.realpath(path), name, seen.st_mtime_ns, seen.st_size)
 
 
 @lru_cache(maxsize=4)
@@ -54,7 +57,7 @@ def _read(path: str, name: str, mtime: int, size: int) -> Listing:
     import csv
     from io import StringIO
 
-    content = load(path).data.decode("utf-8").lstrip("\ufeff")
+    content = load(path, name).data.decode("utf-8").lstrip("\ufeff")
     separator = max("\t,;", key=content.split("\n", 1)[0].count)
     reader = csv.reader(StringIO(content, newline=""), delimiter=separator, strict=True)
     titles: tuple[str, ...] = ()

@@ -43,5 +43,6 @@ def put_sidecar(record: Sidecar, path: str, files: Output) -> None:
 
 def extra_inputs(settings: Settings) -> list[InputDigest]:
     """Digests of the files that are read beside the arrays."""
-    texts = [load(settings.run[name]) for name in ("gal", *FILES) if settings.run[name] is not None]
-    return [InputDigest(text.name, text.size, text.sha256) for text in texts]
+    paths = [settings.run[name] for name in ("gal", *FILES) if settings.run[name] is not None]
+    texts = [(name_of(path), load(path)) for path in paths]
+    return [InputDigest(name, text.size, text.sha256) for name, text in texts]

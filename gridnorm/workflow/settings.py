@@ -117,6 +117,18 @@ def row_names(name: str) -> tuple[str, ...]:
     return (*(("auto",) if RUN_OPTIONS[name].default == "auto" else ()), *_TABLES[name])
 
 
+def help_text(option: Option) -> str:
+    """What an option does, with the rows that it may name."""
+    return option.help.replace("{rows}", ", ".join(word for word in row_names(option.name) if word != "auto"))
+
+
+def taken_by(names: Iterable[str] | None = None) -> list[Option]:
+    """Options by name (None: all), in the order of the help page, as a function of Python shows them."""
+    known = all_options()
+    wanted = None if names is None else set(names)
+    return [o._replace(help=help_text(o)) for o in known.values() if wanted is None or o.name in wanted]
+
+
 def owners(name: str) -> tuple[str, ...]:
     """The rows that take an option, where not every row of their table does."""
     for kind, table in _TABLES.items():
@@ -226,8 +238,8 @@ def make_settings(options: Mapping[str, Any], only: Iterable[str] | None = None,
     allowed = None if only is None else set(only)
     for name in options:
         if name not in known:
-            near = nearest(name, known)
-            listed = [option_word(one) for one in known if allowed is None or one in allowed]
+            taken = [one for one in known if allowed is None or one in allowed]
+            near, listed = nearest(name, taken), [option_word(one) for one in taken]
             hint = f"Did you mean {option_word(near)}?" if near else "Known: " + ", ".join(listed)
             raise OptionError("unknown option", found=option_word(name), hint=hint)
         if allowed is not None and name not in allowed:

@@ -22,7 +22,10 @@ from gridnorm.arrays.spot_types import (
     with_types,
 )
 from gridnorm.core.option import TEXT, Option
+from gridnorm.errors import recorded_option, warn
 from gridnorm.io.listing import Listing, read_listing
+from gridnorm.io.text import name_of, path_text
+from gridnorm.plain import named, recorded
 from gridnorm.workflow.inputs import stem
 
 CONTROLS = Option(
@@ -72,11 +75,6 @@ def spot_types(arrays: ArraySet, table: str | os.PathLike[str] | Mapping[str, Se
     >>> typed.spots["SpotType"].value_counts().to_dict()
     {'gene': 391, 'control': 9}
     """
-    import warnings
-
-    from gridnorm.errors import GridnormWarning
-    from gridnorm.plain import one_line
-
     if isinstance(table, str | os.PathLike):
         known = types_file(os.fspath(table))
     else:
@@ -86,10 +84,9 @@ def spot_types(arrays: ArraySet, table: str | os.PathLike[str] | Mapping[str, Se
         ]
         known = types_table("the table", titles, rows, range(1, len(rows) + 1))
     found = types_of(known, arrays.columns, arrays.n_spots, arrays.names[0])
-    for note in found.notes:
-        warnings.warn(one_line(note), GridnormWarning, stacklevel=2)
+    warn(found.notes)
     columns = {**arrays.columns, TYPE: found.types}
-    counts, step = count_types(columns), {"controls": known.name}
+    counts, step = count_types(columns), {"controls": recorded(known.name)}
     records = [arrays.record(k) for k in range(len(arrays))]
     return replace(
         arrays, columns=columns, warnings=(*arrays.warnings, *found.notes),
@@ -100,7 +97,11 @@ def spot_types(arrays: ArraySet, table: str | os.PathLike[str] | Mapping[str, Se
 
 def types_file(path: str) -> TypesTable:
     """The table of spot types in a file; made once, although every array of a run asks for it."""
-    return _types(read_listing(path))
+    return _types(_listing(path))
+
+
+def _listing(path: str) -> Listing:
+    return read_listing(path, named(name_of(path), path_text(path)))
 
 
 @lru_cache(maxsize=4)
@@ -150,24 +151,31 @@ def told(raw: RawArray, settings: Any, name: str) -> RawArray:
     if settings.controls is not None:
         raw = with_types(raw, types_file(settings.controls))
     if settings.flag_table is not None:
-        raw = with_flags(raw, flags_file(settings.flag_table), (name, stem(raw.name)))
+        raw = with_flags(raw, flags_file(settings.flag_table), _called(raw.name, name))
     return raw
 
 
-def doubts(settings: Any, named: Iterable[tuple[str, str]]) -> list[str]:
+def doubts(settings: Any, arrays: Iterable[tuple[str, str]]) -> list[str]:
     """Sentences about the tables of a run, given the files and names of its arrays."""
     if settings.flag_table is None:
         return []
     table = flags_file(settings.flag_table)
-    out = strangers(table, [word for file, name in named for word in (file, name, stem(file))])
+    out = strangers(table, [word for file, name in arrays for word in _called(file, name)])
     if table.weights is not None and settings.weights.casefold() != WEIGHT.casefold():
-        out.append(f"{table.name}: its weights do nothing without --weights {WEIGHT}")
+        out.append(f"{table.name}: its weights do nothing without {recorded_option('weights', WEIGHT)}")
     return out
+
+
+def _called(file: str, name: str) -> tuple[str, ...]:
+    """What a table may call an array: its name, its file as records have it, or without folders or suffixes."""
+    short = recorded(file)
+    base = short.rpartition("/")[2]
+    return (name, short, base, stem(base))
 
 
 def flags_file(path: str) -> FlagTable:
     """The table of flags in a file; made once, although every array of a run asks for it."""
-    return _flags(read_listing(path))
+    return _flags(_listing(path))
 
 
 @lru_cache(maxsize=4)

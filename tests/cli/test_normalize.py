@@ -301,9 +301,9 @@ def test_quiet_says_only_what_went_wrong_and_that_it_says(cli: Cli) -> None:
 
 def test_verbose_shows_every_warning(cli: Cli) -> None:
     names = []
-    for k in range(10):
+    for k in range(18):
         names.append(Path(f"s{k}.gpr"))
-        damage.with_records(sheet(0), Barcode="one", Copy=str(k)).write(names[-1])
+        damage.with_records(sheet(0), Barcode=f"slide {k // 2}", Copy=str(k)).write(names[-1])
     options = ("--background", "half", "--force", "-o", "x.tsv")
     short, long = cli("normalize", *names, *options), cli("normalize", *names, "-v", *options)
     assert (short.err.count("same barcode"), long.err.count("same barcode")) == (6, 9)

@@ -106,7 +106,7 @@ def test_types_can_group_and_split(cli: Cli) -> None:
 
 def test_flags_of_the_table_stand_in_the_place_of_the_files(cli: Cli) -> None:
     plain = quiet(gn.read, ["a.gpr", "b.gpr"])
-    with pytest.warns(gn.GridnormWarning, match="flags.csv: its weights do nothing without --weights Weight"):
+    with pytest.warns(gn.GridnormWarning, match='flags.csv: its weights do nothing without weights="Weight"'):
         arrays = gn.read(["a.gpr", "b.gpr"], flag_table="flags.csv")
     assert plain.flags is not None and arrays.flags is not None
     changed = np.argwhere(plain.flags != arrays.flags)
@@ -161,7 +161,7 @@ def test_a_column_of_the_file_says_types_too_and_slips_of_the_pen_are_refused(cl
     damage.Sheet(base.records, titles, rows).write(Path("typed.gpr"))
     done = quiet(gn.normalize, "typed.gpr", exclude_types="spike")
     assert done.record(0).types == {"spike": 9, "gene": 215}
-    with pytest.warns(gn.GridnormWarning, match=r"typed.gpr: no spot is of the type spice \(--exclude-types\)"):
+    with pytest.warns(gn.GridnormWarning, match=r"typed.gpr: no spot is of the type spice \(exclude_types\)"):
         gn.normalize("typed.gpr", exclude_types="spice")
     for ran in (
         cli("normalize", "a.gpr", "--controls", "types.txt", "--exclude-types", "spice", "-o", "o.tsv"),

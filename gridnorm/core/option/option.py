@@ -154,8 +154,10 @@ def effective(options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, 
     return found
 
 
-def take(options: Iterable[Option], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
+def take(options: Iterable[Option], given: Mapping[str, Any], owner: str, also: Iterable[str] = ()) -> dict[str, Any]:
     """``effective`` for keywords that somebody wrote: read, checked, and refused where the owner does not take them.
+
+    ``also`` names what the caller takes beside the options, as one of which a slip of the pen may have been meant.
 
     Raises
     ------
@@ -165,7 +167,7 @@ def take(options: Iterable[Option], given: Mapping[str, Any], owner: str) -> dic
     known = {option.name: option for option in options}
     for name in given:
         if name not in known:
-            raise no_meaning(name, owner, known)
+            raise no_meaning(name, owner, [*known, *also])
     return effective(known.values(), {name: known[name].read(value) for name, value in given.items()})
 
 
