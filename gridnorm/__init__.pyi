@@ -1,7 +1,7 @@
 """Made by `python -m gridnorm.workflow.schema` from the package; not to be edited."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,8 @@ from gridnorm import nn as nn
 from gridnorm._version import __version__ as __version__
 from gridnorm.arrays.arrayset import ArraySet as ArraySet
 from gridnorm.arrays.background import Background
+from gridnorm.arrays.raw import FloatArray
+from gridnorm.arrays.replicates import Replicates
 from gridnorm.arrays.simulate import Simulated
 from gridnorm.core.methods import Method
 from gridnorm.core.segments import Segments as Segments
@@ -25,9 +27,9 @@ from gridnorm.workflow.given import Paths
 
 def array_weights(
     arrays: ArraySet,
-    design: ArrayLike | str | None = ...,
+    design: Any = ...,
     method: str = ...,
-    by: By | None = ...,
+    by: Any = ...,
     *,
     prior_n: float = ...,
     tol: float | None = ...,
@@ -40,7 +42,7 @@ def average_replicates(
     by: str = ...,
     *,
     apart: Sequence[str] = ...,
-    options: Any,
+    replicates_cv: float = ...,
 ) -> ArraySet: ...
 def background_correct(
     arrays: ArraySet,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.arrays.grouping import By, by_text, group_spots
+from gridnorm.arrays.given import as_arrays, with_labels
+from gridnorm.arrays.grouping import by_text, group_spots
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.variances import Variances, by_scoring, model_of, row_by_row
@@ -29,9 +30,9 @@ MAXITER = Option("maxiter", WHOLE, 200, "Steps at most.", Range(1))
 
 def array_weights(
     arrays: ArraySet,
-    design: ArrayLike | str | None = None,
+    design: Any = None,
     method: str = "reml",
-    by: By | None = None,
+    by: Any = None,
     *,
     prior_n: float = 10.0,
     tol: float | None = None,
@@ -56,7 +57,7 @@ def array_weights(
         print-tips and wherever something is missing. It depends on the order of spots.
     by
         Groups of spots with weights of their own, as ``by`` of ``normalize``: ``print-tip`` gives limma's
-        ``printtipWeights``.
+        ``printtipWeights``. One label for every spot, too.
     prior_n
         Spots with equal variances that are added, which draws weights toward 1.
     tol, maxiter
@@ -97,6 +98,9 @@ def array_weights(
     >>> gn.array_weights(arrays).shape, gn.array_weights(arrays, by="print-tip").shape
     ((4,), (400, 4))
     """
+    arrays = as_arrays(arrays)
+    if by is not None:
+        arrays, by = with_labels(arrays, by)
     values = _levels(arrays)
     if method not in WEIGHING:
         near = nearest(str(method), WEIGHING)
@@ -150,7 +154,7 @@ def _levels(arrays: ArraySet) -> FloatArray:
     return arrays.values[levels[0]].T
 
 
-def _columns(design: ArrayLike | str | None, arrays: ArraySet) -> FloatArray:
+def _columns(design: Any, arrays: ArraySet) -> FloatArray:
     """The design as columns (array, k)."""
     if design is None:
         return np.ones((len(arrays), 1))

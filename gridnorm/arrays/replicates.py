@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.given import as_arrays
 from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.matrices import LEVEL, LEVELS, REPLICATES, declared, replicates_of
 from gridnorm.arrays.raw import Column, FloatArray
 from gridnorm.core.fit import fit, median_of
 from gridnorm.core.option import NUMBER, Kind, Option, Range, Table, take
+from gridnorm.core.option.signature import shows
 from gridnorm.core.segments import Segments, distinct
 from gridnorm.errors import OptionError
 
@@ -47,6 +49,7 @@ class Replicates(NamedTuple):
     source: str = ""
 
 
+@shows([LIMIT])
 def average_replicates(
     arrays: ArraySet,
     method: str | Replicates = "mean",
@@ -73,7 +76,6 @@ def average_replicates(
     apart
         Spot types (column ``SpotType``) whose spots stay as they are.
     **options
-        Of the method: ``replicates_cv`` of ``best2of3``.
 
     Returns
     -------
@@ -104,6 +106,7 @@ def average_replicates(
     >>> twice.n_spots, done.n_spots, float(done.values["N"].max())
     (400, 200, 2.0)
     """
+    arrays = as_arrays(arrays)
     row = REPLICATES_TABLE.find(method)
     given = take(row.options, options, f"replicates {row.name}")
     if row.statistic is None:

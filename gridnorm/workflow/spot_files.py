@@ -10,6 +10,7 @@ from typing import Any
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.flag_table import WEIGHT, FlagTable, flag_table, strangers, with_flags
+from gridnorm.arrays.given import as_arrays
 from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.spot_types import (
     TYPE,
@@ -75,6 +76,7 @@ def spot_types(arrays: ArraySet, table: str | os.PathLike[str] | Mapping[str, Se
     >>> typed.spots["SpotType"].value_counts().to_dict()
     {'gene': 391, 'control': 9}
     """
+    arrays = as_arrays(arrays)
     if isinstance(table, str | os.PathLike):
         known = types_file(os.fspath(table))
     else:

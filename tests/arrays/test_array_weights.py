@@ -84,6 +84,7 @@ def test_one_channel_and_groups_by_a_column(result: gn.ArraySet) -> None:
     one = gn.normalize(gn.simulate(4, (2, 2), (10, 10), channels=1, seed=1).arrays, by="print-tip")
     assert gn.array_weights(one).shape == (4,)
     found = gn.array_weights(result, by="Block")
+    np.testing.assert_array_equal(gn.array_weights(result, by=list(result.columns["Block"])), found)
     assert found.shape == (400, 5)
     block = result.columns["Block"]
     for k in range(1, 5):
@@ -142,6 +143,8 @@ def test_three_arrays_are_needed() -> None:
 
 
 def test_what_cannot_be_weighted_is_refused(result: gn.ArraySet) -> None:
+    with pytest.raises(OptionError, match="no set of arrays; found a list"):
+        gn.array_weights([1])  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="Normalize first"):
         gn.array_weights(gn.simulate(3, (2, 2), (10, 10), seed=1).arrays)
     with pytest.raises(OptionError, match="unknown method of array weights; found 'rem'.*Did you mean reml"):
