@@ -82,7 +82,7 @@ def test_a_file_with_other_columns_of_blocks_is_not_matched_by_their_numbers(
 ) -> None:
     one, two = (table(tmp_path / f"{k}.txt", QUADS[3], grid) for k, grid in enumerate([(2, 8), second]))
     with pytest.raises(
-        LayoutError, match=rf"1\.txt: the blocks stand in another grid than in 0\.txt; found {second[0]} x"
+        LayoutError, match=rf"1\.txt: the blocks stand in another grid than in .*0\.txt; found {second[0]} x"
     ):
         gn.read([one, two], columns="R=red,G=green")
 
