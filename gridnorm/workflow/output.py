@@ -179,8 +179,9 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     outcome.timings["write"] = time.perf_counter() - started
     if target.path != "-":
         count = len(arrays)
+        rows = f"{table.n_spots} rows of {arrays.n_spots} spots" if table is not arrays else f"{arrays.n_spots} spots"
         outcome.written.append(
-            f"wrote {target.path} ({table.n_spots} spots, {count} array{'s' if count != 1 else ''})"
+            f"wrote {target.path} ({rows}, {count} array{'s' if count != 1 else ''})"
             + (f"; record of the run in {beside}" if beside is not None else "")
         )
 
