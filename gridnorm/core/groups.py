@@ -14,7 +14,7 @@ from gridnorm.core.segments import Segments
 from gridnorm.core.small import RULES
 from gridnorm.core.tables import aligned, indexes_of, labelled
 from gridnorm.errors import GridnormWarning, OptionError
-from gridnorm.plain import one_line
+from gridnorm.plain import few, one_line
 
 
 def normalize_groups(
@@ -155,14 +155,15 @@ def _is_vector(value: Any) -> bool:
 def _warn_tiny(n: Any, segments: Segments, span: float) -> None:
     tiny = [
         str(label)
-        for label, few in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True)
-        if few
+        for label, is_tiny in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True)
+        if is_tiny
     ]
     if tiny:
-        shown = ", ".join(tiny[:5]) + (f" and {len(tiny) - 5} more" if len(tiny) > 5 else "")
         least = math.ceil(4 / span)
         least += least * span < 4  # the quotient may have been rounded down to a whole number
-        text = f"loess with span {span} reproduces groups of fewer than {least} values: {shown}; consider min_group=30"
+        text = (
+            f"loess with span {span} reproduces groups of fewer than {least} values: {few(tiny)}; consider min_group=30"
+        )
         warnings.warn(one_line(text), GridnormWarning, stacklevel=3)
 
 

@@ -12,6 +12,7 @@ from gridnorm.core.fit import MERGED, WHOLE_FIT, Fit, Statistic, fit, pick
 from gridnorm.core.pooling import Asked, pooled
 from gridnorm.core.segments import Segments
 from gridnorm.errors import FitError, OptionError, option_word
+from gridnorm.plain import few
 
 RULES = ("own", "whole", "merge", "shrink", "error")
 
@@ -89,9 +90,8 @@ def _refuse(own: Fit, segments: Segments, small: Any, minimum: int) -> None:
         f"{segments.labels[g]} ({int(own.n[b, g])})"
         for b, g in zip(*(i.tolist() for i in small.nonzero()), strict=True)
     ]
-    shown = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
     groups = "1 group has" if len(named) == 1 else f"{len(named)} groups have"
-    raise FitError(f"{groups} fewer than {minimum} usable values", found=shown)
+    raise FitError(f"{groups} fewer than {minimum} usable values", found=few(named))
 
 
 def _with_whole(own: Fit, whole: Fit, small: Any, backend: Backend) -> Fit:

@@ -19,6 +19,7 @@ from gridnorm.errors import FormatError
 from gridnorm.io import cells
 from gridnorm.io import table as tables
 from gridnorm.io.text import Text
+from gridnorm.plain import SHOWN_TITLES, few
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -157,7 +158,7 @@ def need(frame: Frame, title: str, file: str) -> int:
         f"there is no column {title!r}",
         file,
         frame.line,
-        found="columns " + ", ".join(filter(None, frame.titles)),
+        found="columns " + few(filter(None, frame.titles), SHOWN_TITLES),
         expected=repr(title),
         hint=f"Did you mean {near}?" if near else None,
     )

@@ -111,7 +111,7 @@ def test_parts_of_other_content_have_rows_of_their_own() -> None:
     ]
     mixed = slide(8, names=[f"{'xy'[k // 12 % 2]}{k % 12}" for k in range(96)])
     assert (
-        "4 parts of 12 spots (block 1, 3, 5, …); 4 parts of 12 spots (block 2, 4, 6, …); of" in said(mixed, "block")[0]
+        "4 parts of 12 spots (block 1, 3, 5, 7); 4 parts of 12 spots (block 2, 4, 6, 8); of" in said(mixed, "block")[0]
     )
     assert "3 parts of 12 spots (block 1, 3, 5); 3 parts" in said(taken(mixed, range(72)), "block")[0]
     every = [f"n{k}" for k in range(60)]

@@ -306,8 +306,9 @@ def test_verbose_shows_every_warning(cli: Cli) -> None:
         damage.with_records(sheet(0), Barcode="one", Copy=str(k)).write(names[-1])
     options = ("--background", "half", "--force", "-o", "x.tsv")
     short, long = cli("normalize", *names, *options), cli("normalize", *names, "-v", *options)
-    assert (short.err.count("same barcode"), long.err.count("same barcode")) == (6, 9)
-    assert "warning: 3 more, see the sidecar or use -v" in short.err
+    assert (short.err.count("same barcode"), long.err.count("same barcode")) == (1, 9)
+    assert "warning: s1.gpr, s2.gpr, s3.gpr and 6 more: same barcode one" in short.err
+    assert len(damage.sidecar(Path("x.tsv"))["warnings"]) == 9
 
 
 @pytest.mark.parametrize(

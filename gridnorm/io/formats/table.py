@@ -12,6 +12,7 @@ from gridnorm.io import cells, columns
 from gridnorm.io import table as tables
 from gridnorm.io.formats.row import Format, Head
 from gridnorm.io.text import Text
+from gridnorm.plain import SHOWN_TITLES, few
 
 Pairs = tuple[tuple[str, str], ...]  # role, title
 
@@ -183,8 +184,8 @@ def _header(text: Text, named: Pairs) -> tuple[columns.Frame, dict[str, str]]:
         raise FormatError(
             "no row of titles holds the columns asked for",
             text.name,
-            found=", ".join(best[:30]) or "nothing",
-            expected=", ".join(missing) or "R and G, or E",
+            found=few(best, SHOWN_TITLES) or "nothing",
+            expected=few(missing) or "R and G, or E",
             hint=f"Name the columns with {option_word('columns')}, for example R=ch2,G=ch1,ID=gene",
         )
     return found
