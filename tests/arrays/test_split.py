@@ -177,7 +177,7 @@ def test_labels_are_one_line_and_no_two_alike() -> None:
     labels = np.repeat(np.array([b"a  b", b"a\tb", b"", b"(none)", b"1.5"]), 12)
     raw = slide(5)
     raw.spots["Sample"] = labels
-    assert [p.label for p in split_raw(raw, None, "Sample")] == ["(none)", "1.5", "a b", "a b (2)", "(none) (2)"]
+    assert [p.label for p in split_raw(raw, None, "Sample")] == ["1.5", "(none)", "a b", "a b (2)", "(none) (2)"]
     assert "a.gpr: 12 spots have no Sample; they are the part (none)" in said(raw, "Sample")
 
 
