@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gridnorm.arrays.grouping import WHOLE
 from gridnorm.arrays.raw import RawArray
-from gridnorm.core.option import no_meaning
+from gridnorm.core.option import AUTO, no_meaning
 from gridnorm.errors import FormatError, GridnormError, OptionError, option_word
 from gridnorm.io.formats import Head
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.inputs import InputFile, array_files, unique_names
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, reading_history, recognise_file
-from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options
+from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options, default_in_words
 from gridnorm.workflow.unit import Failure, Reference, reference_of
 
 KNOWN_LATER = "known when the file is read"  # of the parts of a file, in a plan
@@ -230,14 +231,38 @@ def _parts(plan: Plan, task: ArrayTask) -> dict[str, Any]:
 
 
 def _effective(plan: Plan) -> dict[str, Any]:
-    """Settings as the first array will have them; as they were given, where no array has been read."""
-    settings = plan.settings
-    if plan.first is None:
+    """Settings as the first array will have them, in words where only its data tell; no ``auto``, nothing empty."""
+    raw = _first(plan)
+    if raw is None:
         known = all_options()
-        given = {name: known[name].plain(value) if name in known else value for name, value in settings.own.items()}
-        return {name: option.plain(settings.run[name]) for name, option in RUN_OPTIONS.items()} | given
-    raw, recipe = plan.first[0], settings.recipe
+        run = {name: option.plain(plan.settings.run[name]) for name, option in RUN_OPTIONS.items()}
+        own = {n: known[n].plain(value) if n in known else value for n, value in plan.settings.own.items()}
+        run["device"] = "gpu" if run["device"] == "gpu" else "cpu"
+        words = {name: default_in_words(known[name]) for name in (*run, *own) if name in known}
+        return {name: _in_words(value, words.get(name, AUTO)) for name, value in (run | own).items()}
+    settings, recipe = plan.settings, plan.settings.recipe
     history = reading_history(raw, plan.tasks[0].format, settings)
     history = history if settings.split == WHOLE else history.then("split", split=settings.split)
     steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
-    return replace(history, steps=steps).parameters()
+    found = replace(history, steps=steps).parameters()
+    with suppress(GridnormError):  # a failure of this array, told when it is normalized
+        layout, _ = layout_of(raw, settings)
+        found["layout"] = "none: no Block, Row and Column" if layout is None else layout.describe()
+    if "channels" in found:
+        found["channels"] = [nm or name for nm, name in zip(raw.wavelengths, raw.channels, strict=True)]
+    return {name: _in_words(value) for name, value in found.items()}
+
+
+def _first(plan: Plan) -> RawArray | None:
+    """The first array, read here where each stands for itself; None where there is none that can be read."""
+    if plan.first is not None:
+        return plan.first[0]
+    for task in plan.tasks[:1]:
+        with suppress(GridnormError):
+            return read_array(task, plan.settings)[0]
+    return None
+
+
+def _in_words(value: Any, automatic: str = f"{AUTO}: found from the data of each array") -> Any:
+    """A setting for people: what ``auto`` and null stand for."""
+    return automatic if value == AUTO else "none" if value is None else value
