@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gridnorm.cli.options import SettingsCommand
+from gridnorm.cli.options import SettingsCommand, paths
 from gridnorm.cli.streams import say, show, show_json
 
 NOT_READ, CHECK_FAILED = 3, 7
@@ -24,7 +24,7 @@ class _Inspect(SettingsCommand):
 
 
 @click.command("inspect", cls=_Inspect, short_help="Say what a file is.")
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=paths)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--check", is_flag=True, help="Exit with 7 if a quality rule fails: flagged > 30 %, saturated > 5 %, …")
 @click.option("-v", "--verbose", is_flag=True, help="Show each of many files in full, as one file is shown.")

@@ -7,18 +7,19 @@ from typing import Any
 
 import click
 
-from gridnorm.cli.options import SettingsCommand, progress
+from gridnorm.cli.options import SettingsCommand, paths, progress
 from gridnorm.cli.streams import say, show_json
 
 # Talk goes to stderr, data to stdout.
 
 
 @click.command("normalize", cls=SettingsCommand, short_help="Normalize array files into one table.")
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=paths)
 @click.option(
     "-o",
     "--output",
     metavar="OUT",
+    shell_complete=paths,
     help="Result: .tsv .csv (also .gz), .parquet, - for stdout, or a folder (ends in / or exists): one file an array.  "
     "[default: <stem>.normalized.tsv here]",
 )
@@ -35,14 +36,24 @@ from gridnorm.cli.streams import say, show_json
     show_default=True,
     help="Decimals, or full for the shortest exact text.",
 )
-@click.option("--sidecar", metavar="FILE", help="Where the record of the run goes.  [default: OUT.gridnorm.json]")
 @click.option(
-    "--figure", metavar="FILE", help="MA plot by group, before and after: .png, .svg, .pdf.  Needs gridnorm[report]."
+    "--sidecar",
+    metavar="FILE",
+    shell_complete=paths,
+    help="Where the record of the run goes.  [default: OUT.gridnorm.json]",
+)
+@click.option(
+    "--figure",
+    metavar="FILE",
+    shell_complete=paths,
+    help="MA plot by group, before and after: .png, .svg, .pdf.  Needs gridnorm[report].",
 )
 @click.option("--force", is_flag=True, help="Overwrite existing outputs: result, record, figure, log.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar on stdout.")
-@click.option("--log-file", metavar="FILE", help="Also write what is said, with timings, to this file.")
+@click.option(
+    "--log-file", metavar="FILE", shell_complete=paths, help="Also write what is said, with timings, to this file."
+)
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Worker processes."
 )
