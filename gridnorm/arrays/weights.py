@@ -272,9 +272,10 @@ def saturated(raw: RawArray) -> NDArray[np.bool_]:
     return np.asarray((raw.foreground >= FULL_SCALE).any(axis=0))
 
 
-def count_flagged(raw: RawArray) -> int:
-    """Number of spots with a negative flag."""
-    return int(np.count_nonzero(flagged(raw.flags, raw.n_spots)))
+def count_flagged(raw: RawArray, flags: str = POLICIES[0]) -> int:
+    """Number of spots that are flagged by what ``flags`` says; by itself a negative flag is one."""
+    rule = flag_rule(flags)
+    return 0 if rule.policy == "ignore" else int(np.count_nonzero(flagged(raw.flags, raw.n_spots, rule.codes)))
 
 
 WEIGHTS = Option(
