@@ -12,7 +12,7 @@ from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.raw import FULL_SCALE, FloatArray, RawArray
 from gridnorm.core.option import TEXT, Option, nearest
 from gridnorm.core.weights import check_weights
-from gridnorm.errors import FormatError, OptionError, option_word
+from gridnorm.errors import FitError, FormatError, OptionError, option_value, option_word
 
 AREA_COLUMNS = ("area", "F Pixels")
 POLICIES = ("exclude", "ignore", "drop", "downweight")
@@ -201,6 +201,27 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
         hint = "Correct these cells, or make them empty"
         raise FormatError(error.what, file=raw.name, found=error.found, expected=error.expected, hint=hint) from None
     return weights
+
+
+def refuse_weightless(raw: RawArray, weights: FloatArray | None, spec: str) -> None:
+    """Weights that leave no spot to fit; ``spec`` says where they come from.
+
+    Raises
+    ------
+    FitError
+        No weight is above 0; of ``area`` the message has the areas that there are.
+    """
+    if weights is None or not raw.n_spots or bool((weights > 0).any()):
+        return
+    found, expected = None, "one above 0 for some spots"
+    if spec.startswith("area:"):
+        area = next(_numbers(raw, name) for name in AREA_COLUMNS if name in raw.spots)
+        known = area[area > 0]
+        if known.size:
+            found = f"areas of {known.min():g} to {known.max():g} pixels"
+            expected = "area:LOW,HIGH with the usual areas between them"
+    what = "no spot has a weight above 0" + (f" with {option_value('weights', spec)}" if spec != "given" else "")
+    raise FitError(what, file=raw.name, found=found, expected=expected)
 
 
 def weight_doubts(raw: RawArray, weights: FloatArray | None, spec: str) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.option import FLAG, NUMBER, NUMBERS, WHOLE, Option, Range, Table, take
 from gridnorm.core.payload import Curves, Locations, Payload, Points, floats, taken
-from gridnorm.core.segments import Segments, plain_label
+from gridnorm.core.segments import Segments, label_text, plain_label
 from gridnorm.core.weights import check_weights
 from gridnorm.errors import OptionError
 from gridnorm.plain import few
@@ -85,8 +85,8 @@ class Fit:
         if lacking:
             raise OptionError(
                 f"the fit lacks {len(lacking)} of the {segments.n_segments} groups it is applied to",
-                found=few(lacking),
-                expected=f"groups of the fit: {few(self.labels)}",
+                found=few(map(label_text, lacking)),
+                expected=f"groups of the fit: {few(map(label_text, self.labels))}",
                 hint="Fit data that have these groups, or leave their items out",
             )
         xp = backend_for(self.n).xp

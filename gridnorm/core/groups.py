@@ -10,7 +10,7 @@ from typing import Any
 from gridnorm.core.engines import backend_for
 from gridnorm.core.methods import METHODS, Method, normalize_within
 from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
-from gridnorm.core.segments import Segments
+from gridnorm.core.segments import Segments, label_text
 from gridnorm.core.small import RULES
 from gridnorm.core.tables import aligned, indexes_of, labelled
 from gridnorm.errors import GridnormWarning, OptionError
@@ -154,7 +154,7 @@ def _is_vector(value: Any) -> bool:
 
 def _warn_tiny(n: Any, segments: Segments, span: float) -> None:
     tiny = [
-        str(label)
+        label_text(label)
         for label, is_tiny in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True)
         if is_tiny
     ]

@@ -295,6 +295,11 @@ def _cross(coded: list[tuple[IntArray, list[Any]]]) -> tuple[IntArray, list[Any]
     return codes, names
 
 
+def label_text(label: Any) -> str:
+    """A label in a sentence; where groupings are crossed, ``3 × red``, which does not read like two labels."""
+    return " × ".join(map(str, label)) if isinstance(label, tuple) else str(label)
+
+
 def plain_label(label: Any) -> Any:
     """A label as a kept fit holds it: text, a number, or a list of them where groupings are crossed."""
     if isinstance(label, tuple):

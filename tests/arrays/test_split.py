@@ -212,7 +212,7 @@ def test_pads_and_blocks_need_the_columns() -> None:
     with pytest.raises(gn.LayoutError, match='split="block" needs the blocks of the slide; found no Block column'):
         split_raw(raw, None, "block")
     with pytest.raises(
-        gn.OptionError, match="split is out of range; found , expected none, block, pad, or a spot column"
+        gn.OptionError, match="unknown value of split; found '', expected none, block, pad, or a spot column"
     ):
         SPLIT.read("")
 
