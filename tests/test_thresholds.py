@@ -552,6 +552,8 @@ HERE = {
     "arrays/raw.py:FULL_SCALE",
     "arrays/split.py:LEAST_SPOTS",
     "arrays/split.py:SHOWN_CONTENTS",
+    "cli/gather.py:LONGEST",
+    "cli/gather.py:LONGEST_QUOTE",
     "cli/gather.py:MOST_KINDS",
     "cli/table.py:MOST_ROWS",
     "cli/table.py:WIDEST_NAME",

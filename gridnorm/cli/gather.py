@@ -13,7 +13,8 @@ from typing import NamedTuple
 from gridnorm.errors import GridnormError, LayoutError, option_word
 from gridnorm.plain import WHOLE, few
 
-MOST_KINDS = 8  # lines of messages of one sort, without -v
+MOST_KINDS = 8  # lines of messages of one sort, without -v,
+LONGEST, LONGEST_QUOTE = 300, 60  # and characters of one, of which text from files has made it longer
 _QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)""")
 _WORD = re.compile(r"[^\s,;:()]+(?:[:.][^\s,;:()]+)*")
 _LIST = re.compile(r"#(?:(?:, | and )(?:#|…))*(?: more)?")
@@ -85,6 +86,9 @@ def failed(failures: Sequence[tuple[str, GridnormError]], *, verbose: bool) -> l
 
 def _together(alike: Sequence[Message]) -> str:
     first = alike[0]
+    if len(first.what) > LONGEST:
+        alike = [one._replace(what=_shortened(one.what)) for one in alike]
+        first = alike[0]
     where = list(dict.fromkeys(message.where for message in alike))
     if len(alike) == 1 or len(set(alike)) == 1:
         return str(first)
@@ -92,6 +96,12 @@ def _together(alike: Sequence[Message]) -> str:
         return f"{few(where, widest=WHOLE)}: {first.what}"
     more = f"likewise {few(where[1:], widest=WHOLE)}" if len(where) > 1 else f"{len(alike) - 1} more like it"
     return f"{first} ({more})"
+
+
+def _shortened(text: str) -> str:
+    """What files have made long: quoted text is cut first, then the end."""
+    text = _QUOTED.sub(lambda found: few([found[0][:-1]], widest=LONGEST_QUOTE) + found[1], text)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… (-v shows all)"
 
 
 def _masked(text: str, names: Collection[str]) -> str:

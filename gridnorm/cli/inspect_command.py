@@ -8,8 +8,10 @@ import click
 
 from gridnorm.cli.options import SettingsCommand, paths
 from gridnorm.cli.streams import say, show, show_json
+from gridnorm.plain import few
 
 NOT_READ, CHECK_FAILED = 3, 7
+SHOWN_FLAGS, WIDEST_VERSION = 10, 80  # codes, characters
 _NOTHING = "–"
 
 
@@ -128,7 +130,8 @@ def _lines(record: dict[str, Any]) -> list[str]:
         return [record["file"], f"  cannot be read: {record['error']}"]
     if record["status"] == "skipped":
         return [record["file"], f"  skipped: {record['reason']}"]
-    lines = [record["file"], f"  format     {' '.join(filter(None, (record['format'], record['version'])))}"]
+    version = few([" ".join(filter(None, (record["format"], record["version"])))], widest=WIDEST_VERSION)
+    lines = [record["file"], f"  format     {version}"]
     for channel in record["channels"]:
         nm = f" ({channel['wavelength']} nm)" if channel["wavelength"] else ""
         back = f", background {channel['background']}" if channel["background"] else ", no background"
@@ -141,7 +144,7 @@ def _lines(record: dict[str, Any]) -> list[str]:
         lines.append(f"  layout     {layout['summary']}")
         lines += [f"             because {sentence}" for sentence in layout["evidence"]]
     if record["flags"]:
-        lines.append("  flags      " + ", ".join(f"{n} × {code}" for code, n in record["flags"].items()))
+        lines.append("  flags      " + few((f"{n} × {code}" for code, n in record["flags"].items()), SHOWN_FLAGS))
     lines += _groups(record["groups"])
     if record["quality"]:
         shares = {k: v for k, v in record["quality"].items() if not k.startswith("median_")}

@@ -12,6 +12,7 @@ from gridnorm.arrays.raw import RawArray
 from gridnorm.core.option import AUTO, no_meaning
 from gridnorm.errors import FormatError, GridnormError, OptionError, option_word
 from gridnorm.io.formats import Head
+from gridnorm.plain import few
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.inputs import InputFile, array_files, unique_names
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, reading_history, recognise_file
@@ -191,7 +192,7 @@ def _doubts(tasks: list[ArrayTask], barcodes: list[str], settings: Settings) -> 
     first: dict[str, str] = {}
     for task, code in zip(tasks, barcodes, strict=True):
         if code and code in first:
-            out.append(f"{task.file}: same barcode {code} as {first[code]}: two scans of one slide?")
+            out.append(f"{task.file}: same barcode {few([code])} as {first[code]}: two scans of one slide?")
         elif code:
             first[code] = task.file
     return tuple(out)

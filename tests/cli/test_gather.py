@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from gridnorm.cli.gather import MOST_KINDS, Message, failed, gathered, of_failures, of_skipped, of_warnings
+import pytest
+
+from gridnorm.cli.gather import (
+    LONGEST,
+    LONGEST_QUOTE,
+    MOST_KINDS,
+    Message,
+    failed,
+    gathered,
+    of_failures,
+    of_skipped,
+    of_warnings,
+)
 from gridnorm.errors import FormatError, LayoutError, OptionError
 
 
@@ -95,6 +107,18 @@ def test_files_that_were_skipped_are_gathered_by_reason() -> None:
         "skipped a.txt, b.txt: not an array file",
         "skipped c: the file is empty",
     ]
+
+
+@pytest.mark.parametrize("length", [LONGEST, LONGEST + 1])
+def test_what_files_make_very_long_is_cut(length: int) -> None:
+    (line,) = said("a.gpr: " + "x" * length)
+    assert line == "warning: a.gpr: " + "x" * LONGEST + ("… (-v shows all)" if length > LONGEST else "")
+    quote = "y" * (LONGEST_QUOTE - 1 + length - LONGEST)
+    (line,) = said(f"a.gpr: found '{quote}' and '{'z' * LONGEST}'. Do this")
+    assert (
+        line
+        == f"warning: a.gpr: found '{quote[: 58 + (length == LONGEST)]}{'…' * (length > LONGEST)}' and '{'z' * 58}…'. Do this"
+    )
 
 
 def test_a_message_without_a_subject_is_itself() -> None:

@@ -18,6 +18,7 @@ from gridnorm.io import atf, cells, columns
 from gridnorm.io import table as tables
 from gridnorm.io.formats.row import Format, Head
 from gridnorm.io.text import Text
+from gridnorm.plain import few
 
 _MEASURES = ("Mean", "Median")
 _EXPECTED = "a line with Block, Column, Row and F<wavelength> Mean or Median"
@@ -235,8 +236,8 @@ def _normalised(file: str, header: _Header) -> list[str]:
     changed = [factor for factor in factors if factor is not None and factor == factor and factor != 1]
     if method.strip().casefold() in ("", "none") and not changed:
         return []
-    named = ", ".join(f"{factor:g}" for factor in factors if factor is not None)
-    said = f"method {method or 'not named'}, factors {named or 'not named'}"
+    named = few(f"{factor:g}" for factor in factors if factor is not None)
+    said = f"method {few([method]) or 'not named'}, factors {named or 'not named'}"
     return [f"{file}: GenePix normalised these data ({said}); export them without normalisation if you can"]
 
 
