@@ -10,7 +10,7 @@ from typing import Any
 from gridnorm.arrays.grouping import WHOLE
 from gridnorm.arrays.raw import RawArray
 from gridnorm.core.option import AUTO, no_meaning
-from gridnorm.errors import FormatError, GridnormError, OptionError, option_word
+from gridnorm.errors import FormatError, GridnormError, OptionError, option_word, speaks_command_line
 from gridnorm.io.formats import Head
 from gridnorm.plain import few
 from gridnorm.provenance import InputDigest
@@ -106,7 +106,8 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         _doubts(tasks, barcodes, settings),
         _columns_of(chosen),
     )
-    _one_kind(plan)
+    if compare:
+        _one_kind(plan)
     _refuse_strangers(plan)
     return _with_reference(plan) if compare else plan
 
@@ -123,7 +124,7 @@ def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:
 
 
 def _one_kind(plan: Plan) -> None:
-    """One- and two-channel files cannot share a run: their result tables differ."""
+    """One- and two-channel files cannot share a table: their columns differ."""
     if plan.settings.channels:
         return
     kinds = {
@@ -134,9 +135,10 @@ def _one_kind(plan: Plan) -> None:
     if len(kinds) > 1:
         found = ", ".join(f"{file} with {n}" for n, file in sorted(kinds.items()))
         raise OptionError(
-            "arrays with different numbers of channels in one run",
+            "arrays with different numbers of channels in one table",
             found=found,
-            hint=f"Run them apart, or choose with {option_word('channels')}",
+            hint=f"Choose with {option_word('channels')}, or give each its own: "
+            + ("-o FOLDER/" if speaks_command_line() else "read them apart"),
         )
 
 

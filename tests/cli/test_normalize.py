@@ -188,6 +188,21 @@ def test_a_folder_compares_nothing_so_that_prints_may_differ(cli: Cli) -> None:
     assert len(table(Path("each/b.tsv"))["ID"]) == 150
 
 
+def test_in_a_folder_arrays_of_one_and_two_channels_stand_side_by_side(cli: Cli) -> None:
+    sheet(1, channels=1).write(Path("one.gpr"))
+    Path("bad.gpr").write_text("nothing")
+    ran = cli("normalize", "a.gpr", "one.gpr", "bad.gpr", "b.gpr", "-o", "each/")
+    assert ran.code == 1 and "wrote 3 arrays to each/" in ran.err and "failed: bad.gpr: " in ran.err
+    assert table(Path("each/a.tsv")) == made(cli, "a.gpr") and table(Path("each/one.tsv")) == made(cli, "one.gpr")
+    assert "E.one" in table(Path("each/one.tsv"))
+    assert json.loads(Path("each/gridnorm.json").read_text())["parameters"]["method"] == ["loess", "none"]
+    ran = cli("normalize", "a.gpr", "one.gpr", "-o", "x.tsv")
+    assert (
+        ran.code == 2
+        and "found one.gpr with 1, a.gpr with 2. Choose with --channels, or give each its own: -o FOLDER/" in ran.err
+    )
+
+
 def test_in_a_folder_nothing_is_overwritten_and_nothing_half_done(cli: Cli) -> None:
     Path("each").mkdir()
     Path("each/b.tsv").write_text("mine")
