@@ -46,7 +46,7 @@ from gridnorm.cli.streams import say, show_json
     "--figure",
     metavar="FILE",
     shell_complete=paths,
-    help="MA plot by group, before and after: .png, .svg, .pdf.  Needs gridnorm[report].",
+    help="MA plot by group, before and after: .png, .svg, .pdf.  Needs the extra report.",
 )
 @click.option("--force", is_flag=True, help="Overwrite existing outputs: result, record, figure, log.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
