@@ -23,15 +23,7 @@ from gridnorm.arrays.matrices import LEVELS, declared
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
-from gridnorm.arrays.weights import (
-    FLAGS,
-    SpotUse,
-    count_flagged,
-    refuse_weightless,
-    spot_weights,
-    use_of,
-    weight_doubts,
-)
+from gridnorm.arrays.weights import SpotUse, count_flagged, refuse_weightless, spot_weights, use_of, weight_doubts
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
 from gridnorm.core.fit import Fit
@@ -312,7 +304,7 @@ def as_set(
     here = np.ones(raw.n_spots, np.bool_) if raw.absent is None else ~raw.absent
     weighted = bool((use.reported[here] != 1).any())
     record = record._replace(
-        flagged=count_flagged(raw, record.history.parameters().get("flags", FLAGS.default)),
+        flagged=count_flagged(raw, record.history.parameters().get("flags")),
         missing=int(np.count_nonzero(np.isnan(done.values).any(axis=0) & here)),
         layout=layout,
         warnings=(*record.warnings, *notes),

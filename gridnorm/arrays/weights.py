@@ -293,9 +293,9 @@ def saturated(raw: RawArray) -> NDArray[np.bool_]:
     return np.asarray((raw.foreground >= FULL_SCALE).any(axis=0))
 
 
-def count_flagged(raw: RawArray, flags: str = POLICIES[0]) -> int:
+def count_flagged(raw: RawArray, flags: str | None = None) -> int:
     """Number of spots that are flagged by what ``flags`` says; by itself a negative flag is one."""
-    rule = flag_rule(flags)
+    rule = flag_rule(flags or POLICIES[0])
     return 0 if rule.policy == "ignore" else int(np.count_nonzero(flagged(raw.flags, raw.n_spots, rule.codes)))
 
 

@@ -139,18 +139,13 @@ def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any, *, verbose: b
 
 
 def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None, force: bool) -> None:
-    from gridnorm.cli.gather import failed, gathered, of_skipped, of_warnings
     from gridnorm.cli.table import summary, verdicts
 
     talk: list[str] = []
-    if not quiet:
-        if outcome.arrays:
-            talk += [*summary(outcome.arrays, all_rows=verbose), _background(outcome.arrays)]
-            talk += verdicts(outcome.arrays)
-        names = {one.name for one in outcome.arrays}
-        talk += gathered("warning: ", of_warnings(outcome.warnings, names), verbose=verbose)
-        talk += gathered("skipped ", of_skipped(outcome.skipped), verbose=verbose)
-    talk += failed(outcome.failures, verbose=verbose)
+    if not quiet and outcome.arrays:
+        talk += [*summary(outcome.arrays, all_rows=verbose), _background(outcome.arrays), *verdicts(outcome.arrays)]
+    if outcome.warnings or outcome.skipped or outcome.failures:  # else what sorts them need not be loaded
+        talk += _messages(outcome, quiet=quiet, verbose=verbose)
     if not outcome.arrays and not outcome.failures:
         talk.append("gridnorm: no array file was found, nothing was written")
     if not quiet:
@@ -163,6 +158,17 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None, f
         timings = [f"{name}: {seconds:.3f} s" for name, seconds in outcome.timings.items()]
         with Output(force) as files:
             files.write(log_file, "".join(f"{one_line(line)}\n" for line in [*talk, *timings]).encode())
+
+
+def _messages(outcome: Any, *, quiet: bool, verbose: bool) -> list[str]:
+    from gridnorm.cli.gather import failed, gathered, of_skipped, of_warnings
+
+    talk: list[str] = []
+    if not quiet:
+        names = {one.name for one in outcome.arrays}
+        talk += gathered("warning: ", of_warnings(outcome.warnings, names), verbose=verbose)
+        talk += gathered("skipped ", of_skipped(outcome.skipped), verbose=verbose)
+    return talk + failed(outcome.failures, verbose=verbose)
 
 
 def _background(arrays: Sequence[Any]) -> str:

@@ -11,6 +11,7 @@ from gridnorm.workflow.sidecar import Summary
 
 TITLES = ("array", "spots", "flagged", "missing", "groups", "fit", "group shift before", "after", "real difference")
 WIDEST_NAME = 32
+_NARROW = "–→…"  # of ours
 MOST_ROWS = 40  # lines of a table, without -v
 _FROM = {"array": "as the array"}  # what groups without a fit of their own got: "1 array" reads like a count
 SHOWN_LEAST = 0.005  # what is not 0.00 in two decimals
@@ -45,7 +46,7 @@ def width(text: str) -> int:
     >>> width("slide 1"), width("芯片1")
     (7, 5)
     """
-    if text.isascii():
+    if all(sign < "\u0300" or sign in _NARROW for sign in text):
         return len(text)
     from unicodedata import category, east_asian_width
 

@@ -48,7 +48,9 @@ def test_a_preset_sets_only_what_applies() -> None:
     made = make_settings({"preset": "limma", "min_group": 20, "small_groups": "array"})
     assert (made.small_groups, made.min_group) == ("array", 20)
     # The preset's rule stays what it is: another one would be other numbers than those that were asked for.
-    with pytest.raises(OptionError, match='^min_group has no meaning for small_groups="own", which preset="limma" sets'):
+    with pytest.raises(
+        OptionError, match='^min_group has no meaning for small_groups="own", which preset="limma" sets'
+    ):
         make_settings({"preset": "limma", "min_group": 20})
 
 
