@@ -30,6 +30,7 @@ DARK, LIT = 0.4, 0.6
 TOGETHER = 0.6  # rank correlation of the two channels: at most 0.43 of the former, at least 0.84 of the latter
 NOTHING = 0.01  # share of a group's own level that is as good as none
 LOOKED_AT = 4096  # spots, about: enough for quartiles
+_FITS = {"array": "the array's fit", "merged": "one fit with a neighbour", "shrunk": "the array's fit"}
 USUAL = (-100, -75, -50)  # GenePix flags, which a clean array need not have
 FEW = 20  # spots of a group whose rate of flags tells nothing
 
@@ -102,7 +103,7 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
         got = (
             "it has no fit, and its spots are missing in the result"
             if source == "own"
-            else f"it got the fit of: {source}"
+            else f"it got {_FITS.get(source, source)}"
         )
         instead = "" if row.statistic is None else f"; {got}"
         chosen = "" if row.use is None else f", or no spot that {row.name} chooses"

@@ -14,8 +14,9 @@ from gridnorm.errors import GridnormError, LayoutError, option_word
 from gridnorm.plain import WHOLE, few
 
 MOST_KINDS = 8  # lines of messages of one sort, without -v,
-LONGEST, LONGEST_QUOTE = 300, 60  # and characters of one, of which text from files has made it longer
+LONGEST, LONGEST_QUOTE = 300, 60  # characters of one, paths and quoted text not counted, and of a quotation
 _QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)""")
+_PATH = re.compile(r"\S*[/\\]\S*")
 _WORD = re.compile(r"[^\s,;:()]+(?:[:.][^\s,;:()]+)*")
 _LIST = re.compile(r"#(?:(?:, | and )(?:#|…))*(?: more)?")
 
@@ -101,7 +102,8 @@ def _together(alike: Sequence[Message]) -> str:
 def _shortened(text: str) -> str:
     """What files have made long: quoted text is cut first, then the end."""
     text = _QUOTED.sub(lambda found: few([found[0][:-1]], widest=LONGEST_QUOTE) + found[1], text)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… (-v shows all)"
+    ours = len(_PATH.sub("", _QUOTED.sub("", text)))  # paths and IDs could not be used if they were cut
+    return text if ours <= LONGEST else f"{text[: len(text) - ours + LONGEST]}… (-v shows all)"
 
 
 def _masked(text: str, names: Collection[str]) -> str:

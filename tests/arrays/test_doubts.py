@@ -120,7 +120,7 @@ def test_a_group_without_a_usable_spot_is_named_with_what_it_got() -> None:
         done = gn.normalize(replace(arrays, flag_codes=flags))
     texts = [str(one.message) for one in seen]
     (said,) = texts  # once: that all of its spots are flagged is why
-    assert said.startswith("array1: no spot of group 3 can be used") and "it got the fit of: array" in said
+    assert said.startswith("array1: no spot of group 3 can be used") and "; it got the array's fit; leave" in said
     assert done.warnings == tuple(texts)
 
 

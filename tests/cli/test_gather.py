@@ -121,6 +121,13 @@ def test_what_files_make_very_long_is_cut(length: int) -> None:
     )
 
 
+def test_paths_and_ids_are_not_cut() -> None:
+    text = f"a.gpr: not found in {'/deep' * 80} nor in {'/far' * 80}. Correct the table"
+    assert said(text) == [f"warning: {text}"]
+    text = "a.gpr: another print run; found " + ", ".join(["'a quite long identifier'"] * 20) + ". Leave the file out"
+    assert said(text) == [f"warning: {text}"]
+
+
 def test_a_message_without_a_subject_is_itself() -> None:
     assert str(Message("", "all is lost", "")) == "all is lost"
     assert said("all is lost") == ["warning: all is lost"]
