@@ -14,7 +14,7 @@ from damage import Cli, Sheet, sheet
 LONGEST = 300
 LONG = "xyz " * 200
 _QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)""")
-_PATH = re.compile(r"\S*(?:/|\.(?:gpr|gz|csv|tsv|txt|spot|gal|json|md)\b)\S*", re.IGNORECASE)
+_PATH = re.compile(r"\S*(?:/|\.(?:gpr|gz|csv|tsv|txt|spot|gal|json|md)\b)\S*(?: block \d+)?", re.IGNORECASE)
 
 
 def counted(line: str) -> int:
