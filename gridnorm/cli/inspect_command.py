@@ -119,7 +119,9 @@ def _bias(explained: list[dict[str, Any]]) -> tuple[str, str]:
     from gridnorm.workflow.explained import ALPHA, TIPS
 
     known = [row for row in explained if row["share"] is not None]
-    most = f"{known[0]['by']} {100 * known[0]['share']:.1f} % ({100 * known[0]['null']:.1f} %)" if known else _NOTHING
+    if not known:  # as of a GAL
+        return _NOTHING, _NOTHING
+    most = f"{known[0]['by']} {100 * known[0]['share']:.1f} % ({100 * known[0]['null']:.1f} %)"
     p = next((row["p"] for row in known if row["by"] == TIPS), None)
     return most, "not tested" if p is None else f"{'differ' if p < ALPHA else 'no effect'}, p = {p:.2g}"
 

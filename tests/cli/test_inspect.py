@@ -174,6 +174,7 @@ def test_several_files_are_a_line_each_and_a_single_one_or_verbose_shows_all(cli
         "GAL"
     ]
     assert "R 635, G 532    224  2 x 2, 8 x 7 spots" in a and a.endswith("  not tested           ok")
+    assert gal.split()[-5:] == ["–", "none", "–", "–", "ok"]
     assert "differ, p = " in wide or "no effect, p = " in wide
     assert one.endswith("ok, 1 warning") and " E 635 " in one and bad.endswith("cannot be read")
     assert [line.partition(": ")[0] for line in said] == ["cannot be read", "warning"]
