@@ -431,6 +431,7 @@ ELSEWHERE = {
     "arrays/background.py:_LEAST": "test_background.py: limma's own numbers",
     "arrays/background.py:_EDWARDS_ZERO": "test_background.py::test_edwards_at_its_limit",
     "arrays/background.py:_EDWARDS_SHARE": "test_background.py::test_edwards_at_its_limit",
+    "arrays/annotate.py:ENOUGH": "test_annotate.py::test_a_file_with_few_ids_of_its_own_says_that_geometry_is_all_there_is",
     "arrays/blocks.py:SHOWN_LEAST": "test_blocks.py: what would be shown as 0.00 is not told",
     "arrays/doubts.py:FEW": "test_doubts.py::test_a_group_of_few_spots_has_no_rate",
     "arrays/doubts.py:USUAL": CODES,
@@ -570,6 +571,7 @@ HERE = {
     "report/figures.py:MOST_CURVES",
     "report/figures.py:MOST_ARRAYS",
     "report/figures.py:FEWEST_SPOTS",
+    "workflow/inputs.py:SHOWN_SIGNS",
     "workflow/inspect.py:QUALITY_LIMITS",
 }
 CODES_OF = (

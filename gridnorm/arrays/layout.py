@@ -147,7 +147,7 @@ def infer_layout(
 
     Evidence in this order: ``override``, the block records of a GAL, the X/Y positions of the spots, the block
     numbers alone (then limma's rule: four blocks a row if their number is a multiple of four, else one; a guess).
-    Where two of the first three disagree, the warnings say so.
+    Where the first one and another disagree, the warnings say so; a GAL that the positions contradict is refused.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def infer_layout(
     OptionError
         ``override`` cannot be read.
     LayoutError
-        Numbers below 1, or spots that do not fit into ``override``.
+        Numbers below 1, spots that do not fit into ``override``, or a GAL of another geometry than the positions'.
 
     Examples
     --------
@@ -205,7 +205,15 @@ def infer_layout(
         if blocks.size > 1:
             evidence.append(f"block numbers only: {_size(found['block numbers'])} is a guess")
     source, chosen = next(iter(found.items()))
-    notes += _contradictions(found)
+    contradictions = _contradictions(found)
+    if source == "gal" and contradictions:
+        raise LayoutError(
+            "the GAL is not that of this slide: another geometry", file=file or None,
+            found=f"{_size(found['positions'])} blocks by the X/Y positions",
+            expected=f"{_size(chosen)} blocks by the GAL",
+            hint=f"Give the GAL of this print run; {option_word('layout')} says which of the two is right",
+        )  # fmt: skip
+    notes += contradictions
     pad = np.ones(blocks.size, np.int64)
     if measured is not None and same_arrangement(measured[1], chosen):
         pad, gaps = find_pads(measured[0], chosen, int(sizes[0].max()), int(sizes[1].max()))

@@ -47,7 +47,8 @@ class Text(NamedTuple):
     """The text of one file.
 
     ``data`` is UTF-8 and its lines end in LF or CR LF; ``encoding`` is what stood on disk. ``size`` (bytes) and
-    ``sha256`` (hex) belong to the file as it lies on disk, compressed or not; ``sha256`` is empty for a head.
+    ``sha256`` (hex) belong to the file as it lies on disk, compressed or not, ``content`` is the SHA-256 of what it
+    unpacks to; both are empty for a head.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Text(NamedTuple):
     warnings: tuple[str, ...]
     size: int
     sha256: str
+    content: str = ""
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
@@ -66,11 +68,29 @@ def name_of(path: str | os.PathLike[str]) -> str:
     >>> name_of("arrays/caf\udce9.gpr")
     'caf\\xe9.gpr'
     """
-    return os.fsencode(os.path.basename(path)).decode("utf-8", "backslashreplace")
+    return path_text(os.path.basename(path))
 
 
-def load(path: str | os.PathLike[str]) -> Text:
+def path_text(path: str | os.PathLike[str]) -> str:
+    r"""A path as it was given, as text that can be written anywhere; what is no UTF-8 is escaped.
+
+    Examples
+    --------
+    >>> path_text("../arrays/caf\udce9.gpr")
+    '../arrays/caf\\xe9.gpr'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def load(path: str | os.PathLike[str], name: str = "") -> Text:
     r"""Read a whole file, plain or gzip, in any usual encoding.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What messages call it; by default its name without folder.
 
     Returns
     -------
@@ -92,18 +112,22 @@ def load(path: str | os.PathLike[str]) -> Text:
     """
     from hashlib import sha256
 
-    name = name_of(path)
+    name = name or name_of(path)
     raw = _read(path, name, -1)
     digest = sha256(raw).hexdigest()
     warnings: list[str] = []
-    data = _gunzip(raw, name, warnings) if raw.startswith(_GZIP) else raw
+    data, content = raw, ""
+    if raw.startswith(_GZIP):
+        data = _gunzip(raw, name, warnings)
+        content = sha256(data).hexdigest()
     text, encoding = _to_utf8(data, name, warnings, whole=True)
-    return Text(name, text, encoding, tuple(warnings), len(raw), digest)
+    return Text(name, text, encoding, tuple(warnings), len(raw), digest, content or digest)
 
 
-def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
+def load_head(path: str | os.PathLike[str], n: int = 65536, name: str = "") -> Text:
     """Read the first ``n`` bytes of the text of a file, and only those, cut after the last whole line.
 
+    ``name`` is what messages call it; by default its name without folder.
     A gzip file is decompressed only as far as needed. Damage behind the head goes unnoticed.
 
     Raises
@@ -111,7 +135,7 @@ def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
     FormatError
         The file cannot be opened, is empty, or its beginning is no text.
     """
-    name = name_of(path)
+    name = name or name_of(path)
     raw = _read(path, name, n)
     size = os.stat(path).st_size
     whole = size <= n

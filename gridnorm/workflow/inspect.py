@@ -21,7 +21,7 @@ from gridnorm.core.fit import median_of
 from gridnorm.core.segments import Segments
 from gridnorm.errors import FormatError, GridnormError, OptionError
 from gridnorm.workflow.explained import explained_by
-from gridnorm.workflow.inputs import InputFile, array_files
+from gridnorm.workflow.inputs import InputFile, array_files, with_origin
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_gal, read_options, recognise_file
 from gridnorm.workflow.settings import Settings, make_settings, row_options
 
@@ -83,10 +83,10 @@ def inspect_options(by: By = "print-tip") -> set[str]:
 
 def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
     try:
-        recognised = recognise_file(given.path, settings, gal=True)
+        recognised = recognise_file(given.path, settings, name=given.file, gal=True)
     except FormatError as error:
         if given.named:
-            raise
+            raise with_origin(error, given, None) from None
         return {"file": given.file, "status": "skipped", "reason": error.what}
     if recognised.format is None:
         return _gal_record(given, settings)

@@ -12,10 +12,18 @@ from gridnorm.arrays.raw import RawArray
 from gridnorm.core.option import AUTO, no_meaning
 from gridnorm.errors import FormatError, GridnormError, OptionError, option_word, speaks_command_line
 from gridnorm.io.formats import Head
-from gridnorm.plain import few
+from gridnorm.plain import few, shown, some
 from gridnorm.provenance import InputDigest
-from gridnorm.workflow.inputs import InputFile, array_files, unique_names
-from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, reading_history, recognise_file
+from gridnorm.workflow.inputs import InputFile, array_files, file_names, unique_names, with_origin
+from gridnorm.workflow.opening import (
+    ArrayTask,
+    layout_of,
+    read_array,
+    read_gal,
+    read_options,
+    reading_history,
+    recognise_file,
+)
 from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options, default_in_words
 from gridnorm.workflow.unit import Failure, Reference, reference_of
 
@@ -74,21 +82,21 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     chosen: list[InputFile] = []
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
-    for given in files:
-        known = False
+    for given, file in zip(files, file_names([given.path for given in files]), strict=True):
+        known = None
         try:
-            recognised = recognise_file(given.path, settings)
-            assert recognised.format is not None  # a GAL is refused
-            known = True
+            recognised = recognise_file(given.path, settings, name=file)
+            known = recognised.format
+            assert known is not None  # a GAL is refused
             head = recognised.head()
-            options = read_options(settings, head.columns, given.file, keys_only=compare and bool(tasks))
+            options = read_options(settings, head.columns, file, keys_only=compare and bool(tasks))
         except (FormatError, OptionError) as error:
-            if given.named or known:
-                failures.append(Failure(given.file, _with_origin(error, given)))
+            if given.named or known is not None:
+                failures.append(Failure(file, with_origin(error, given, known)))
             else:
-                skipped.append((given.file, error.what))
+                skipped.append((file, error.what))
             continue
-        tasks.append(ArrayTask(given.path, given.name, given.file, recognised.format, options, given.origin))
+        tasks.append(ArrayTask(given.path, given.name, file, known, options, given.origin))
         # Of thousands of heads only this is needed again; their titles are mostly the same.
         barcodes.append(head.header.get("Barcode", "").strip())
         heads.append(head._replace(header={}, columns=known_titles.setdefault(head.columns, head.columns)))
@@ -103,19 +111,13 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         None,
         tuple(failures),
         tuple(skipped),
-        _doubts(tasks, barcodes, settings),
+        (*_gal_warnings(settings), *_doubts(tasks, barcodes, settings)),
         _columns_of(chosen),
     )
     if compare:
         _one_kind(plan)
     _refuse_strangers(plan)
     return _with_reference(plan) if compare else plan
-
-
-def _with_origin(error: FormatError | OptionError, given: InputFile) -> FormatError | OptionError:
-    if not given.origin:
-        return error
-    return error.completed(hint=f"Named in {given.origin}")
 
 
 def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:
@@ -183,6 +185,11 @@ def _with_reference(plan: Plan) -> Plan:
     return replace(plan, tasks=(), heads=(), failures=tuple(failures), targets={})
 
 
+def _gal_warnings(settings: Settings) -> tuple[str, ...]:
+    """What there is to say of the GAL itself, once a run."""
+    return () if settings.gal is None else read_gal(settings.gal).warnings
+
+
 def _doubts(tasks: list[ArrayTask], barcodes: list[str], settings: Settings) -> tuple[str, ...]:
     """Things about the set of files that a person should look at."""
     out = []
@@ -191,12 +198,14 @@ def _doubts(tasks: list[ArrayTask], barcodes: list[str], settings: Settings) -> 
         if strange and name in settings.given and len(strange) < len(tasks):
             # The plain name, on the command line too: the sidecar is the same on every route.
             out.append(f"{strange[0].file}: {name} has no meaning for {strange[0].format.name} files")
-    first: dict[str, str] = {}
+    scans: dict[str, list[str]] = {}
     for task, code in zip(tasks, barcodes, strict=True):
-        if code and code in first:
-            out.append(f"{task.file}: same barcode {few([code])} as {first[code]}: two scans of one slide?")
-        elif code:
-            first[code] = task.file
+        if code:
+            scans.setdefault(code, []).append(task.file)
+    for code, (first, *others) in scans.items():
+        if others:
+            which = "two" if len(others) == 1 else str(len(others) + 1)
+            out.append(f"{some(others)}: same barcode {few([code])} as {first}: {which} scans of one slide?")
     return tuple(out)
 
 
@@ -208,7 +217,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "arrays": [
             {
                 "name": task.name,
-                "file": task.file,
+                "file": shown(task.file),
                 "format": task.format.name,
                 "version": head.version,
                 "channels": list(head.channels),
@@ -218,9 +227,9 @@ def describe(plan: Plan) -> dict[str, Any]:
         ],
         "layout": layout.to_dict() if layout else None,
         "spots": plan.reference.keys.size if plan.reference else None,
-        "failed": [{"file": failure.file, "error": str(failure.error)} for failure in plan.failures],
-        "skipped": [{"file": file, "reason": reason} for file, reason in plan.skipped],
-        "warnings": list(plan.warnings),
+        "failed": [{"file": shown(failure.file), "error": str(failure.error)} for failure in plan.failures],
+        "skipped": [{"file": shown(file), "reason": reason} for file, reason in plan.skipped],
+        "warnings": [shown(text) for text in plan.warnings],
     }
 
 

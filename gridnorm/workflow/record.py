@@ -45,4 +45,4 @@ def extra_inputs(settings: Settings) -> list[InputDigest]:
     if settings.gal is None:
         return []
     text = load(settings.gal)
-    return [InputDigest(text.name, text.size, text.sha256)]
+    return [InputDigest(name_of(settings.gal), text.size, text.sha256)]

@@ -17,7 +17,7 @@ from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.plain import one_line
-from gridnorm.workflow.collect import collect
+from gridnorm.workflow.collect import collect, kept
 from gridnorm.workflow.output import first_error, run_plan
 from gridnorm.workflow.plan import make_plan
 from gridnorm.workflow.record import extra_inputs, put_set
@@ -184,7 +184,7 @@ def _run(paths: Paths, settings: Settings, map: Callable[..., Iterable[Any]], *,
         raise first_error(failures)
     done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(settings))
     _warn(done.warnings, stacklevel=4)
-    return done
+    return kept(done)
 
 
 def _warn(texts: Sequence[str], stacklevel: int = 3) -> None:

@@ -124,13 +124,14 @@ def test_a_simulated_slide_of_samples_is_left_alone_with_that_sentence() -> None
     ],
 )
 def test_real_slides_of_samples_come_out_as_they_went_in(shared: Path, file: str, says: str) -> None:
+    path = shared / "data" / "arrays" / file
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        done = gn.normalize(shared / "data" / "arrays" / file)
-        level = gn.normalize(shared / "data" / "arrays" / file, method="none")
+        done = gn.normalize(path)
+        level = gn.normalize(path, method="none")
     np.testing.assert_array_equal(done.E, level.E)
     mine = [str(one.message) for one in seen if "left as it is" in str(one.message)]
-    assert len(mine) == 1 and mine[0].startswith(Path(file).name + ": ") and says in mine[0]
+    assert len(mine) == 1 and mine[0].startswith(f"{path}: ") and says in mine[0]
 
 
 def test_two_channels_are_told_of_blocks_that_all_hold_the_same() -> None:

@@ -111,7 +111,7 @@ def test_a_gal_a_targets_table_a_folder_and_a_glob_are_inputs_too(cli: Cli) -> N
     Path("t.txt").write_text("FileName\tName\na.gpr\tfirst\n")
     assert [r["file"] for r in inspected(cli, "t.txt")] == ["a.gpr"]
     assert [r["file"] for r in inspected(cli, "*.gpr")] == ["a.gpr"]
-    assert {r["file"] for r in inspected(cli, ".")} >= {"a.gpr", "print.gal"}
+    assert {r["file"] for r in inspected(cli, ".")} >= {"./a.gpr", "./print.gal"}
 
 
 def test_by_layout_channels_and_gal_are_those_of_normalize(cli: Cli) -> None:
@@ -144,14 +144,16 @@ def test_what_is_found_and_no_array_is_listed_as_skipped(cli: Cli) -> None:
     assert cli("inspect", "in").code == 3
     sheet().write(Path("in/a.gpr"))
     assert {r["file"]: r["status"] for r in inspected(cli, "in")} == {
-        "a.gpr": "ok",
-        "notes.txt": "skipped",
-        "t.txt": "skipped",
+        "in/a.gpr": "ok",
+        "in/notes.txt": "skipped",
+        "in/t.txt": "skipped",
     }
-    assert "notes.txt\n  skipped: not an array file" in cli("inspect", "in", "-v").out
-    assert "\nskipped notes.txt, t.txt: not an array file" in cli("inspect", "in").out
+    told = cli("inspect", "in", "-v").out
+    assert "in/notes.txt\n  skipped: not an array file" in told
+    assert "in/t.txt\n  skipped: a targets table (name it to use it)" in told
+    assert "\nskipped in/notes.txt: not an array file" in cli("inspect", "in").out
     Path("in/cut.gpr").write_text(sheet().text()[:-300], newline="")
-    assert {r["file"]: r["status"] for r in inspected(cli, "in", code=1)}["cut.gpr"] == "error"
+    assert {r["file"]: r["status"] for r in inspected(cli, "in", code=1)}["in/cut.gpr"] == "error"
 
 
 def test_an_option_that_fits_one_file_only_costs_the_others_nothing(cli: Cli) -> None:

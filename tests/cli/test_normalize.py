@@ -316,13 +316,13 @@ def test_quiet_says_only_what_went_wrong_and_that_it_says(cli: Cli) -> None:
 
 def test_verbose_shows_every_warning(cli: Cli) -> None:
     names = []
-    for k in range(10):
+    for k in range(18):
         names.append(Path(f"s{k}.gpr"))
-        damage.with_records(sheet(0), Barcode="one", Copy=str(k)).write(names[-1])
+        damage.with_records(sheet(0), Barcode=f"slide {k // 2}", Copy=str(k)).write(names[-1])
     options = ("--background", "half", "--force", "-o", "x.tsv")
     short, long = cli("normalize", *names, *options), cli("normalize", *names, "-v", *options)
     assert (short.err.count("same barcode"), long.err.count("same barcode")) == (1, 9)
-    assert "warning: s1.gpr, s2.gpr, s3.gpr and 6 more: same barcode one" in short.err
+    assert "two scans of one slide? (likewise s3.gpr, s5.gpr, s7.gpr and 5 more)" in short.err
     assert len(damage.sidecar(Path("x.tsv"))["warnings"]) == 9
 
 

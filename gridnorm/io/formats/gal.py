@@ -102,24 +102,27 @@ def read(text: Text) -> Gal:
     return Gal(text.name, found.records, blocks, spots.columns, titles, tuple(warnings))
 
 
-def read_file(path: str | os.PathLike[str]) -> Gal:
+def read_file(path: str | os.PathLike[str], name: str = "") -> Gal:
     """Load and read a GAL file; one that was read before and has not changed is not read again.
+
+    ``name`` is what messages call it; by default its name without folder.
 
     Raises
     ------
     FormatError
         As ``read``, or the file cannot be opened.
     """
+    name = name or name_of(path)
     try:
         seen = os.stat(path)
     except OSError as error:
-        raise FormatError("the file cannot be read", name_of(path), found=error.strerror or str(error)) from None
-    return _read_file(os.path.realpath(path), seen.st_mtime_ns, seen.st_size)
+        raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None
+    return _read_file(os.path.realpath(path), name, seen.st_mtime_ns, seen.st_size)
 
 
 @lru_cache(maxsize=4)
-def _read_file(path: str, mtime: int, size: int) -> Gal:
-    return read(load(path))
+def _read_file(path: str, name: str, mtime: int, size: int) -> Gal:
+    return read(load(path, name))
 
 
 def _is_titles(found: list[str]) -> bool:
