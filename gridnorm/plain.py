@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+SHOWN_NAMES, WIDEST_NAME = 3, 24  # of a list in a sentence
+SHOWN_TITLES = 6  # of the columns of a file
+_DIGITS = re.compile("([0-9]+)")
+WHOLE = 10**6  # signs: names of files, which are not cut
 
 # Control characters (TAB and LF excepted), separators of lines, marks that turn the direction of writing, and the
 # halves of characters by which Python stands for bytes that are no UTF-8.
@@ -34,6 +39,35 @@ def one_line(text: str) -> str:
     a\u000afailed: b
     """
     return visible(text).replace("\n", "\\u000a")
+
+
+def few(names: Iterable[object], shown: int = SHOWN_NAMES, widest: int = WIDEST_NAME) -> str:
+    """A list as a sentence has it: the first names, each of at most ``widest`` signs, and how many more.
+
+    Examples
+    --------
+    >>> few(["a.gpr", "b.gpr"]), few(range(1, 9))
+    ('a.gpr, b.gpr', '1, 2, 3 and 5 more')
+    """
+    listed = list(names)
+    # "and 1 more" would take the place of the name itself.
+    taken = listed[:shown] if len(listed) > shown + 1 else listed
+    words = [word if len(word) <= widest else word[: widest - 1] + "…" for word in map(str, taken)]
+    return ", ".join(words) + (f" and {len(listed) - len(words)} more" if len(listed) > len(words) else "")
+
+
+def natural_key(text: str) -> tuple[object, ...]:
+    """What texts are sorted by so that numbers in them count as numbers.
+
+    Examples
+    --------
+    >>> sorted(["slide10", "slide2", "slide02"], key=natural_key)
+    ['slide02', 'slide2', 'slide10']
+    """
+    parts = _DIGITS.split(text)
+    parts[1::2] = [digits.lstrip("0") for digits in parts[1::2]]
+    # Of numbers without zeros in front the longer one is larger; no text is too long for it.
+    return (*((len(part), part) if k % 2 else part for k, part in enumerate(parts)), text)
 
 
 def ascii_only(json: str) -> str:

@@ -135,8 +135,7 @@ def compare(
             f"the spots are not those of {reference_file}: another print run",
             file=file,
             found=sentence,
-            hint="Leave the file out, or join on purpose with "
-            f"{option_value('align', 'id')} or {option_value('align', 'union')}",
+            hint=f"Leave it out, or join with {option_value('align', 'id')} or {option_value('align', 'union')}",
         )
     notes = list(_unnamed(reference, other, file, reference_file))
     if share and reference.titles:

@@ -16,6 +16,7 @@ from gridnorm.arrays.matrices import BACKGROUND, INTENSITIES, REPLICATES, Matrix
 from gridnorm.arrays.raw import NOT_FOUND, Column, FloatArray, RawArray
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.errors import OptionError
+from gridnorm.plain import few
 from gridnorm.provenance import History, InputDigest
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class ArraySet:
                     expected=f"(array, spot) = {shape}",
                 )  # fmt: skip
         if len(set(self.names)) < len(self.names):
-            raise OptionError("two arrays have one name", found=", ".join(self.names), expected="a name each")
+            raise OptionError("two arrays have one name", found=few(self.names), expected="a name each")
 
     def __len__(self) -> int:
         return len(self.names)

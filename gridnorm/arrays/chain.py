@@ -24,7 +24,7 @@ from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.arrays.spot_types import type_doubts, use_of_types
-from gridnorm.arrays.weights import SpotUse, spot_weights, use_of, weight_doubts
+from gridnorm.arrays.weights import SpotUse, count_flagged, refuse_weightless, spot_weights, use_of, weight_doubts
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
 from gridnorm.core.fit import Fit
@@ -207,6 +207,8 @@ def within_one(
     """
     row, options = recipe.within(raw.channels)
     given = spot_weights(recipe.weights, raw) if weights is None else weights
+    if row.statistic is not None and not options.get("clamp_weights"):
+        refuse_weightless(raw, given, recipe.weights if weights is None else "given")
     use = use_of(raw.flags, raw.n_spots, recipe.flags, given, raw.not_found)
     named = "by" in recipe.given
     if named:
@@ -227,7 +229,7 @@ def within_one(
     if row.statistic is not None:
         notes += one_group(raw, segments, recipe.by, named)
     notes += [
-        *flag_doubts(raw, segments, recipe.flags),
+        *flag_doubts(raw, segments, recipe.flags, done.n.min(axis=0) == 0),
         *group_doubts(raw.name, done, row, options, by_text(recipe.by)),
     ]
     if recipe.left_alone(raw.channels):
@@ -305,6 +307,7 @@ def as_set(
     here = np.ones(raw.n_spots, np.bool_) if raw.absent is None else ~raw.absent
     weighted = bool((use.reported[here] != 1).any())
     record = record._replace(
+        flagged=count_flagged(raw, record.history.parameters().get("flags")),
         missing=int(np.count_nonzero(np.isnan(done.values).any(axis=0) & here)),
         layout=layout,
         warnings=(*record.warnings, *notes),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gridnorm.arrays.grouping import By, by_text
 from gridnorm.arrays.raw import FloatArray, RawArray
@@ -17,8 +18,9 @@ from gridnorm.arrays.weights import flag_rule, flagged
 from gridnorm.arrays.within import WithinResult
 from gridnorm.core.fit import fit
 from gridnorm.core.methods import Method
-from gridnorm.core.segments import Segments
+from gridnorm.core.segments import Segments, label_text
 from gridnorm.errors import recorded_option
+from gridnorm.plain import few
 
 APART = 0.2  # difference of flag rates between two groups that is told,
 BEYOND_CHANCE = 4.0  # where it is also this many standard errors of a difference that chance makes
@@ -29,12 +31,16 @@ DARK, LIT = 0.4, 0.6
 TOGETHER = 0.6  # rank correlation of the two channels: at most 0.43 of the former, at least 0.84 of the latter
 NOTHING = 0.01  # share of a group's own level that is as good as none
 LOOKED_AT = 4096  # spots, about: enough for quartiles
+_FITS = {"array": "the array's fit", "merged": "one fit with a neighbour", "shrunk": "the array's fit"}
 USUAL = (-100, -75, -50)  # GenePix flags, which a clean array need not have
 FEW = 20  # spots of a group whose rate of flags tells nothing
 
 
-def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
-    """Flag rates that differ much between groups, and arrays that are mostly flagged."""
+def flag_doubts(raw: RawArray, segments: Segments, flags: str, told: NDArray[np.bool_] | None = None) -> list[str]:
+    """Flag rates that differ much between groups, and arrays that are mostly flagged.
+
+    Groups that are ``told`` of otherwise, bool (group,), are not compared.
+    """
     rule = flag_rule(flags)
     marked = flagged(raw.flags, raw.n_spots, rule.codes)
     total = int(np.count_nonzero(marked))
@@ -54,10 +60,10 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
     rates = segments.count(marked) / np.maximum(n, 1)
     # One spot that is flagged makes a rate of 1: a group counts as far as its size says that it is extreme.
     error = np.sqrt(share * (1 - share) / np.maximum(n, 1))
-    error = np.where(n < FEW, np.inf, error)
+    error = np.where(n < FEW if told is None else (n < FEW) | told, np.inf, error)
     low, high = int(np.argmin(rates + 2 * error)), int(np.argmax(rates - 2 * error))
     if rates[high] - rates[low] > max(APART, BEYOND_CHANCE * np.hypot(error[low], error[high])):
-        labels = segments.labels
+        least, most = (few([label_text(segments.labels[k])]) for k in (low, high))
         # Where no flagged spot is left out of the fit, ignoring flags would change nothing.
         all_count = rule.codes is None and rule.policy != "downweight" and bool((not_found == marked).all())
         further = (
@@ -66,8 +72,8 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
             else f", and compare with {recorded_option('flags', 'ignore')}"
         )
         out.append(
-            f"{raw.name}: {rates[high]:.0%} of group {_label(labels[high])} are flagged, {rates[low]:.0%} of group "
-            f"{_label(labels[low])}; look at the slide there{further}"
+            f"{raw.name}: {rates[high]:.0%} of group {most} are flagged, {rates[low]:.0%} of group "
+            f"{least}; look at the slide there{further}"
         )
     return out
 
@@ -76,10 +82,9 @@ def _no_such_code(raw: RawArray, codes: tuple[int, ...] | None) -> list[str]:
     """That none of the codes that were named is there, where the array has others: a slip of the pen."""
     if codes is None or set(codes) <= set(USUAL) or raw.flags is None or not raw.flags.any():
         return []
-    there = ", ".join(map(str, np.unique(raw.flags[raw.flags != 0]).tolist()[:5]))
+    there = few(np.unique(raw.flags[raw.flags != 0]).tolist())
     return [
-        f"{raw.name}: no spot has a flag that {recorded_option('flags')} names ({', '.join(map(str, codes))}); the "
-        f"flags here: {there}"
+        f"{raw.name}: no spot has a flag that {recorded_option('flags')} names ({few(codes)}); the flags here: {there}"
     ]
 
 
@@ -101,12 +106,12 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     if row.statistic is None and empty.size == n.size:
         return [f"{name}: no spot can be used: every one is missing, flagged or of weight 0"]
     if empty.size and empty.size < n.size:
-        named = ", ".join(_label(done.labels[g]) for g in empty[:5].tolist()) + (", …" if empty.size > 5 else "")
+        named = few(label_text(done.labels[g]) for g in empty.tolist())
         source = done.sources()[int(empty[0])]
         got = (
             "it has no fit, and its spots are missing in the result"
             if source == "own"
-            else f"it got the fit of: {source}"
+            else f"it got {_FITS.get(source, source)}"
         )
         instead = "" if row.statistic is None else f"; {got}"
         chosen = "" if row.use is None else f", or no spot that {row.name} chooses"
@@ -177,7 +182,3 @@ def _rank_correlation(rows: FloatArray) -> float:
 def _ranks(values: FloatArray) -> FloatArray:
     _, which, n = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(n) - (n - 1) / 2)[which])
-
-
-def _label(label: object) -> str:
-    return ",".join(map(str, label)) if isinstance(label, tuple) else str(label)

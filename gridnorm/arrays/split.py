@@ -23,6 +23,7 @@ from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import NONE_LABEL, Segments, distinct
 from gridnorm.errors import LayoutError, OptionError, option_value, option_word
+from gridnorm.plain import few
 
 LEAST_SPOTS = 5  # that most parts must have: as many as the smallest group with a location of its own
 SHOWN_CONTENTS = 4  # of the parts of a file, in a message
@@ -302,9 +303,11 @@ def _contents(parts: Sequence[Mapping[str, Column]], word: str, labels: Sequence
     if len(members) == 1:
         return []
     told = []
-    for few in list(members.values())[:SHOWN_CONTENTS]:
-        shown = ", ".join(labels[k] for k in few[:3]) + (", …" if len(few) > 3 else "")
-        told.append(f"{len(few)} part{'s' if len(few) > 1 else ''} of {codes[few[0]].size} spots ({word} {shown})")
+    for alike in list(members.values())[:SHOWN_CONTENTS]:
+        shown = few(labels[k] for k in alike)
+        told.append(
+            f"{len(alike)} part{'s' if len(alike) > 1 else ''} of {codes[alike[0]].size} spots ({word} {shown})"
+        )
     more = f" and {len(members) - SHOWN_CONTENTS} more" if len(members) > SHOWN_CONTENTS else ""
     rows = distinct(np.concatenate(codes))[0].size
     return [

@@ -12,7 +12,7 @@ from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.raw import FULL_SCALE, Column, FloatArray, RawArray
 from gridnorm.core.option import TEXT, Option, nearest
 from gridnorm.core.weights import check_weights
-from gridnorm.errors import FormatError, OptionError, option_word
+from gridnorm.errors import FitError, FormatError, OptionError, option_value, option_word
 
 AREA_COLUMNS = ("area", "F Pixels")
 SHOWN = 40  # characters of a cell, in a message
@@ -205,6 +205,27 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
     return weights
 
 
+def refuse_weightless(raw: RawArray, weights: FloatArray | None, spec: str) -> None:
+    """Weights that leave no spot to fit; ``spec`` says where they come from.
+
+    Raises
+    ------
+    FitError
+        No weight is above 0; of ``area`` the message has the areas that there are.
+    """
+    if weights is None or not raw.n_spots or bool((weights > 0).any()):
+        return
+    found, expected = None, "one above 0 for some spots"
+    if spec.startswith("area:"):
+        area = next(_numbers(raw, name) for name in AREA_COLUMNS if name in raw.spots)
+        known = area[area > 0]
+        if known.size:
+            found = f"areas of {known.min():g} to {known.max():g} pixels"
+            expected = "area:LOW,HIGH with the usual areas between them"
+    what = "no spot has a weight above 0" + (f" with {option_value('weights', spec)}" if spec != "given" else "")
+    raise FitError(what, file=raw.name, found=found, expected=expected)
+
+
 def weight_doubts(raw: RawArray, weights: FloatArray | None, spec: str) -> list[str]:
     """That spots have no weight and so are left out; ``spec`` says where weights come from."""
     lacking = np.zeros(0, bool) if weights is None else np.isnan(weights)
@@ -290,9 +311,10 @@ def saturated(raw: RawArray) -> NDArray[np.bool_]:
     return np.asarray((raw.foreground >= FULL_SCALE).any(axis=0))
 
 
-def count_flagged(raw: RawArray) -> int:
-    """Number of spots with a negative flag."""
-    return int(np.count_nonzero(flagged(raw.flags, raw.n_spots)))
+def count_flagged(raw: RawArray, flags: str | None = None) -> int:
+    """Number of spots that are flagged by what ``flags`` says; by itself a negative flag is one."""
+    rule = flag_rule(flags or POLICIES[0])
+    return 0 if rule.policy == "ignore" else int(np.count_nonzero(flagged(raw.flags, raw.n_spots, rule.codes)))
 
 
 WEIGHTS = Option(

@@ -10,10 +10,11 @@ from gridnorm.core.engines import backend_for
 from gridnorm.core.methods import METHODS, Method, normalize_within
 from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
 from gridnorm.core.option.signature import shows
-from gridnorm.core.segments import Segments
+from gridnorm.core.segments import Segments, label_text
 from gridnorm.core.small import RULES
 from gridnorm.core.tables import aligned, indexes_of, labelled
 from gridnorm.errors import OptionError, warn
+from gridnorm.plain import few
 
 
 @shows(option for row in METHODS.values() for option in row.options)
@@ -157,16 +158,15 @@ def _is_vector(value: Any) -> bool:
 
 def _warn_tiny(n: Any, segments: Segments, span: float) -> None:
     tiny = [
-        str(label)
-        for label, few in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True)
-        if few
+        label_text(label)
+        for label, is_tiny in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True)
+        if is_tiny
     ]
     if tiny:
-        shown = ", ".join(tiny[:5]) + (f" and {len(tiny) - 5} more" if len(tiny) > 5 else "")
         least = math.ceil(4 / span)
         least += least * span < 4  # the quotient may have been rounded down to a whole number
-        text = f"loess with span {span} reproduces groups of fewer than {least} values: {shown}; consider min_group=30"
-        warn([text])
+        text = f"loess with span {span} reproduces groups of fewer than {least} values: {few(tiny)}"
+        warn([f"{text}; consider min_group=30"])
 
 
 def _like(values: Any, out: Any) -> Any:

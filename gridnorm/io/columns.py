@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.arrays.grouping import listed
 from gridnorm.arrays.raw import Column, RawArray, ReadOptions
 from gridnorm.core.option import TEXT, WORDS, Option, effective, nearest
 from gridnorm.core.segments import Segments
@@ -20,6 +19,7 @@ from gridnorm.errors import FormatError
 from gridnorm.io import cells
 from gridnorm.io import table as tables
 from gridnorm.io.text import Text
+from gridnorm.plain import SHOWN_TITLES, few
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -163,7 +163,7 @@ def need(frame: Frame, title: str, file: str) -> int:
         f"there is no column {title!r}",
         file,
         frame.line,
-        found=f"columns {listed([title for title in frame.titles if title])}",
+        found="columns " + few(filter(None, frame.titles), SHOWN_TITLES),
         expected=repr(title),
         hint=f"Did you mean {near}?" if near else None,
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gridnorm.arrays.grouping import listed
 from gridnorm.core.option import Kind, Option, nearest
 from gridnorm.errors import FormatError, OptionError, option_word
 from gridnorm.io import columns
+from gridnorm.plain import few
 
 Pairs = tuple[tuple[str, str], ...]  # role, title
 
@@ -177,7 +177,7 @@ def no_such_titles(
         "the titles asked for are not there" if named else "no row of titles holds R and G, or E",
         file,
         line,
-        found=f"titles {listed([title for title in titles if title], _SHOWN)}",
+        found=f"titles {few([title for title in titles if title], _SHOWN)}",
         expected=", ".join(wanting.values()) or "R and G, or E",
         hint=" ".join(filter(None, (f"Did you mean {meant}?" if meant else "", hint))) or None,
     )

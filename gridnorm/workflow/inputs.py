@@ -10,7 +10,7 @@ from gridnorm.errors import FormatError, GridnormError, OptionError
 from gridnorm.io.cells import number
 from gridnorm.io.formats.row import Format
 from gridnorm.io.text import Text, load, load_head, name_of, path_text
-from gridnorm.plain import named
+from gridnorm.plain import named, natural_key
 
 FILE_COLUMN = "FileName"
 _FILE_TITLES = ("filename", "file")  # of the column that names the files, blanks and capitals aside
@@ -44,7 +44,7 @@ class InputFile:
 
 
 def expand(inputs: Sequence[str]) -> list[InputFile]:
-    """All files that INPUT stands for, in the order given; folders and globs sorted by name.
+    """All files that INPUT stands for, in the order given; folders and globs sorted by name, slide2 before slide10.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def expand(inputs: Sequence[str]) -> list[InputFile]:
     for given in inputs:
         if os.path.isdir(given):
             try:
-                names = sorted(os.listdir(given))
+                names = sorted(os.listdir(given), key=natural_key)
             except OSError as error:
                 raise FormatError("the folder cannot be read", file=given, found=error.strerror) from None
             paths = [os.path.join(given, name) for name in names if not name.startswith(".")]
@@ -74,7 +74,7 @@ def expand(inputs: Sequence[str]) -> list[InputFile]:
         elif any(c in given for c in "*?["):
             from glob import glob
 
-            matches = sorted(p for p in glob(given) if os.path.isfile(p))
+            matches = sorted((p for p in glob(given) if os.path.isfile(p)), key=natural_key)
             if not matches:
                 raise OptionError("no file matches", file=given)
             out.extend(InputFile(p, stem(name_of(p)), named=False) for p in matches)

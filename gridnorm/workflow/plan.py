@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gridnorm.arrays.grouping import WHOLE
 from gridnorm.arrays.raw import RawArray
-from gridnorm.core.option import no_meaning
-from gridnorm.errors import FormatError, GridnormError, OptionError, option_word, recorded_option
+from gridnorm.core.option import AUTO, no_meaning
+from gridnorm.errors import (
+    FormatError,
+    GridnormError,
+    OptionError,
+    option_word,
+    recorded_option,
+    speaks_command_line,
+)
 from gridnorm.io.formats import Head
-from gridnorm.plain import shown, some
+from gridnorm.plain import few, shown, some
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.inputs import InputFile, array_files, file_names, unique_names, with_origin
 from gridnorm.workflow.opening import (
@@ -23,7 +31,7 @@ from gridnorm.workflow.opening import (
     reading_history,
     recognise_file,
 )
-from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options
+from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options, default_in_words
 from gridnorm.workflow.spot_files import check_files, doubts
 from gridnorm.workflow.unit import Failure, Reference, reference_of
 
@@ -120,7 +128,8 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         ),
         _columns_of(chosen),
     )
-    _one_kind(plan)
+    if compare:
+        _one_kind(plan)
     refuse_strangers(plan)
     return _with_reference(plan) if compare else plan
 
@@ -131,7 +140,7 @@ def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:
 
 
 def _one_kind(plan: Plan) -> None:
-    """One- and two-channel files cannot share a run: their result tables differ."""
+    """One- and two-channel files cannot share a table: their columns differ."""
     if plan.settings.channels:
         return
     kinds = {
@@ -142,9 +151,10 @@ def _one_kind(plan: Plan) -> None:
     if len(kinds) > 1:
         found = ", ".join(f"{file} with {n}" for n, file in sorted(kinds.items()))
         raise OptionError(
-            "arrays with different numbers of channels in one run",
+            "arrays with different numbers of channels in one table",
             found=found,
-            hint=f"Run them apart, or choose with {option_word('channels')}",
+            hint=f"Choose with {option_word('channels')}, or give each its own: "
+            + ("-o FOLDER/" if speaks_command_line() else "read them apart"),
         )
 
 
@@ -214,7 +224,7 @@ def _doubts(tasks: list[ArrayTask], barcodes: list[str], settings: Settings) -> 
     for code, (first, *others) in scans.items():
         if others:
             which = "two" if len(others) == 1 else str(len(others) + 1)
-            out.append(f"{some(others)}: same barcode {code} as {first}: {which} scans of one slide?")
+            out.append(f"{some(others)}: same barcode {few([code])} as {first}: {which} scans of one slide?")
     return tuple(out)
 
 
@@ -252,15 +262,39 @@ def _parts(plan: Plan, task: ArrayTask) -> dict[str, Any]:
 
 
 def _effective(plan: Plan) -> dict[str, Any]:
-    """Settings as the first array will have them; as they were given, where no array has been read."""
-    settings = plan.settings
-    if plan.first is None:
+    """Settings as the first array will have them, in words where only its data tell; no ``auto``, nothing empty."""
+    raw = _first(plan)
+    if raw is None:
         known = all_options()
-        given = {name: known[name].plain(value) if name in known else value for name, value in settings.own.items()}
-        return {name: option.plain(settings.run[name]) for name, option in RUN_OPTIONS.items()} | given
-    raw, recipe = plan.first[0], settings.recipe
+        run = {name: option.plain(plan.settings.run[name]) for name, option in RUN_OPTIONS.items()}
+        own = {n: known[n].plain(value) if n in known else value for n, value in plan.settings.own.items()}
+        run["device"] = "gpu" if run["device"] == "gpu" else "cpu"
+        words = {name: default_in_words(known[name]) for name in (*run, *own) if name in known}
+        return {name: _in_words(value, words.get(name, AUTO)) for name, value in (run | own).items()}
+    settings, recipe = plan.settings, plan.settings.recipe
     history = reading_history(raw, plan.tasks[0].format, settings)
     history = history if settings.split == WHOLE else history.then("split", split=settings.split)
     steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
     row, options = settings.replicating
-    return {**replace(history, steps=steps).parameters(), "replicates": row.name, **options}
+    found = {**replace(history, steps=steps).parameters(), "replicates": row.name, **options}
+    with suppress(GridnormError):  # a failure of this array, told when it is normalized
+        layout, _ = layout_of(raw, settings)
+        found["layout"] = "none: no Block, Row and Column" if layout is None else layout.describe()
+    if "channels" in found:
+        found["channels"] = [nm or name for nm, name in zip(raw.wavelengths, raw.channels, strict=True)]
+    return {name: _in_words(value) for name, value in found.items()}
+
+
+def _first(plan: Plan) -> RawArray | None:
+    """The first array, read here where each stands for itself; None where there is none that can be read."""
+    if plan.first is not None:
+        return plan.first[0]
+    for task in plan.tasks[:1]:
+        with suppress(GridnormError):
+            return read_array(task, plan.settings)[0]
+    return None
+
+
+def _in_words(value: Any, automatic: str = f"{AUTO}: found from the data of each array") -> Any:
+    """A setting for people: what ``auto`` and null stand for."""
+    return automatic if value == AUTO else "none" if value is None else value

@@ -14,7 +14,7 @@ from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
 from gridnorm.arrays.weights import FLAGS, WEIGHTS
 from gridnorm.arrays.within import method_options
 from gridnorm.core.option import TEXT, WORDS, Option, Table, defaults_in_words, nearest, take
-from gridnorm.errors import OptionError, option_word
+from gridnorm.errors import OptionError, option_value, option_word
 from gridnorm.io.formats import FORMATS
 from gridnorm.workflow.spot_files import CONTROLS, FILES, FLAG_TABLE
 
@@ -299,6 +299,10 @@ def _applying(preset: Mapping[str, Any], made: Settings) -> dict[str, Any]:
         except OptionError:
             continue
         found[name] = value
-    if made.own.get("small_groups") is None and made.own.get("min_group") is not None:
-        found.pop("small_groups", None)
+    if found.get("small_groups") == "own" and "small_groups" not in made.own and made.own.get("min_group") is not None:
+        raise OptionError(
+            f"{option_word('min_group')} has no meaning for {option_value('small_groups', 'own')}, which "
+            f"{option_value('preset', made.run['preset'])} sets",
+            hint=f"Name a rule too, such as {option_value('small_groups', 'shrink')}, or leave it out",
+        )
     return found

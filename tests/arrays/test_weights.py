@@ -161,6 +161,22 @@ def test_area_rises_to_1_and_falls_at_the_same_slope(low: float, extra: float) -
     np.testing.assert_allclose(found, [0, 0.5, 1, 1, 0.5, 0], atol=1e-12)
 
 
+def test_weights_that_leave_no_spot_are_refused_with_the_areas_that_there_are() -> None:
+    arrays = gn.simulate(1, (2, 2), (8, 7), seed=1).arrays
+    areas = np.linspace(30, 90, arrays.n_spots)
+    arrays = replace(arrays, columns={**arrays.columns, "F Pixels": areas})
+    with pytest.raises(gn.FitError) as caught:
+        gn.normalize(arrays, weights="area:1")
+    lowest, highest = areas[areas > 0].min(), areas.max()
+    assert str(caught.value) == (
+        f'array1: no spot has a weight above 0 with weights="area:1"; found areas of {lowest:g} to {highest:g} pixels, '
+        "expected area:LOW,HIGH with the usual areas between them"
+    )
+    with pytest.raises(gn.FitError, match="no spot has a weight above 0; expected one above 0 for some spots"):
+        gn.normalize(arrays, weights=np.zeros(arrays.n_spots))
+    assert np.isfinite(gn.normalize(arrays, weights="area:1", preset="limma", background="half").M).any()  # as limma
+
+
 @pytest.mark.parametrize(
     "spec", ["area:", "area:x", "area:0", "area:-1,2", "area:2,1", "area:1,2,3", "area:nan", "area:1,inf"]
 )

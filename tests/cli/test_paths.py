@@ -151,7 +151,7 @@ def test_a_packed_copy_beside_its_file_is_refused_by_its_name(cli: Cli) -> None:
         ),
         ("in/two.txt", "gridnorm: in/two.txt:1: arrays in two files (FileNameCy3, FileNameCy5) cannot be read yet"),
         ("in/foreign.txt", "failed: in/secret.txt: not an array file that can be read here; expected GPR or SPOT or"),
-        ("in", "skipped in/t.txt: a targets table (name it to use it)"),
+        ("in", "skipped in/foreign.txt, in/t.txt, in/two.txt: a targets table (name it to use it)"),
     ],
 )
 def test_what_is_missing_or_foreign_is_named_as_it_was_given(cli: Cli, given: str, says: str) -> None:

@@ -109,3 +109,10 @@ def test_every_decision_is_in_the_index() -> None:
     pages = sorted(path.stem for path in (DOCS / "decisions").glob("[0-9]*.md"))
     assert pages == re.findall(r"^\d{4}-[a-z0-9-]+$", index, flags=re.MULTILINE)
     assert [int(page[:4]) for page in pages] == list(range(1, len(pages) + 1))
+
+
+def test_an_extra_stands_in_quotes_wherever_it_is_to_be_installed() -> None:
+    """Shells such as zsh take brackets for a pattern."""
+    texts = [*PAGES, CHECKOUT / "README.md", *(CHECKOUT / "gridnorm").rglob("*.py")]
+    found = [path.name for path in texts if re.search(r"pip install gridnorm\[", path.read_text(encoding="utf-8"))]
+    assert found == []

@@ -115,7 +115,7 @@ def test_a_further_column_never_replaces_a_role() -> None:
 def test_a_further_column_that_is_not_there_is_an_error_that_lists_those_that_are() -> None:
     with pytest.raises(
         FormatError,
-        match=r"a\.txt:1: there is no column 'Lot'; found columns Block, .*, lot, expected 'Lot'\. Did you mean lot\?",
+        match=r"a\.txt:1: there is no column 'Lot'; found columns Block, .* and 2 more, expected 'Lot'\. Did you mean lot\?",
     ):
         read(*ROWS, extra=("Lot",))
 

@@ -219,7 +219,7 @@ def test_rows_and_columns_without_blocks_are_one_block_where_they_can_be(
     assert ("Block" in done.columns) == (why == "") and set(done.columns.get("Block", [1])) == {1}
     said = [str(one.message) for one in recwarn if "no layout" in str(one.message)]
     assert said == [
-        f"a.txt: Row and Column {why}, so they are no block; without a column Block there is no layout"
+        f"{tmp_path}/a.txt: Row and Column {why}, so they are no block; without a column Block there is no layout"
     ] * bool(why)
 
 

@@ -149,7 +149,7 @@ def test_labels_and_weights_of_a_table_go_by_its_index() -> None:
 def test_what_a_table_lacks_is_said_as_of_a_file() -> None:
     frame = frame_of()
     with pytest.raises(
-        gn.FormatError, match="DataFrame: not an array file that can be read here.*Plain tables need columns, for"
+        gn.FormatError, match="DataFrame:1: not an array file that can be read here.*Name its columns with columns, for"
     ):
         gn.normalize(frame[["ID", "Name"]])
     with pytest.raises(gn.FormatError, match="DataFrame:4: column 'R' holds text where a number belongs; found 'x'"):

@@ -29,6 +29,17 @@ def targets(text: str, encoding: str = "utf-8") -> list[InputFile]:
     return read_targets("t.txt")
 
 
+def test_files_of_a_folder_and_a_glob_stand_in_natural_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "many").mkdir()
+    monkeypatch.chdir(tmp_path / "many")
+    for name in ("slide10.gpr", "slide2.gpr", "slide1.gpr", "slide02b.gpr", "Slide3.gpr"):
+        Path(name).write_text("x")
+    order = ["Slide3.gpr", "slide1.gpr", "slide2.gpr", "slide02b.gpr", "slide10.gpr"]
+    assert [os.path.basename(one.path) for one in expand(["."])] == order
+    assert [one.path for one in expand(["*.gpr"])] == order
+    assert [one.path for one in expand(["slide10.gpr", "slide2.gpr"])] == ["slide10.gpr", "slide2.gpr"]  # as given
+
+
 def test_files_keep_their_order_folders_and_globs_are_sorted() -> None:
     assert [f.path for f in expand(["b.gpr", "a.gpr"])] == ["b.gpr", "a.gpr"]
     assert [(f.file, f.named) for f in expand(["."])] == [("./a.gpr", False), ("./b.gpr", False)]

@@ -94,6 +94,34 @@ def test_the_plan_is_plain_data_for_json() -> None:
     assert found["warnings"] == ["./c.gpr: same barcode 7 as ./b.gpr: two scans of one slide?"]
 
 
+def test_settings_of_a_plan_are_those_that_will_be_effective_or_say_what_they_depend_on() -> None:
+    for compare in (True, False):
+        found = describe(make_plan(["a.gpr", "b.gpr"], make_settings({"span": 0.4}), compare=compare))["settings"]
+        assert (found["method"], found["background"], found["span"], found["min_group"]) == (
+            "loess",
+            "normexp",
+            0.4,
+            200,
+        )
+        assert (found["channels"], found["device"], found["gal"], found["keep"]) == (["635", "532"], "cpu", "none", [])
+        assert found["layout"] == "2 x 2 blocks of 8 x 7 spots (from X/Y positions)"
+        assert found["offset"] == "auto: found from the data of each array"
+    limma = describe(make_plan(["a.gpr"], make_settings({"preset": "limma", "channels": "532"}), compare=False))[
+        "settings"
+    ]
+    assert (limma["background"], limma["offset"], limma["method"], limma["channels"]) == (
+        "subtract",
+        0,
+        "none",
+        ["532"],
+    )
+    assert "auto" not in limma.values() and None not in limma.values()
+    Path("a.gpr").write_text(sheet().text()[:-300], newline="")
+    lost = describe(make_plan(["a.gpr"], make_settings({}), compare=False))["settings"]
+    assert (lost["background"], lost["device"]) == ("auto = normexp where measured", "cpu")
+    assert "auto" not in lost.values() and None not in lost.values()
+
+
 def test_keep_and_by_columns_are_read_and_wrong_ones_are_usage_errors() -> None:
     plan = make_plan(["a.gpr", "b.gpr"], make_settings({"keep": "dia.", "by": "F Pixels", "weights": "saturation"}))
     assert "Dia." in plan.tasks[0].options.extra and "Dia." not in plan.tasks[1].options.extra

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_a_run_averages_what_it_has_normalized(arrays: gn.ArraySet) -> None:
             done = gn.normalize(arrays, **options)
         np.testing.assert_array_equal(done.M, expected.M)
         assert done.history == expected.history
+
+
+@pytest.mark.filterwarnings("ignore::gridnorm.errors.GridnormWarning")
+def test_a_default_may_be_given(arrays: gn.ArraySet) -> None:
+    shown = inspect.signature(gn.normalize).parameters
+    assert gn.normalize(arrays, replicates=shown["replicates"].default).n_spots == arrays.n_spots
+    told = gn.normalize(arrays, replicates="best2of3", replicates_cv=shown["replicates_cv"].default)
+    assert told.history == gn.normalize(arrays, replicates="best2of3").history
 
 
 @pytest.mark.filterwarnings("ignore::gridnorm.errors.GridnormWarning")

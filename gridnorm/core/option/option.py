@@ -102,7 +102,8 @@ class Option(NamedTuple):
             hint = f"Did you mean {near}?" if near else None
             raise OptionError(f"unknown value of {self.word}", found=repr(given), expected=", ".join(words), hint=hint)
         if self.check is not None and not self._fits(value):
-            raise OptionError(f"{self.word} is out of range", found=str(given), expected=self._expected)
+            what = f"unknown value of {self.word}" if isinstance(value, str) else f"{self.word} is out of range"
+            raise OptionError(what, found=str(given) or repr(given), expected=self._expected)
         return value
 
     def plain(self, value: Any) -> Any:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from gridnorm.arrays.grouping import listed
 from gridnorm.errors import FormatError, option_word, speaks_command_line
 from gridnorm.io import cells
 from gridnorm.io.formats.table import HEAD_LINES, titled
 from gridnorm.io.roles import pairs_of
 from gridnorm.io.table import splits
 from gridnorm.io.text import Text
+from gridnorm.plain import few
 
 _LOOKED_AT = 65536  # bytes of a file
 _SHOWN = 20  # characters of an unknown file, in a message
@@ -236,7 +236,7 @@ def not_an_array(text: Text, formats: Iterable[str]) -> FormatError:
     what, example = "not an array file that can be read here", "for example R=ch2,G=ch1,ID=gene"
     if line is not None:
         found, hint = (
-            f"a table with the titles {listed(titles, _TITLES)}",
+            f"a table with the titles {few(titles, _TITLES)}",
             f"Name its columns with {option_word('columns')}",
         )
         return FormatError(what, text.name, line, found, "titles R and G, or E", f"{hint}, {example}")

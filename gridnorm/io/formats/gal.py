@@ -18,6 +18,7 @@ from gridnorm.arrays.raw import Column
 from gridnorm.errors import FormatError
 from gridnorm.io import atf, cells, columns
 from gridnorm.io.text import Text, load, name_of
+from gridnorm.plain import few
 
 _EXPECTED = "a line with Block, Column, Row and ID or Name"
 
@@ -176,15 +177,16 @@ def _blocks(found: atf.Atf, file: str, warnings: list[str]) -> tuple[BlockRecord
 def _doubts(found: atf.Atf, blocks: tuple[BlockRecord, ...], spots: dict[str, Column], file: str) -> list[str]:
     """Where header and rows disagree."""
     doubts: list[str] = []
+    told = {name: few([_record(found.records, name)]) for name in ("BlockType", "BlockCount")}
     kind = cells.number(_record(found.records, "BlockType").encode())
     if kind is None or kind > 0 or kind < 0:
         doubts.append(
-            f"{file}: BlockType is {_record(found.records, 'BlockType')}: the spots of a block stand in no rectangle; "
+            f"{file}: BlockType is {told['BlockType']}: the spots of a block stand in no rectangle; "
             "rows and columns are taken as written"
         )
     count = cells.number(_record(found.records, "BlockCount").encode())
     if blocks and (count is None or (count == count and count != len(blocks))):
-        doubts.append(f"{file}: BlockCount is {_record(found.records, 'BlockCount')}, block records: {len(blocks)}")
+        doubts.append(f"{file}: BlockCount is {told['BlockCount']}, block records: {len(blocks)}")
     if not blocks:
         return doubts
     numbers, _, sizes = block_extents(*(spots[key] for key in columns.KEYS))

@@ -19,6 +19,7 @@ from gridnorm.io import table as tables
 from gridnorm.io.formats.row import Format, Head
 from gridnorm.io.roles import COLUMNS, all_named, channels_named, named_doubts, with_named
 from gridnorm.io.text import Text
+from gridnorm.plain import few
 
 _MEASURES = ("Mean", "Median")
 SHORTEST = 100  # nm: smaller numbers in titles count the images of a scan
@@ -285,8 +286,8 @@ def _normalised(file: str, header: _Header) -> list[str]:
     changed = [factor for factor in factors if factor is not None and factor == factor and factor != 1]
     if method.strip().casefold() in ("", "none") and not changed:
         return []
-    named = ", ".join(f"{factor:g}" for factor in factors if factor is not None)
-    said = f"method {method or 'not named'}, factors {named or 'not named'}"
+    named = few(f"{factor:g}" for factor in factors if factor is not None)
+    said = f"method {few([method]) or 'not named'}, factors {named or 'not named'}"
     return [f"{file}: GenePix normalised these data ({said}); export them without normalisation if you can"]
 
 
