@@ -124,6 +124,8 @@ def compare(
             return Alignment(False, order, notes=_unnamed(reference, other, file, reference_file))
         note = f"{file}: the spots stand in another order than in {reference_file}; they were re-ordered"
         return Alignment(False, order, notes=(note, *_unnamed(reference, other, file, reference_file)))
+    if align != "strict" and not by_id:
+        raise _without_id(align, other, file, reference_file)
     missing, extra = int((~np.isin(one, two)).sum()), int((~np.isin(two, one)).sum())
     share, sentence = _mismatch(reference, other, missing, extra)
     if align == "strict" and share > OTHER_PRINT_RUN:
@@ -177,7 +179,7 @@ def union(keys: Sequence[SpotKeys], align: str = "strict") -> tuple[SpotKeys, tu
         which.append(len(distinct) if known is None else known)
         if known is None:
             distinct.append(candidate)
-    if align == "strict":
+    if align == "strict" or len(distinct) == 1:
         for other in distinct[1:]:
             if other.titles != distinct[0].titles or not (other.titles or _have_id(distinct)):
                 raise _incomparable(distinct[0], other, "", "the first file")
@@ -350,6 +352,12 @@ def _incomparable(reference: SpotKeys, other: SpotKeys, file: str, reference_fil
         expected=has(reference),
         hint=f"Join by ID on purpose with {option_value('align', 'id')}, or leave the file out",
     )
+
+
+def _without_id(align: str, other: SpotKeys, file: str, reference_file: str) -> LayoutError:
+    lacking = file if other.id is None else reference_file
+    what = f"{option_value('align', align)} needs an ID column in every file"
+    return LayoutError(what, file=file, found=f"none in {lacking}", hint="Leave the file out, or name the column")
 
 
 def examples(keys: SpotKeys, rows: IntArray, old: Column, new: Column) -> str:

@@ -124,7 +124,8 @@ def is_targets(head: bytes) -> bool:
     """Whether a file begins like a targets table: a header row with a ``FileName`` column."""
     first = head.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].replace(b'"', b"").strip()
     cells = [cell.strip() for separator in (b"\t", b",", b";") for cell in first.split(separator)]
-    return any(cell.startswith(FILE_COLUMN.encode()) for cell in cells)
+    # A record of a scanner's header may begin so, too: FileName=….
+    return any(cell.startswith(FILE_COLUMN.encode()) and b"=" not in cell for cell in cells)
 
 
 def read_targets(path: str) -> list[InputFile]:

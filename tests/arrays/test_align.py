@@ -166,6 +166,18 @@ def test_without_positions_ids_are_matched_and_file_order_is_kept() -> None:
         compare(one, SpotKeys(3, id=np.array([b"d", b"p", b"q"])), "c.txt")
 
 
+@pytest.mark.parametrize("align", ["id", "union"])
+def test_files_without_ids_and_with_the_same_places_need_none(align: str) -> None:
+    places = [np.array(column) for column in ([2, 1], [1, 1], [1, 1])]
+    one = SpotKeys(2, *places)
+    table, index = union([one, one], align)
+    assert table.block is not None and table.block.tolist() == [1, 2]
+    assert [at.tolist() for at in index] == [[1, 0]] * 2
+    more = SpotKeys(3, *(np.append(column, 3) for column in places))
+    with pytest.raises(LayoutError, match=rf"^b\.spot: .*{align}.* needs an ID column in every file; found none in b"):
+        compare(one, more, "b.spot", align)
+
+
 def test_files_that_cannot_be_compared_are_refused() -> None:
     bare = SpotKeys(3)
     assert compare(bare, SpotKeys(3), "b.txt").identical

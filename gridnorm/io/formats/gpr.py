@@ -63,7 +63,8 @@ def head(text: Text, settings: Mapping[str, Any]) -> Head:
         There are no column titles of a GPR file.
     """
     found = _header(text)
-    return Head("GPR", found.version, _channels(found.wavelengths), found.frame.titles, found.records)
+    channels = _channels(found.wavelengths)
+    return Head("GPR", found.version, channels, found.frame.titles, found.records, not found.suspects)
 
 
 def read(text: Text, options: ReadOptions) -> RawArray:
