@@ -15,6 +15,7 @@ from damage import Cli, sheet
 import gridnorm as gn
 from gridnorm.arrays.simulate.simulated import _MOST_SPOTS, _check
 from gridnorm.core.fit import ITERATIONS, MOST_ITERATIONS
+from gridnorm.io.atomic import Output
 
 DIGITS = "9" * 5000
 
@@ -157,6 +158,42 @@ def test_a_full_disk_is_that_of_the_file_in_every_format(cli: Cli, tmp_path: Pat
         (tmp_path / f"o.{form}").symlink_to("/dev/full")
         ran = cli("normalize", "a.gpr", "-o", f"o.{form}")
         assert ran.code == 6 and f"o.{form}: the disk is full" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("o.tsv", ("normalize", "a.gpr", "-o", "o.tsv")),
+        ("o.tsv.gridnorm.json", ("normalize", "a.gpr", "-o", "o.tsv")),
+        ("s.json", ("normalize", "a.gpr", "-o", "o.tsv", "--sidecar", "s.json")),
+        ("o.png", ("normalize", "a.gpr", "-o", "o.tsv", "--figure", "o.png")),
+        ("log.txt", ("normalize", "a.gpr", "-o", "o.tsv", "--log-file", "log.txt")),
+        ("a.tsv", ("normalize", "a.gpr", "-o", "out/")),
+        ("a.tsv.gridnorm.json", ("normalize", "a.gpr", "-o", "out/")),
+        ("gridnorm.json", ("normalize", "a.gpr", "-o", "out/")),
+        ("truth.tsv", ("simulate", "-o", "out", "--arrays", "1", "--blocks", "1x1", "--spots", "5x5")),
+    ],
+)
+def test_no_output_takes_the_place_of_one_that_appears_during_the_run(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, args: tuple[str, ...]
+) -> None:
+    if name.endswith("png"):
+        pytest.importorskip("matplotlib")
+    real = Output._commit
+    theirs: list[Path] = []
+
+    def commit(files: Output) -> None:
+        found = [Path(file.target) for file in files._pending if Path(file.target).name == name]
+        for path in found:
+            path.write_bytes(b"theirs")
+        theirs.extend(found)
+        real(files)
+
+    monkeypatch.setattr(Output, "_commit", commit)
+    ran = cli(*args)
+    assert ran.code == 2 and f"{name}: the output exists already: it appeared during the run" in ran.err
+    assert [path.read_bytes() for path in theirs] == [b"theirs"]
+    monkeypatch.undo()
 
 
 def test_the_most_that_may_be_asked_for() -> None:

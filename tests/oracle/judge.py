@@ -20,7 +20,7 @@ import gridnorm as gn
 from gridnorm.cli import run
 
 from .mutations import Case
-from .reader import FOREGROUND, PLACES, Reading, RefusedError, joined_rows, number, read, whole, word
+from .reader import FOREGROUND, PLACES, QUOTES, Reading, RefusedError, joined_rows, number, read, whole, word
 
 SECONDS, SECONDS_PER_MB = 2.0, 2.0
 Values = tuple[float | None, ...]
@@ -126,7 +126,7 @@ class Judge:
                 spot = spots_of(more, case.sheet.kind, case.sheet.roles, taken)[-1]
                 also[spot] = set(range(row.line, row.line + span))
         lines = {spot: row.line for spot, row in zip(spots, reading.rows, strict=True)}
-        self.same_spots(path, lines, spots, answer, also)
+        self.same_spots(path, lines, reading.doubts, spots, answer, also)
         return spots_in(answer.arrays, 0)
 
     def words(self, path: Path, reading: Reading, spots: Sequence[Spot], answer: Answer) -> None:
@@ -148,12 +148,17 @@ class Judge:
         self,
         path: Path,
         lines: Mapping[Spot, int],
+        doubts: Sequence[str],
         spots: Sequence[Spot],
         answer: Answer,
         also: Mapping[Spot, set[int]],
     ) -> None:
         """The spots of the file; those of ``also`` may stand for the spots of their lines."""
-        have, wanted = Counter(spots_in(answer.arrays, 0)), Counter(spots)
+        found = spots_in(answer.arrays, 0)
+        if QUOTES in doubts:
+            found, spots = map(without_quotes, (found, spots))
+            lines = {spot._replace(id=(spot.id or "").replace('"', "")): line for spot, line in lines.items()}
+        have, wanted = Counter(found), Counter(spots)
         new = have - wanted
         swallowed = set().union(*(also.get(spot, set()) for spot in new))
         for lost in wanted - have:
@@ -300,6 +305,10 @@ def spots_in(arrays: Any, index: int) -> list[Spot]:
         Spot(place, name, tuple(None if v != v else v for v in (*row, float(flag))))
         for place, name, flag, *row in zip(places, ids, flags, *matrices, strict=True)
     ]
+
+
+def without_quotes(spots: Sequence[Spot]) -> list[Spot]:
+    return [spot._replace(id=(spot.id or "").replace('"', "")) for spot in spots]
 
 
 def key_of(spot: Spot, align: str, named: bool) -> Any:

@@ -19,6 +19,7 @@ MISSING += ["#n/a", "#na", "#div/0!", "#value!", "#num!", "#ref!", "#null!", "#n
 PLACES = ("Block", "Row", "Column")
 FOREGROUND = re.compile(r"F(\d+) (Mean|Median)")
 NAN, HIDDEN = math.nan, "\ue000"
+QUOTES = "quotes that no rule explains"  # what belongs to the cell is anyone's guess
 
 
 class RefusedError(Exception):
@@ -120,7 +121,7 @@ def word(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if quoted else cell
 
 
-def cells_of(line: str, n: int, separator: str) -> list[str] | None:
+def cells_of(line: str, n: int, separator: str, doubts: list[str]) -> list[str] | None:
     """The ``n`` cells of a line, more if they are empty; None if it is no row."""
     plain = line.split(separator)
     if separator == "\t" and len(plain) == n:
@@ -131,8 +132,11 @@ def cells_of(line: str, n: int, separator: str) -> list[str] | None:
         quoted = [cell.replace(HIDDEN, "\r") for cell in quoted]
     except csv.Error:
         quoted = []
-    for parts in (quoted, plain):
+    loose = [] if quoted or '"' not in line else next(csv.reader([line], delimiter=separator), [])
+    for parts in (quoted, plain, loose):
         if len(parts) >= n and not any(part.strip(' "') for part in parts[n:]):
+            if parts is loose:
+                doubts.append(QUOTES)
             return parts[:n]
     return None
 
@@ -178,7 +182,7 @@ def _table(lines: list[str], at: int, titles: list[str], separator: str, popped:
         if not line.strip(" ") or not line.strip(separator):
             blank.append(k)
             continue
-        cells = cells_of(line, len(titles) + named, separator)
+        cells = cells_of(line, len(titles) + named, separator, doubts)
         if cells is None:
             odd.append(k)
         else:
