@@ -81,9 +81,9 @@ class Output:
     def open(self, path: str | os.PathLike[str]) -> BinaryIO:
         """A binary file to write to; it appears as ``path`` when the block ends."""
         name = os.path.basename(path)
+        check_target(path, self._force)
         # The file behind a link is replaced, not the link.
         target = os.path.realpath(path)
-        check_target(path, self._force)
         if is_stream(target):  # nothing to replace
             handle = guard(name, _open_direct, target)
             self._direct.append((name, handle))
@@ -153,6 +153,8 @@ class Output:
 def check_target(path: str | os.PathLike[str], force: bool) -> None:
     """Refuse early what could not be written at the end: an existing file, a missing or closed folder."""
     name = os.path.basename(path)
+    if "\0" in os.fsdecode(path):
+        raise OptionError("a file name cannot hold a NUL character", found=repr(os.fsdecode(path)))
     target = os.path.realpath(path)
     if os.path.isdir(target):
         raise OutputError("the output is a folder", file=name, hint="Name a file in it")

@@ -27,7 +27,9 @@ _NOT_TEXT = (
     (b"II*\x00", "a TIFF image", "Give the results file of the image analysis"),
     (b"MM\x00*", "a TIFF image", "Give the results file of the image analysis"),
     (b"%PDF", "a PDF", "Give the results file of the image analysis"),
+    (_GZIP, "a gzip file inside a gzip file", "Unpack it once"),
 )
+_TAR, _TAR_AT = b"ustar", 257  # at this byte
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\x00\x00", "utf-32-le"),
@@ -198,6 +200,9 @@ def _to_utf8(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[
     for magic, what, hint in _NOT_TEXT:
         if data.startswith(magic):
             raise FormatError("this is no text file", name, found=what, expected="text", hint=hint)
+    if data.startswith(_TAR, _TAR_AT):
+        what, hint = "a tar archive", "Unpack it, and give the files in it"
+        raise FormatError("this is no text file", name, found=what, expected="text", hint=hint)
     data, encoding = _decode(data, name, warnings, whole)
     if data.endswith(b"\x1a"):  # the end-of-file mark of DOS
         data = data.rstrip(b"\x1a")

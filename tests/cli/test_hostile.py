@@ -6,6 +6,10 @@ import gzip
 import json
 import os
 import socket
+import subprocess
+import sys
+import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from damage import Cli, sheet
 import gridnorm as gn
 from gridnorm.arrays.simulate.simulated import _MOST_SPOTS, _check
 from gridnorm.core.fit import ITERATIONS, MOST_ITERATIONS
+from gridnorm.errors import OptionError
 from gridnorm.io.atomic import Output
 
 DIGITS = "9" * 5000
@@ -122,6 +127,59 @@ def test_a_gzip_file_whose_header_is_a_member_of_its_own_is_an_array(cli: Cli, t
     assert cli("normalize", "a.gpr").code == cli("normalize", "b.gpr").code == 0
     one, two = (Path(f"{name}.normalized.tsv").read_bytes().split(b"\n")[1:] for name in "ab")
     assert one == two
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("twice.gpr.gz", "a gzip file inside a gzip file"),
+        ("a.tar", "a tar archive"),
+        ("a.tar.gz", "a tar archive"),
+        ("a.zip.gz", "a zip archive"),
+        ("-", "No such file"),
+        ("CON", "No such file"),
+        ("n" * 300 + ".gpr", "name too long"),
+    ],
+)
+def test_what_is_no_array_file_is_named(cli: Cli, tmp_path: Path, name: str, said: str) -> None:
+    data = (tmp_path / "a.gpr").read_bytes()
+    if name == "twice.gpr.gz":
+        Path(name).write_bytes(gzip.compress(gzip.compress(data)))
+    elif ".tar" in name:
+        with tarfile.open(name, "w:gz" if name.endswith("gz") else "w") as archive:
+            archive.add("a.gpr")
+    elif name == "a.zip.gz":
+        with zipfile.ZipFile("a.zip", "w") as packed:
+            packed.writestr("a.gpr", data)
+        Path(name).write_bytes(gzip.compress(Path("a.zip").read_bytes()))
+    for command in ("inspect", "normalize"):
+        ran = cli(command, name)
+        assert ran.code == 3 and said in ran.out + ran.err
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no /dev/stdin here")
+@pytest.mark.parametrize("shell", ["cat a.gpr | {} /dev/stdin", "{} <(cat a.gpr)", "{} /dev/fd/3 3< <(cat a.gpr)"])
+def test_what_comes_through_a_pipe_is_refused_with_what_to_do(cli: Cli, tmp_path: Path, shell: str) -> None:
+    command = shell.format(f"{sys.executable} -m gridnorm normalize -o o.tsv")
+    root = Path(gn.__file__).resolve().parents[1]
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3 and "found a pipe, expected a file. Write the data to a file first" in done.stderr
+
+
+def test_a_nul_in_a_name_is_a_usage_error(cli: Cli) -> None:
+    for call in (gn.read, gn.normalize, lambda name: gn.write(gn.read("a.gpr"), name)):
+        with pytest.raises(OptionError, match=r"cannot hold a NUL character; found 'a\\x00\.tsv'"):
+            call("a\0.tsv")
+
+
+@pytest.mark.parametrize("name", ["n" * 241 + ".tsv", "n" * 300 + ".tsv"])
+def test_an_output_whose_name_no_file_system_takes_is_an_output_error(cli: Cli, tmp_path: Path, name: str) -> None:
+    ran = cli("normalize", "a.gpr", "-o", name)
+    assert ran.code == 6 and "File name too long" in ran.err and name in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gpr"]
 
 
 def test_names_too_long_for_a_file_are_cut_not_refused(cli: Cli, tmp_path: Path) -> None:
