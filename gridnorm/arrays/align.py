@@ -173,11 +173,14 @@ def union(keys: Sequence[SpotKeys], align: str = "strict") -> tuple[SpotKeys, tu
     if align not in ALIGN:
         raise OptionError(f"unknown value of {option_word('align')}", found=repr(align), expected=", ".join(ALIGN))
     distinct: list[SpotKeys] = []
+    by_content: dict[int, list[int]] = {}  # signature to members of distinct
     which = []
     for candidate in keys:
-        known = next((k for k, seen in enumerate(distinct) if same_keys(seen, candidate)), None)
+        alike = by_content.setdefault(signature(candidate) if len(keys) > 1 else 0, [])
+        known = next((k for k in alike if same_keys(distinct[k], candidate)), None)
         which.append(len(distinct) if known is None else known)
         if known is None:
+            alike.append(len(distinct))
             distinct.append(candidate)
     if align == "strict" or len(distinct) == 1:
         for other in distinct[1:]:
@@ -204,6 +207,12 @@ def same_keys(one: SpotKeys, two: SpotKeys) -> bool:
         if mine is not None and other is not None and mine is not other and not np.array_equal(mine, other):
             return False
     return True
+
+
+def signature(keys: SpotKeys) -> int:
+    """A number that is the same for the same keys, so that each set is compared with few others."""
+    ids = b"" if keys.id is None else b"\n".join(keys.id.tolist())  # however wide the column is
+    return hash((keys.size, ids, *(column.tobytes() for column in keys.place)))
 
 
 def _columns(keys: SpotKeys) -> tuple[Column | None, ...]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridnorm.arrays import align
 from gridnorm.arrays.align import SpotKeys, compare, keys_of, union
 from gridnorm.arrays.annotate import annotate
 from gridnorm.arrays.raw import RawArray, ReadOptions
@@ -176,6 +177,24 @@ def test_files_without_ids_and_with_the_same_places_need_none(align: str) -> Non
     more = SpotKeys(3, *(np.append(column, 3) for column in places))
     with pytest.raises(LayoutError, match=rf"^b\.spot: .*{align}.* needs an ID column in every file; found none in b"):
         compare(one, more, "b.spot", align)
+
+
+def test_each_set_of_keys_is_compared_with_its_like_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    n, compared = 100, []
+    real = align.same_keys
+
+    def counted(one: SpotKeys, two: SpotKeys) -> bool:
+        compared.append(1)
+        return real(one, two)
+
+    monkeypatch.setattr(align, "same_keys", counted)
+    places = [np.ones(n, np.int64), np.ones(n, np.int64), np.arange(n) + 1]
+    names = np.array([f"g{k}" for k in range(n)], "S")
+    sets = [SpotKeys(n, *places, np.where(np.arange(n) == k, b"other", names)) for k in range(n)]
+    for how in ("strict", "id", "union"):
+        table, index = union([*sets, *sets], how)
+        assert len(index) == 2 * n and table.size >= 1
+    assert len(compared) == 3 * n, "each of the second hundred with one of the first"
 
 
 def test_files_that_cannot_be_compared_are_refused() -> None:

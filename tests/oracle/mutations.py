@@ -303,7 +303,7 @@ def _encoding(rng: Random, raw: bytes) -> bytes:
     if how < 3:
         return (b"\xff\xfe" if how == 1 else b"\xfe\xff") + text.encode("utf-16-le" if how == 1 else "utf-16-be")
     if how == 3:
-        return text.replace("n1", "né²").encode(rng.choice(["utf-8", "cp1252"]))
+        return text.replace("n1", "né²").encode(rng.choice(["utf-8", "cp1252"]), "replace")
     if how == 4:
         return raw + b"\x1a"
     return raw.rstrip(b"\r\n") if how == 5 else raw + b"\n" * 3
