@@ -121,21 +121,25 @@ def word(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if quoted else cell
 
 
+def parsed(line: str, separator: str, strict: bool) -> list[str]:
+    """A line as ``csv`` has it, which takes a lone CR for the end of one; nothing where it cannot be."""
+    try:
+        cells = next(csv.reader([line.replace("\r", HIDDEN)], delimiter=separator, strict=strict), [])
+    except csv.Error:
+        return []
+    return [cell.replace(HIDDEN, "\r") for cell in cells]
+
+
 def cells_of(line: str, n: int, separator: str, doubts: list[str]) -> list[str] | None:
     """The ``n`` cells of a line, more if they are empty; None if it is no row."""
     plain = line.split(separator)
     if separator == "\t" and len(plain) == n:
         return plain
-    try:
-        # A lone CR is no end of a line here, but ``csv`` takes it for one.
-        quoted = next(csv.reader([line.replace("\r", HIDDEN)], delimiter=separator, strict=True), [])
-        quoted = [cell.replace(HIDDEN, "\r") for cell in quoted]
-    except csv.Error:
-        quoted = []
-    loose = [] if quoted or '"' not in line else next(csv.reader([line], delimiter=separator), [])
+    quoted = parsed(line, separator, strict=True)
+    loose = parsed(line, separator, strict=False) if '"' in line else []
     for parts in (quoted, plain, loose):
         if len(parts) >= n and not any(part.strip(' "') for part in parts[n:]):
-            if parts is loose:
+            if parts is loose and not quoted:
                 doubts.append(QUOTES)
             return parts[:n]
     return None
