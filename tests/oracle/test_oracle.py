@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from gridnorm.errors import GridnormError
 from gridnorm.io import ragged, table
 from oracle.judge import Judge
-from oracle.mutations import case
+from oracle.mutations import Case, case, gpr
 
 # What was wrong, each with tests of its own beside the module that was mended.
 FOUND = {
@@ -36,14 +37,29 @@ def test_some_mutants_are_read_as_they_stand_or_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(1000, 1600, 100))
+@pytest.mark.parametrize("first", range(1000, 1440, 110))
 def test_mutants_are_read_as_they_stand_or_refused(first: int, tmp_path: Path) -> None:
-    judged(range(first, first + 100), tmp_path)
+    judged(range(first, first + 110), tmp_path)
 
 
 @pytest.mark.slow
 def test_mutants_of_real_files_too(shared: Path, tmp_path: Path) -> None:
     judged(range(60), tmp_path, shared)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mark", ["\n", "\r\n"])
+def test_two_rows_that_break_never_become_one(mark: str, tmp_path: Path) -> None:
+    given = gpr(Random(3))
+    judge = Judge(tmp_path)
+    for first in range(len(given.titles)):
+        for second in {4, first}:
+            rows = [list(row) for row in given.rows]
+            for row, at in ((5, first), (6, second)):
+                cut = len(rows[row][at]) // 2
+                rows[row][at] = rows[row][at][:cut] + mark + rows[row][at][cut:]
+            broken = replace(given, rows=rows).raw()
+            assert judge(Case(1, given, given.raw(), broken, ("two breaks",))) == []
 
 
 def judged(seeds: range, folder: Path, shared: Path | None = None) -> None:
