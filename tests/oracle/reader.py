@@ -146,12 +146,8 @@ def cells_of(line: str, n: int, separator: str, doubts: list[str]) -> list[str] 
 
 
 def titles_in(line: str, separator: str) -> list[str]:
-    try:
-        cells = next(csv.reader([line], delimiter=separator), [])
-    except csv.Error:
-        cells = []
-    plain = line.split(separator)
-    return [word(cell.strip()).strip() for cell in (plain if separator == "\t" else cells)]
+    cells = [] if separator == "\t" else parsed(line, separator, strict=True)
+    return [word(cell.strip()).strip() for cell in cells or line.split(separator)]
 
 
 def is_titles(kind: str, titles: list[str], columns: Mapping[str, str]) -> bool:
@@ -166,6 +162,8 @@ def read(raw: bytes, kind: str, columns: Mapping[str, str]) -> Reading:
     """A file of a kind; ``columns`` are the titles that its roles have."""
     doubts: list[str] = []
     lines = text_of(raw, doubts).split("\n")
+    if kind != "GPR" and any("type=genepix" in line.lower() for line in lines[:200]):
+        doubts.append("a record of GenePix")
     for at, line in enumerate(lines[:1] if kind == "SPOT" else lines[:200]):
         for separator in "\t,;":
             titles = titles_in(line, separator)
