@@ -128,6 +128,8 @@ def compare(
         return Alignment(False, order, notes=(note, *_unnamed(reference, other, file, reference_file)))
     if joined:
         return _joined_by_id(reference, other, file, align, reference_file)
+    if align != "strict":
+        raise _without_id(align, other, file, reference_file)
     missing, extra = int((~np.isin(one, two)).sum()), int((~np.isin(two, one)).sum())
     share, sentence = _mismatch(reference, other, missing, extra)
     if align == "strict" and share > OTHER_PRINT_RUN:
@@ -190,13 +192,16 @@ def union(keys: Sequence[SpotKeys], align: str = "strict") -> tuple[SpotKeys, tu
     if align not in ALIGN:
         raise OptionError(f"unknown value of {option_word('align')}", found=repr(align), expected=", ".join(ALIGN))
     distinct: list[SpotKeys] = []
+    by_content: dict[int, list[int]] = {}  # signature to members of distinct
     which = []
     for candidate in keys:
-        known = next((k for k, seen in enumerate(distinct) if same_keys(seen, candidate)), None)
+        alike = by_content.setdefault(signature(candidate) if len(keys) > 1 else 0, [])
+        known = next((k for k in alike if same_keys(distinct[k], candidate)), None)
         which.append(len(distinct) if known is None else known)
         if known is None:
+            alike.append(len(distinct))
             distinct.append(candidate)
-    if align == "strict":
+    if align == "strict" or len(distinct) == 1:
         for other in distinct[1:]:
             if other.titles != distinct[0].titles or not (other.titles or _have_id(distinct)):
                 raise _incomparable(distinct[0], other, "", "the first file")
@@ -221,6 +226,12 @@ def same_keys(one: SpotKeys, two: SpotKeys) -> bool:
         if mine is not None and other is not None and mine is not other and not np.array_equal(mine, other):
             return False
     return True
+
+
+def signature(keys: SpotKeys) -> int:
+    """A number that is the same for the same keys, so that each set is compared with few others."""
+    ids = b"" if keys.id is None else b"\n".join(keys.id.tolist())  # however wide the column is
+    return hash((keys.size, ids, *(column.tobytes() for column in keys.place)))
 
 
 def _columns(keys: SpotKeys) -> tuple[Column | None, ...]:
@@ -369,6 +380,12 @@ def _incomparable(reference: SpotKeys, other: SpotKeys, file: str, reference_fil
         expected=has(reference),
         hint=f"Join by ID on purpose with {option_value('align', 'id')}, or leave the file out",
     )
+
+
+def _without_id(align: str, other: SpotKeys, file: str, reference_file: str) -> LayoutError:
+    lacking = file if other.id is None else reference_file
+    what = f"{option_value('align', align)} needs an ID column in every file"
+    return LayoutError(what, file=file, found=f"none in {lacking}", hint="Leave the file out, or name the column")
 
 
 def examples(keys: SpotKeys, rows: IntArray, old: Column, new: Column) -> str:

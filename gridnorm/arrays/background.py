@@ -162,15 +162,21 @@ def correct_rows(
         try:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 found = method.function(channel)
+                values[i] = found.values
+                if given != AUTO:
+                    found = found._replace(offset=given)
+                if found.offset:
+                    values[i] += found.offset
         except FitError as error:
             raise FitError(
                 f"{name}: {error.what}", found=error.found, expected=error.expected, hint=error.hint
             ) from None
-        done.append(found if given == AUTO else found._replace(offset=given))
-        values[i] = found.values
-        if done[i].offset:
-            values[i] += done[i].offset
+        done.append(found)
         notes += [f"{name}: {note}" for note in found.notes]
+        endless = np.isinf(values[i])
+        if endless.any():
+            values[i, endless] = np.nan
+            notes.append(f"{name}: {int(endless.sum())} corrected intensities are infinite and were taken as missing")
     fits = tuple(one.fit for one in done if one.fit is not None)
     return Corrected(values, fits or None, (*notes, *_told_once(names, done)), tuple(one.offset for one in done))
 

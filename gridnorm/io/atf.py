@@ -128,6 +128,7 @@ def _records(found: list[tuple[int, int, bytes]], line: int, separator: bytes) -
     """Header records; the first ``=`` splits, TABs inside quotes stay, padding and quotes around go."""
     records: dict[str, str] = {}
     where: dict[str, int] = {}
+    times: dict[str, int] = {}
     last = ""
     for at, (_, _, raw) in enumerate(found, line):
         content = raw.strip().rstrip(separator + b"\t ").decode("utf-8", "replace")
@@ -137,16 +138,16 @@ def _records(found: list[tuple[int, int, bytes]], line: int, separator: bytes) -
         if not equals and last:  # a value that goes on in the next line
             records[last] += "\n" + key
             continue
-        key = last = _unused(key.strip(" \t"), records)
+        key = last = _unused(key.strip(" \t"), records, times)
         records[key] = value.strip(' "')
         where[key] = at
     return records, where
 
 
-def _unused(key: str, records: dict[str, str]) -> str:
-    """A record that comes twice keeps both values."""
-    name, times = key, 1
+def _unused(key: str, records: dict[str, str], times: dict[str, int]) -> str:
+    """A record that comes twice keeps both values; ``times`` has how often a key came."""
+    name = key
     while name in records:
-        times += 1
-        name = f"{key} ({times})"
+        times[key] = times.get(key, 1) + 1
+        name = f"{key} ({times[key]})"
     return name

@@ -49,7 +49,8 @@ class Output:
     Parameters
     ----------
     force
-        Existing targets may be replaced.
+        Existing targets may be replaced. Without it none is, not even one that appears while data are written: of
+        several runs with one target the first keeps it.
 
     Raises
     ------
@@ -80,9 +81,9 @@ class Output:
     def open(self, path: str | os.PathLike[str]) -> BinaryIO:
         """A binary file to write to; it appears as ``path`` when the block ends."""
         name = os.path.basename(path)
+        check_target(path, self._force)
         # The file behind a link is replaced, not the link.
         target = os.path.realpath(path)
-        check_target(path, self._force)
         if is_stream(target):  # nothing to replace
             handle = guard(name, _open_direct, target)
             self._direct.append((name, handle))
@@ -121,8 +122,11 @@ class Output:
         try:
             for file in self._pending:
                 done.append(_Moved(file, os.path.exists(file.target), _beside(file.target)))
-                _keep_old(done[-1])
-                guard(file.name, os.replace, file.temporary, file.target)
+                if self._force:
+                    _keep_old(done[-1])
+                    guard(file.name, os.replace, file.temporary, file.target)
+                else:
+                    _put(file)
         except BaseException:
             for moved in reversed(done):
                 _restore(moved)
@@ -149,14 +153,14 @@ class Output:
 def check_target(path: str | os.PathLike[str], force: bool) -> None:
     """Refuse early what could not be written at the end: an existing file, a missing or closed folder."""
     name = os.path.basename(path)
+    if "\0" in os.fsdecode(path):
+        raise OptionError("a file name cannot hold a NUL character", found=repr(os.fsdecode(path)))
     target = os.path.realpath(path)
     if os.path.isdir(target):
         raise OutputError("the output is a folder", file=name, hint="Name a file in it")
     if os.path.exists(target):
         if os.path.isfile(target) and not force:
-            raise OptionError(
-                "the output exists already", file=name, hint=f"{option_value('force', True)} overwrites it"
-            )
+            raise _exists("the output exists already", name)
         if is_stream(target):
             return
     folder = os.path.dirname(target)
@@ -167,6 +171,10 @@ def check_target(path: str | os.PathLike[str], force: bool) -> None:
         raise OutputError(
             f"the folder {os.path.basename(folder)!r} cannot be written to", file=name, hint="Choose another output"
         )
+
+
+def _exists(what: str, name: str) -> OptionError:
+    return OptionError(what, file=name, hint=f"{option_value('force', True)} overwrites it")
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:
@@ -262,6 +270,42 @@ def _finish(file: _Pending) -> None:
         os.chmod(file.temporary, stat.S_IMODE(os.stat(file.target).st_mode))
 
 
+def _put(file: _Pending) -> None:
+    """Give the file its name, if nothing has that name.
+
+    Raises
+    ------
+    OptionError
+        Something has it: another run was quicker.
+    """
+    try:
+        guard(file.name, _link, file.temporary, file.target)
+    except OutputError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            raise _exists("the output exists already: it appeared during the run", file.name) from None
+        raise
+
+
+def _link(temporary: str, target: str) -> None:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: an empty file holds the place
+        try:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            os.replace(temporary, target)
+        except FileExistsError:
+            raise
+        except BaseException:
+            with suppress(OSError):
+                if os.path.exists(temporary) and not os.path.getsize(target):
+                    os.unlink(target)
+            raise
+    else:
+        os.unlink(temporary)
+
+
 def _keep_old(moved: _Moved) -> None:
     """A second name for what the target holds now, so that it can be put back."""
     with suppress(OSError):  # nothing there, or a file system without links
@@ -275,8 +319,13 @@ def _restore(moved: _Moved) -> None:
             # Renaming one of two names of the same file does nothing, and both names stay.
             with suppress(FileNotFoundError):
                 os.unlink(moved.backup)
-        elif not moved.existed and not os.path.exists(moved.file.temporary):
+        elif not moved.existed and _in_place(moved.file):
             os.unlink(moved.file.target)
+
+
+def _in_place(file: _Pending) -> bool:
+    """Whether what has the name of the target is this file; just now it may have two names."""
+    return not os.path.exists(file.temporary) or os.path.samefile(file.temporary, file.target)
 
 
 def _sync_folder(folder: str) -> None:

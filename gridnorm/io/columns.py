@@ -216,7 +216,11 @@ def read_spots(
     numeric_at = [roles[role] for role in numeric]
     text_at = [roles[role] for role in named] + [need(frame, title, file) for title in extra]
     titles = ("",) * frame.shift + frame.titles
-    table = tables.read(text, frame.start, frame.line + 1, titles, numeric_at, text_at, frame.separator, fill)
+    # Places are evidence that later files are not asked for: bad ones must not cost a file for being the first.
+    optional = [roles[role] for role in PLACES if role in roles]
+    table = tables.read(
+        text, frame.start, frame.line + 1, titles, numeric_at, text_at, frame.separator, fill, optional=optional
+    )
     numbers = dict(zip(numeric, table.numbers, strict=True))
     warnings = [
         f"{file}:{frame.line}: column {title!r} comes twice; the first one was taken"

@@ -15,17 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.errors import FormatError
-from gridnorm.io import cells
+from gridnorm.io import cells, commas
 from gridnorm.io.ends import end_of_rows, last_row_end
 from gridnorm.io.odd_cells import errors_said, not_a_number
 from gridnorm.io.ragged import read_rows, split_quoted
+from gridnorm.io.regular import ByteArray, IntArray, bounds, is_regular, separators
 from gridnorm.io.text import Text
 
 SEPARATORS = (b"\t", b",", b";")
 _BLOCK = 1 << 20  # bytes per step: the temporaries of a step stay in the cache
-
-IntArray = NDArray[np.int64]
-ByteArray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +64,8 @@ class _Sink:
     bad: tuple[int, int, bytes] | None = None  # first cell that is no number: row, column, cell
     commas: list[tuple[int, int, bytes]] = field(default_factory=list)
     errors: list[tuple[int, int, bytes]] = field(default_factory=list)  # cells in which a program reports an error
+    optional: frozenset[int] = frozenset()  # columns whose text is missing, not wrong
+    strange: list[tuple[int, int, bytes]] = field(default_factory=list)  # such text
 
 
 def read(
@@ -78,6 +78,7 @@ def read(
     separator: bytes = b"\t",
     fill: bool = False,
     stop: int | None = None,
+    optional: Sequence[int] = (),
 ) -> Table:
     r"""Decode columns of the table that begins at byte ``start`` of a text.
 
@@ -97,6 +98,8 @@ def read(
         Take rows whose last cells are missing (with a warning), as long as no numeric column is among them.
     stop
         Offset behind the last data line; the end of the file by default.
+    optional
+        Columns at the end of ``numbers`` in which text is a missing value, with a warning.
 
     Raises
     ------
@@ -118,12 +121,12 @@ def read(
     count = _count_lines(data, start, stop)
     warnings: list[str] = []
     lines: IntArray | None = None
-    sink = _sink(numbers, texts, count)
+    sink = _sink(numbers, texts, count, optional)
     if not _read_regular(data, start, stop, len(titles), separator, sink):
         stop, below = end_of_rows(data, start, stop, line, separator, text.name)
         warnings += below
         count = _count_lines(data, start, stop)
-        sink = _sink(numbers, texts, count)
+        sink = _sink(numbers, texts, count, optional)
         needed = max(numbers, default=-1) + 1 if fill else None
         wanted = sink.numbers + sink.texts
         rows = read_rows(data, start, stop, line, len(titles), wanted, separator, text.name, needed)
@@ -151,12 +154,7 @@ def read(
             table,
             warnings=(*table.warnings, errors_said(sink.errors, text.name, table.line(min(sink.errors)[0]), titles)),
         )
-    if sink.commas:
-        sink.dotted = sink.dotted or _dotted_column(data, start, stop, separator)
-        row, column, _ = min(sink.commas)
-        warning = _take_commas(sink, text.name, table.line(row), titles[column])
-        table = replace(table, warnings=(*table.warnings, warning))
-    return table
+    return replace(table, warnings=(*table.warnings, *_take_odd(sink, text, start, stop, separator, table, titles)))
 
 
 def split(line: bytes, separator: bytes = b"\t") -> list[str]:
@@ -186,9 +184,9 @@ def _unquoted(cell: bytes) -> str:
     return cell.decode("utf-8", "replace").strip()
 
 
-def _sink(numbers: Sequence[int], texts: Sequence[int], rows: int) -> _Sink:
-    k = len(numbers)
-    return _Sink(list(numbers), list(texts), np.empty((k, rows)), [[] for _ in texts], [0] * k, [0] * k)
+def _sink(numbers: Sequence[int], texts: Sequence[int], rows: int, optional: Sequence[int] = ()) -> _Sink:
+    k, own = len(numbers), frozenset(optional)
+    return _Sink(list(numbers), list(texts), np.empty((k, rows)), [[] for _ in texts], [0] * k, [0] * k, optional=own)
 
 
 def _count_lines(data: bytes, start: int, stop: int) -> int:
@@ -211,7 +209,7 @@ def _read_regular(data: bytes, start: int, stop: int, n: int, separator: bytes, 
         buffer = whole[position - lead : end]
         if lead < cells.LEAD:
             buffer = np.concatenate([np.zeros(cells.LEAD - lead, np.uint8), buffer])
-        marks = _separators(buffer, separator)
+        marks = separators(buffer, separator)
         if marks is None:
             return False
         if buffer[-1] != 10:
@@ -223,80 +221,11 @@ def _read_regular(data: bytes, start: int, stop: int, n: int, separator: bytes, 
         if width < n or marks.size % width:
             return False
         ends = marks.reshape(-1, width)
-        if not _is_regular(buffer, ends, n):
+        if not is_regular(buffer, ends, n):
             return False
-        _add(buffer, *_bounds(buffer, ends, sink.numbers + sink.texts), sink)
+        _add(buffer, *bounds(buffer, ends, sink.numbers + sink.texts), sink)
         position = end
     return bool(sink.row == sink.values.shape[1])  # no LF but the last one in any row
-
-
-def _separators(buffer: ByteArray, separator: bytes) -> IntArray | None:
-    """Offsets of the bytes that end a cell, or None if quotes make that a question for the tolerant path."""
-    body = buffer[cells.LEAD :]
-    if separator == b"\t":
-        # One comparison finds TAB and LF; other control characters below, which belong to their cells, are rare.
-        marks = np.flatnonzero(body < 11)
-        kept = body[marks] >= 9
-        if not kept.all():
-            marks = marks[kept]
-        marks += cells.LEAD
-        return marks
-    marks = np.flatnonzero((body == separator[0]) | (body == 10)) + cells.LEAD
-    quotes = np.flatnonzero(body == 34) + cells.LEAD
-    if not quotes.size:
-        return marks
-    inside = np.searchsorted(quotes, marks) & 1 == 1
-    hidden = marks[inside]
-    if quotes.size & 1 or np.any(buffer[hidden] == 10):
-        return None
-    marks = np.asarray(marks[~inside], np.int64)
-    if hidden.size:
-        cell = np.searchsorted(marks, hidden)
-        edges = np.concatenate([[cells.LEAD - 1], marks, [buffer.size]])
-        first, last = edges[cell] + 1, edges[cell + 1] - 1
-        last = last - (buffer[last] == 13)
-        if np.any(buffer[first] != 34) or np.any(buffer[last] != 34):
-            return None
-    return marks
-
-
-def _is_regular(buffer: ByteArray, ends: IntArray, n: int) -> bool:
-    """Every row ends in LF, no row is blank, and cells beyond the titles are empty."""
-    last = ends[:, -1]
-    lines = last if buffer[-1] == 10 else last[:-1]
-    if not (buffer[lines] == 10).all():
-        return False
-    width = ends.shape[1]
-    length = np.diff(last, prepend=cells.LEAD - 1)  # with the LF
-    if length.min() <= width + 1:  # so short that every cell may be empty
-        content = length - (buffer[last - 1] == 13)
-        if (content <= width).any():
-            return False
-    if width > n:
-        if (buffer == 34).any():  # the cell too many may be one cut in two inside quotes
-            return False
-        spare = ends[:, n:] - ends[:, n - 1 : -1] - 1
-        spare[:, -1] -= (spare[:, -1] > 0) & (buffer[last - 1] == 13)
-        if spare.any():
-            return False
-    return True
-
-
-def _bounds(buffer: ByteArray, ends: IntArray, columns: list[int]) -> tuple[IntArray, IntArray]:
-    """First and past-the-end offset of the cells of some columns, (column, row) each."""
-    start = np.empty((len(columns), ends.shape[0]), np.int64)
-    end = np.empty_like(start)
-    for k, column in enumerate(columns):
-        end[k] = ends[:, column]
-        if column:
-            start[k] = ends[:, column - 1]
-        else:
-            start[k, 0] = cells.LEAD - 1
-            start[k, 1:] = ends[:-1, -1]
-        if column == ends.shape[1] - 1:
-            end[k] -= (buffer[end[k] - 1] == 13) & (end[k] > start[k] + 1)
-    start += 1
-    return start, end
 
 
 def _add_rows(columns: list[list[bytes]], rows: int, sink: _Sink) -> None:
@@ -313,6 +242,9 @@ def _add(buffer: ByteArray, start: IntArray, end: IntArray, sink: _Sink) -> None
     k, rows = len(sink.numbers), start.shape[1]
     if k:
         values, rest, dotted = cells.numbers(buffer, start[:k], end[:k])
+        if dotted and sink.optional and not sink.dotted:  # what a later file need not read decides nothing
+            needed = k - len(sink.optional)
+            dotted = cells.numbers(buffer, start[:needed], end[:needed])[2]
         sink.dotted = sink.dotted or dotted
         if rest.size:
             _add_odd(buffer.tobytes(), start[:k].reshape(-1), end[:k].reshape(-1), rest, rows, values, sink)
@@ -339,12 +271,14 @@ def _add_odd(
             column = sink.numbers[k]
             if b"," in cell and _finite(cells.number(cell.replace(b",", b""))):
                 sink.commas.append((sink.row + row, column, cell.strip(b' "\t\r')))
+            elif column in sink.optional:
+                sink.strange.append((sink.row + row, column, cell))
             elif sink.bad is None or (sink.row + row, column) < sink.bad[:2]:
                 sink.bad = (sink.row + row, column, cell)
             flat[i] = np.nan
         elif _finite(value):
             flat[i] = value
-            sink.dotted = sink.dotted or b"." in cell
+            sink.dotted = sink.dotted or (b"." in cell and sink.numbers[k] not in sink.optional)
         else:
             flat[i] = np.nan
             (sink.infinite if isinf(value) else sink.missing)[k] += 1
@@ -356,39 +290,54 @@ def _finite(value: float | None) -> bool:
     return value is not None and isfinite(value)
 
 
-def _thousands(cell: bytes) -> bool:
-    """Whether the commas of a number may stand for thousands."""
-    head, *groups = cell.lstrip(b"+-").split(b",")
-    return 1 <= len(head) <= 3 and not head.startswith(b"0") and all(len(group) == 3 for group in groups)
-
-
-def _take_commas(sink: _Sink, file: str, line: int, title: str) -> str:
-    """Read the commas as decimal points if nothing else is possible; the text of the warning."""
-    found = [cell for _, _, cell in sorted(sink.commas)]
-    plain = all(cell.count(b",") == 1 and b"." not in cell for cell in found)
-    if sink.dotted or not plain or all(map(_thousands, found)):
-        reason = "other numbers of the file have a decimal point" if sink.dotted else "it may stand for thousands"
-        raise FormatError(
-            f"column {title!r} holds a number with a comma whose meaning is unclear: {reason}",
-            file,
-            line,
-            found=repr(found[0].decode()),
-            expected="decimal points and no thousands separators",
-            hint="Export the table again with a decimal point",
+def _take_odd(
+    sink: _Sink, text: Text, start: int, stop: int, separator: bytes, table: Table, titles: Sequence[str]
+) -> list[str]:
+    """Read commas as decimal points where nothing else is possible, and drop what optional columns hold; warnings."""
+    warnings = []
+    if sink.commas:
+        dotted = sink.dotted or commas.dotted_column(text.data[start:stop], separator)
+        needed = sorted(one for one in sink.commas if one[1] not in sink.optional)
+        found = needed or sorted(sink.commas)
+        row, column, first = found[0]
+        reason = commas.unclear([cell for *_, cell in found], dotted)
+        if reason and needed:
+            raise FormatError(
+                f"column {titles[column]!r} holds a number with a comma whose meaning is unclear: {reason}",
+                text.name,
+                table.line(row),
+                found=repr(first.decode()),
+                expected="decimal points and no thousands separators",
+                hint="Export the table again with a decimal point",
+            )
+        count = 0 if reason else _set_decimals(sink)
+        if count:
+            warnings.append(
+                f"{text.name}:{table.line(row)}: {count} numbers have a decimal comma (first: {first.decode()} in "
+                f"column {titles[column]!r}); read as decimal points"
+            )
+        else:
+            sink.strange += sink.commas
+    if sink.strange:
+        row, column, cell = min(sink.strange)
+        n = len(sink.strange)
+        many = "1 cell is no number and was" if n == 1 else f"{n} cells are no numbers and were"
+        warnings.append(
+            f"{text.name}:{table.line(row)}: {many} taken as missing "
+            f"(first: {cell.decode('utf-8', 'replace')!r} in column {titles[column]!r})"
         )
+    return warnings
+
+
+def _set_decimals(sink: _Sink) -> int:
+    """Put the numbers with a decimal comma in place; how many they are. Others, of optional columns, are strange."""
     where = {column: k for k, column in enumerate(sink.numbers)}
+    count = 0
     for row, column, cell in sink.commas:
-        sink.values[where[column], row] = float(cell.replace(b",", b"."))
-    return (
-        f"{file}:{line}: {len(found)} numbers have a decimal comma (first: {found[0].decode()} in column {title!r}); "
-        "read as decimal points"
-    )
-
-
-def _dotted_column(data: bytes, start: int, stop: int, separator: bytes) -> bool:
-    """Whether some column, wanted or not, is one of numbers with decimal points (looks at the first rows)."""
-    lines = data[start : min(stop, start + 65536)].split(b"\n")[:100]
-    for column in zip(*(line.rstrip(b"\r").split(separator) for line in lines if line.strip()), strict=False):
-        if any(b"." in cell for cell in column) and all(cells.number(cell) is not None for cell in column):
-            return True
-    return False
+        value = cells.number(cell.replace(b",", b"."))
+        if value is None:
+            sink.strange.append((row, column, cell))
+        else:
+            sink.values[where[column], row] = value
+            count += 1
+    return count

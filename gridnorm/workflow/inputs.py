@@ -57,6 +57,8 @@ def expand(inputs: Sequence[str]) -> list[InputFile]:
         raise OptionError("no input", expected="array files, folders, globs or a targets table")
     out: list[InputFile] = []
     for given in inputs:
+        if "\0" in given:
+            raise OptionError("a file name cannot hold a NUL character", found=repr(given))
         if os.path.isdir(given):
             try:
                 names = sorted(os.listdir(given), key=natural_key)

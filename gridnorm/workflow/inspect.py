@@ -20,6 +20,7 @@ from gridnorm.core.fit import median_of
 from gridnorm.core.option.signature import shows
 from gridnorm.core.segments import Segments
 from gridnorm.errors import FormatError, GridnormError, OptionError
+from gridnorm.plain import shown
 from gridnorm.workflow.explained import explained_by
 from gridnorm.workflow.given import Paths, is_frame, listed, open_frame, with_spot_data
 from gridnorm.workflow.inputs import InputFile, array_files, with_origin
@@ -87,7 +88,16 @@ def inspect(paths: Paths | pd.DataFrame, **options: Any) -> dict[str, Any]:
             records.append({"file": given.file, "status": "error", "error": str(error), "exit_code": error.exit_code})
     if wrong and len(wrong) == len(records):
         raise wrong[0]  # an option that fits no file at all is what is wrong
-    return {"schema": INSPECT_SCHEMA, "inputs": records}
+    return {"schema": INSPECT_SCHEMA, "inputs": [_for_people(record) for record in records]}
+
+
+def _for_people(value: Any) -> Any:
+    """What is told, with every file by the path that was given."""
+    if isinstance(value, dict):
+        return {key: _for_people(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_for_people(part) for part in value]
+    return shown(value) if isinstance(value, str) else value
 
 
 def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:

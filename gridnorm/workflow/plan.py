@@ -146,7 +146,7 @@ def _one_kind(plan: Plan) -> None:
     kinds = {
         len(head.channels): task.file
         for task, head in zip(reversed(plan.tasks), reversed(plan.heads), strict=True)
-        if head.channels
+        if head.channels and head.certain
     }
     if len(kinds) > 1:
         found = ", ".join(f"{file} with {n}" for n, file in sorted(kinds.items()))

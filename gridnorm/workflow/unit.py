@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.arrays.align import Alignment, SpotKeys, compare, keys_of, same_keys
+from gridnorm.arrays.align import Alignment, SpotKeys, compare, keys_of, same_keys, signature
 from gridnorm.arrays.arrayset import ArraySet, of_raw
 from gridnorm.arrays.chain import normalize_one
 from gridnorm.arrays.grouping import WHOLE, by_text
@@ -61,13 +61,14 @@ def reference_of(raw: RawArray, layout: Layout | None, split: str, path: str = "
     if split == WHOLE:
         return whole
     parts: dict[str, Reference] = {}
-    contents: list[Reference] = []
+    contents: dict[int, list[Reference]] = {}
     for piece in split_raw(raw, layout, split):
         keys = keys_of(piece.raw.spots, piece.raw.n_spots)
-        mine = next((one for one in contents if same_keys(one.keys, keys)), None)
+        alike = contents.setdefault(signature(keys), [])
+        mine = next((one for one in alike if same_keys(one.keys, keys)), None)
         if mine is None:
             mine = Reference(piece.raw.name, keys, piece.layout, piece.raw.spots)
-            contents.append(mine)
+            alike.append(mine)
         parts[piece.label] = mine
     return replace(whole, parts=parts)
 

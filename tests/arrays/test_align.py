@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridnorm.arrays import align
 from gridnorm.arrays.align import SpotKeys, compare, keys_of, union
 from gridnorm.arrays.annotate import annotate
 from gridnorm.arrays.raw import RawArray, ReadOptions
@@ -199,6 +200,36 @@ def test_without_positions_ids_are_matched_and_file_order_is_kept() -> None:
     assert index[1].tolist() == [1, 0, -1, 2]
     with pytest.raises(LayoutError, match="IDs are not there, such as 'p', 'q'"):
         compare(one, SpotKeys(3, id=np.array([b"d", b"p", b"q"])), "c.txt")
+
+
+@pytest.mark.parametrize("align", ["id", "union"])
+def test_files_without_ids_and_with_the_same_places_need_none(align: str) -> None:
+    places = [np.array(column) for column in ([2, 1], [1, 1], [1, 1])]
+    one = SpotKeys(2, *places)
+    table, index = union([one, one], align)
+    assert table.block is not None and table.block.tolist() == [1, 2]
+    assert [at.tolist() for at in index] == [[1, 0]] * 2
+    more = SpotKeys(3, *(np.append(column, 3) for column in places))
+    with pytest.raises(LayoutError, match=rf"^b\.spot: .*{align}.* needs an ID column in every file; found none in b"):
+        compare(one, more, "b.spot", align)
+
+
+def test_each_set_of_keys_is_compared_with_its_like_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    n, compared = 100, []
+    real = align.same_keys
+
+    def counted(one: SpotKeys, two: SpotKeys) -> bool:
+        compared.append(1)
+        return real(one, two)
+
+    monkeypatch.setattr(align, "same_keys", counted)
+    places = [np.ones(n, np.int64), np.ones(n, np.int64), np.arange(n) + 1]
+    names = np.array([f"g{k}" for k in range(n)], "S")
+    sets = [SpotKeys(n, *places, np.where(np.arange(n) == k, b"other", names)) for k in range(n)]
+    for how in ("strict", "id", "union"):
+        table, index = union([*sets, *sets], how)
+        assert len(index) == 2 * n and table.size >= 1
+    assert len(compared) == 3 * n, "each of the second hundred with one of the first"
 
 
 def test_files_that_cannot_be_compared_are_refused() -> None:

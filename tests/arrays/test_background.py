@@ -415,3 +415,18 @@ def test_a_search_that_was_stopped_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(scaled, "_STEPS", 2)
     (note, _) = bg.correct(*slide(), "normexp", names=("R", "G")).notes
     assert note == "R: normexp: the fit was stopped after 3 evaluations and may not be the optimum"
+
+
+@pytest.mark.parametrize("method", ["none", "subtract", "half", "minimum", "edwards"])
+def test_intensities_without_end_are_missing_and_counted(method: str) -> None:
+    most = 1.7e308
+    fore = np.tile(np.linspace(100.0, 900.0, 40), (2, 1))
+    back = np.full_like(fore, 20.0)
+    fore[0, 3], fore[1, 5], back[1, 5] = most, most, -most
+    done = bg.correct(fore, back, method, offset=1e308, names=("R", "G"))
+    m, a, _ = bg.to_log_ratio(*done.values)
+    assert np.isinf(done.values).sum() == np.isinf(m).sum() == np.isinf(a).sum() == 0
+    assert [np.flatnonzero(np.isnan(row)).tolist() for row in done.values] == [[3], [5]]
+    assert "R: 1 corrected intensities are infinite and were taken as missing" in done.notes
+    ends = bg.correct(fore, back, "subtract", names=("R", "G"))
+    assert np.isnan(ends.values).sum() == 1 and ends.values[0, 3] == most, "what a number can hold is kept"

@@ -6,6 +6,10 @@ import gzip
 import json
 import os
 import socket
+import subprocess
+import sys
+import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +19,8 @@ from damage import Cli, sheet
 import gridnorm as gn
 from gridnorm.arrays.simulate.simulated import _MOST_SPOTS, _check
 from gridnorm.core.fit import ITERATIONS, MOST_ITERATIONS
+from gridnorm.errors import OptionError
+from gridnorm.io.atomic import Output
 
 DIGITS = "9" * 5000
 
@@ -122,6 +128,59 @@ def test_a_gzip_file_whose_header_is_a_member_of_its_own_is_an_array(cli: Cli, t
     assert one == two
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("twice.gpr.gz", "a gzip file inside a gzip file"),
+        ("a.tar", "a tar archive"),
+        ("a.tar.gz", "a tar archive"),
+        ("a.zip.gz", "a zip archive"),
+        ("-", "No such file"),
+        ("CON", "No such file"),
+        ("n" * 300 + ".gpr", "name too long"),
+    ],
+)
+def test_what_is_no_array_file_is_named(cli: Cli, tmp_path: Path, name: str, said: str) -> None:
+    data = (tmp_path / "a.gpr").read_bytes()
+    if name == "twice.gpr.gz":
+        Path(name).write_bytes(gzip.compress(gzip.compress(data)))
+    elif ".tar" in name:
+        with tarfile.open(name, "w:gz" if name.endswith("gz") else "w") as archive:
+            archive.add("a.gpr")
+    elif name == "a.zip.gz":
+        with zipfile.ZipFile("a.zip", "w") as packed:
+            packed.writestr("a.gpr", data)
+        Path(name).write_bytes(gzip.compress(Path("a.zip").read_bytes()))
+    for command in ("inspect", "normalize"):
+        ran = cli(command, name)
+        assert ran.code == 3 and said in ran.out + ran.err
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no /dev/stdin here")
+@pytest.mark.parametrize("shell", ["cat a.gpr | {} /dev/stdin", "{} <(cat a.gpr)", "{} /dev/fd/3 3< <(cat a.gpr)"])
+def test_what_comes_through_a_pipe_is_refused_with_what_to_do(cli: Cli, tmp_path: Path, shell: str) -> None:
+    command = shell.format(f"{sys.executable} -m gridnorm normalize -o o.tsv")
+    root = Path(gn.__file__).resolve().parents[1]
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3 and "found a pipe, expected a file. Write the data to a file first" in done.stderr
+
+
+def test_a_nul_in_a_name_is_a_usage_error(cli: Cli) -> None:
+    for call in (gn.read, gn.normalize, lambda name: gn.write(gn.read("a.gpr"), name)):
+        with pytest.raises(OptionError, match=r"cannot hold a NUL character; found 'a\\x00\.tsv'"):
+            call("a\0.tsv")
+
+
+@pytest.mark.parametrize("name", ["n" * 241 + ".tsv", "n" * 300 + ".tsv"])
+def test_an_output_whose_name_no_file_system_takes_is_an_output_error(cli: Cli, tmp_path: Path, name: str) -> None:
+    ran = cli("normalize", "a.gpr", "-o", name)
+    assert ran.code == 6 and "File name too long" in ran.err and name in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gpr"]
+
+
 def test_names_too_long_for_a_file_are_cut_not_refused(cli: Cli, tmp_path: Path) -> None:
     long = "µ" * 125
     for at, more in enumerate(("a", "b")):
@@ -156,6 +215,42 @@ def test_a_full_disk_is_that_of_the_file_in_every_format(cli: Cli, tmp_path: Pat
         (tmp_path / f"o.{form}").symlink_to("/dev/full")
         ran = cli("normalize", "a.gpr", "-o", f"o.{form}")
         assert ran.code == 6 and f"o.{form}: the disk is full" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("o.tsv", ("normalize", "a.gpr", "-o", "o.tsv")),
+        ("o.tsv.gridnorm.json", ("normalize", "a.gpr", "-o", "o.tsv")),
+        ("s.json", ("normalize", "a.gpr", "-o", "o.tsv", "--sidecar", "s.json")),
+        ("o.png", ("normalize", "a.gpr", "-o", "o.tsv", "--figure", "o.png")),
+        ("log.txt", ("normalize", "a.gpr", "-o", "o.tsv", "--log-file", "log.txt")),
+        ("a.tsv", ("normalize", "a.gpr", "-o", "out/")),
+        ("a.tsv.gridnorm.json", ("normalize", "a.gpr", "-o", "out/")),
+        ("gridnorm.json", ("normalize", "a.gpr", "-o", "out/")),
+        ("truth.tsv", ("simulate", "-o", "out", "--arrays", "1", "--blocks", "1x1", "--spots", "5x5")),
+    ],
+)
+def test_no_output_takes_the_place_of_one_that_appears_during_the_run(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, args: tuple[str, ...]
+) -> None:
+    if name.endswith("png"):
+        pytest.importorskip("matplotlib")
+    real = Output._commit
+    theirs: list[Path] = []
+
+    def commit(files: Output) -> None:
+        found = [Path(file.target) for file in files._pending if Path(file.target).name == name]
+        for path in found:
+            path.write_bytes(b"theirs")
+        theirs.extend(found)
+        real(files)
+
+    monkeypatch.setattr(Output, "_commit", commit)
+    ran = cli(*args)
+    assert ran.code == 2 and f"{name}: the output exists already: it appeared during the run" in ran.err
+    assert [path.read_bytes() for path in theirs] == [b"theirs"]
+    monkeypatch.undo()
 
 
 def test_the_most_that_may_be_asked_for() -> None:

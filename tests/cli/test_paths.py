@@ -191,3 +191,14 @@ def test_an_error_is_for_people_and_its_record_for_records() -> None:
         assert (str(error), error.recorded()) == ("x/a:3: not as x/b", "a:3: not as b")
         assert (error.file, error.what) == ("x/a", "not as x/b") and "\ufdd0" not in repr(error)
     assert (shown("a"), recorded("a"), named("a", "a")) == ("a", "a", "a")
+
+
+def test_inspect_has_no_marks_in_what_it_tells_of_a_gal(cli: Cli) -> None:
+    Path("in/a.gal").write_text(
+        'ATF\t1.0\n2\t5\n"Type=GenePix ArrayList V1.0"\n"BlockCount=1"\nBlock\tRow\tColumn\tID\tName\n'
+        + "".join(f"1\t{r}\t{c}\tg{r}{c}\tn\n" for r in (1, 2, 3) for c in (1, 2, 3))
+    )
+    found = gn.inspect(["in/a.gal", INPUTS[0]])
+    assert [one["file"] for one in found["inputs"]] == ["in/a.gal", INPUTS[0]]
+    assert not set(json.dumps(found, ensure_ascii=False)) & set("\ufdd0\ufdd1\ufdd2")
+    assert "in/a.gal " in cli("inspect", "in/a.gal", INPUTS[0]).out

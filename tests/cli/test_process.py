@@ -282,3 +282,26 @@ def test_the_shell_completes_commands_options_and_their_words(tmp_path: Path, wo
     done = subprocess.run(COMMAND, cwd=tmp_path, env=environment() | given, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("out", ["o.tsv", "out/"])
+def test_of_racing_runs_one_says_that_it_has_written_and_nothing_is_lost(tmp_path: Path, out: str) -> None:
+    sheet().write(tmp_path / "a.gpr")
+    spans = [f"0.{k}" for k in range(3, 7)]
+    runs = [start(tmp_path, "normalize", "a.gpr", "-o", out, "--span", span) for span in spans]
+    said = [run.communicate()[1].decode() for run in runs]
+    codes = [run.returncode for run in runs]
+    assert codes.count(0) == 1 and set(codes) <= {0, 2, 6}, said
+    for code, text in zip(codes, said, strict=True):
+        assert (code == 0) == ("wrote " in text) and "Traceback" not in text
+    first = codes.index(0)
+    alone = start(tmp_path, "normalize", "a.gpr", "-o", f"alone-{out}", "--span", spans[first])
+    alone.communicate()
+    made, wanted = (tmp_path / out, tmp_path / f"alone-{out}")
+    if out.endswith("/"):
+        made, wanted = made / "a.tsv", wanted / "a.tsv"
+    assert made.read_bytes() == wanted.read_bytes()
+    record = json.loads(Path(f"{made}.gridnorm.json").read_text(encoding="utf-8"))
+    assert record["parameters"]["span"] == float(spans[first])
+    assert damage.leftovers(tmp_path) == []

@@ -255,18 +255,18 @@ def test_data_and_then_their_folder_are_on_the_disk_before_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    sync, move = os.fsync, os.replace
+    sync, move = os.fsync, os.link
 
     def fsync(handle: int) -> None:
         steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"{os.fstat(handle).st_size} bytes")
         sync(handle)
 
-    def replace(source: str, target: str) -> None:
+    def link(source: str, target: str) -> None:
         steps.append(Path(target).name)
         move(source, target)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "link", link)
     with Output() as output:
         output.write(tmp_path / "a.tsv", b"12345")
         output.write(tmp_path / "a.json", b"123")
@@ -285,8 +285,60 @@ def test_a_target_that_someone_else_has_made_meanwhile_survives_a_failure(
         real(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(OutputError, match=r"b\.json"), Output() as output:
+    with pytest.raises(OutputError, match=r"b\.json"), Output(force=True) as output:
         output.write(tmp_path / "a.tsv", b"ours")
         output.write(tmp_path / "b.json", b"ours")
     assert names(tmp_path) == ["b.json"]
     assert (tmp_path / "b.json").read_bytes() == b"theirs"
+
+
+def no_links(source: str, target: str) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("name", ["a.tsv", "a.json"])
+def test_without_force_nothing_is_replaced_that_appears_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, links: bool
+) -> None:
+    if not links:  # as on a memory card
+        monkeypatch.setattr(os, "link", no_links)
+    said = rf"{name}: .*appeared during the run\. force=True overwrites it"
+    with pytest.raises(OptionError, match=said) as caught, Output() as output:
+        output.write(tmp_path / "a.tsv", b"ours")
+        output.write(tmp_path / "a.json", b"ours")
+        (tmp_path / name).write_bytes(b"theirs")
+    assert caught.value.exit_code == 2
+    assert names(tmp_path) == [name] and (tmp_path / name).read_bytes() == b"theirs"
+    with Output() as output:
+        output.write(tmp_path / "b.tsv", b"ours")
+    assert names(tmp_path) == sorted([name, "b.tsv"]) and (tmp_path / "b.tsv").read_bytes() == b"ours"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("call", ["open", "link", "replace", "unlink"])
+@pytest.mark.parametrize("links", [True, False])
+def test_an_interrupt_without_force_leaves_both_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, at: int, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    known, count = getattr(os, call), [0]
+
+    def interrupted(*arguments: object, **more: object) -> object:
+        result = known(*arguments, **more)
+        count[0] += 1
+        if count[0] == at + 1:
+            raise KeyboardInterrupt
+        return result
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(os, call, interrupted)
+        with Output() as output:
+            output.write(tmp_path / "a.tsv", b"new")
+            output.write(tmp_path / "b.json", b"new")
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} in (
+        {},
+        {"a.tsv": b"new", "b.json": b"new"},
+    )

@@ -246,7 +246,7 @@ def test_a_worker_that_is_killed_is_a_failure_of_its_array(cli: Cli) -> None:
 KILLS_WRITING = """
 import os, signal, sys
 import gridnorm.io.atomic as atomic, gridnorm.workflow.record as record
-known, replaced = record.write_table, os.replace
+known = record.write_table
 when = sys.argv.pop(1)
 
 def write(path, *args, **more):
@@ -254,12 +254,14 @@ def write(path, *args, **more):
     if when == "before" and str(path).endswith("b.tsv"):
         os.kill(os.getpid(), signal.SIGKILL)
 
-def replace(old, new):
-    replaced(old, new)
-    if when == "between" and str(new).endswith("b.tsv"):
-        os.kill(os.getpid(), signal.SIGKILL)
+def killing(move):  # a result gets its name by link, or with --force by replace
+    def moved(old, new):
+        move(old, new)
+        if when == "between" and str(new).endswith("b.tsv"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return moved
 
-record.write_table, os.replace = write, replace
+record.write_table, os.link, os.replace = write, killing(os.link), killing(os.replace)
 from gridnorm.cli import main
 main(sys.argv[1:])
 """

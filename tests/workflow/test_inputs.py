@@ -126,6 +126,11 @@ def test_records_have_the_shortest_part_that_tells_files_apart_and_people_the_pa
         assert [recorded(name) for name in file_names(again)] == short
 
 
+def test_a_header_record_of_a_scanner_is_no_title_of_targets() -> None:
+    assert not is_targets(b'"FileName=C:\\a.tif\tC:\\b.tif"\n"PixelSize=10"\n')
+    assert is_targets(b"Name\tFileNameCy3\n")
+
+
 def test_targets_know_their_files_names_and_columns() -> None:
     Path("deep/t.txt").write_text("FileName\tName\tCy3\tDose\nc.gpr\tfirst\twt\t1\na.gpr\t\tko\t2\n")
     one, two = read_targets("deep/t.txt")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import damage
 import pytest
-from damage import sheet
+from damage import sheet, with_records
 
+import gridnorm as gn
 from gridnorm.errors import OptionError
 from gridnorm.plain import recorded, shown
 from gridnorm.workflow.plan import describe, make_plan
@@ -77,6 +78,15 @@ def test_one_and_two_channels_in_one_run_are_refused_unless_channels_say_what() 
     with pytest.raises(OptionError, match="one.gpr with 1, a.gpr with 2"):
         make_plan(["a.gpr", "one.gpr"], make_settings({}))
     assert len(make_plan(["a.gpr", "one.gpr"], make_settings({"channels": "635"})).tasks) == 2
+
+
+def test_what_the_head_cannot_be_sure_of_refuses_nothing() -> None:
+    a = sheet()
+    a.write(Path("a.gpr"))
+    with_records(a, Wavelengths="635\t594").write(Path("b.gpr"))  # 532 is not in the record, but has light
+    plan = make_plan(["a.gpr", "b.gpr"], make_settings({}))
+    assert [head.certain for head in plan.heads] == [True, False]
+    assert gn.read(["a.gpr", "b.gpr"]).channels == ("R", "G")
 
 
 def test_where_each_array_stands_for_itself_there_is_no_reference() -> None:

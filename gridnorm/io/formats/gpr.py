@@ -68,7 +68,7 @@ def head(text: Text, settings: Mapping[str, Any]) -> Head:
     found = _header(text)
     named = dict(columns.settings_of((COLUMNS,), settings)["columns"])
     channels = channels_named(named) or _channels(found.wavelengths)
-    return Head("GPR", found.version, channels, found.frame.titles, found.records)
+    return Head("GPR", found.version, channels, found.frame.titles, found.records, not found.suspects)
 
 
 def read(text: Text, options: ReadOptions) -> RawArray:

@@ -11,13 +11,17 @@ from gridnorm.io.text import Text
 
 
 class Head(NamedTuple):
-    """What the beginning of an array file tells: format, version, channels, column titles, header records."""
+    """What the beginning of an array file tells: format, version, channels, column titles, header records.
+
+    ``certain``: whether the whole file cannot have other channels.
+    """
 
     format: str
     version: str
     channels: tuple[str, ...]
     columns: tuple[str, ...]
     header: Mapping[str, str] = {}
+    certain: bool = True
 
 
 class Format(NamedTuple):

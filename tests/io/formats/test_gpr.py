@@ -302,6 +302,31 @@ def test_a_place_that_is_text_is_an_error() -> None:
         read(text([FOUR[0], FOUR[1] | {"Block": "A"}]))
 
 
+@pytest.mark.parametrize("cell", ["abc", "1,5", "1,234", "12-", 'x"'])
+def test_a_bad_x_is_missing_with_a_warning_whether_a_file_comes_first_or_not(cell: str) -> None:
+    source = text([{**r, "X": r["X"] if k else cell, "F635 Mean": 7.5} for k, r in enumerate(FOUR)])
+    array = read(source)
+    assert np.isnan(array.spots["X"]).tolist() == [True, False, False, False]
+    said = f"1 cell is no number and was taken as missing (first: {cell!r} in column 'X')"
+    assert array.warnings == (f"a.gpr:7: {said}",)
+    later = read(source, keys_only=True)
+    assert later.warnings == () and later.foreground.tolist() == array.foreground.tolist()
+
+
+def test_points_in_x_do_not_decide_what_a_comma_is() -> None:
+    rows = [{**FOUR[k % 4], "Block": k, "F635 Mean": "1,5", "X": "7" if k < 150 else "7.5"} for k in range(1, 160)]
+    for keys_only in (False, True):
+        assert read(text(rows), keys_only=keys_only).foreground[0].tolist() == [1.5] * 159
+
+
+def test_decimal_commas_in_x_alone_are_read() -> None:
+    array = read(text([{**r, "X": "1820,5"} for r in FOUR]))
+    assert array.spots["X"].tolist() == [1820.5] * 4
+    assert array.warnings == (
+        "a.gpr:7: 4 numbers have a decimal comma (first: 1820,5 in column 'X'); read as decimal points",
+    )
+
+
 def test_empty_flags_are_zero_with_a_warning_and_broken_ones_an_error() -> None:
     raw = read(text([row(1, 1, 1, Flags=-50), row(1, 2, 1, Flags="")]))
     assert raw.flags is not None
