@@ -1,0 +1,111 @@
+"""No trend between batch entries: curves of their differences over their means are taken off, round by round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations, islice
+from typing import Any, Self
+
+from gridnorm.core.across.entries import Given
+from gridnorm.core.apply import evaluate
+from gridnorm.core.methods import METHODS, fit_method
+from gridnorm.core.payload import floats, plain
+from gridnorm.core.segments import Segments
+
+PAIRS_AT_ONCE = 16  # memory: so many vectors of values at a time
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """The mean entry of each round, float64 (round, item)."""
+
+    means: Any
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"means": plain(self.means)}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Self:
+        return cls(floats(plain["means"]))
+
+
+def _curve(difference: Any, mean: Any, segments: Segments, given: Given, options: dict[str, Any], which: Any) -> Any:
+    """The curve of differences over means at every item, (batch, item)."""
+    fitted = fit_method(
+        difference, segments, METHODS["loess"], covariate=mean,
+        weights=None if given.weights is None else given.weights[which],
+        use=None if given.use is None else given.use[which],
+        small_groups="own" if segments.n_segments == 1 else "shrink",
+        options={"span": options["cyclic_span"], "iterations": 4, "clamp_weights": options["clamp_weights"]},
+    )  # fmt: skip
+    return evaluate(fitted, mean, segments)
+
+
+def _mean(values: Any, xp: Any) -> Any:
+    """Mean of each item over the entries that have it; NaN where none has."""
+    there = xp.isfinite(values)
+    n = there.sum(axis=0)
+    return xp.where(n > 0, xp.where(there, values, 0.0).sum(axis=0) / xp.maximum(n, 1), xp.nan)
+
+
+def together(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, References | None]:
+    """All entries at once: the values, and the references of ``fast`` (the other forms have none)."""
+    form = FORMS[options["cyclic_method"]]
+    references = []
+    for _ in range(options["cyclic_rounds"]):
+        values, mean = form(values, segments, given, options)
+        references.append(mean)
+    if references[0] is None:
+        return values, None
+    return values, References(given.backend.xp.stack(references))
+
+
+def toward(values: Any, segments: Segments, target: References, given: Given, options: dict[str, Any]) -> Any:
+    """Each entry by itself: the curve over each round's reference is taken off."""
+    for mean in given.backend.xp.asarray(target.means):
+        values = _off(values, mean, segments, given, options)
+    return values
+
+
+def _off(values: Any, mean: Any, segments: Segments, given: Given, options: dict[str, Any]) -> Any:
+    out = given.backend.xp.empty_like(values)
+    for start in range(0, values.shape[0], PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        block = values[part]
+        shared = given.backend.xp.broadcast_to(mean, block.shape)
+        out[part] = block - _curve(block - shared, shared, segments, given, options, part)
+    return out
+
+
+def _fast(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Each entry against the mean of all."""
+    mean = _mean(values, given.backend.xp)
+    return _off(values, mean, segments, given, options), mean
+
+
+def _affy(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
+    """All pairs, whose curves add up and are taken off at the end of the round."""
+    total = given.backend.xp.zeros(values.shape)
+    pairs = combinations(range(values.shape[0]), 2)
+    while some := list(islice(pairs, PAIRS_AT_ONCE)):
+        left, right = ([pair[k] for pair in some] for k in (0, 1))
+        difference, mean = values[left] - values[right], (values[left] + values[right]) / 2
+        curve = _curve(difference, mean, segments, given, options, left)
+        for k, (one, other) in enumerate(some):
+            total[one] += curve[k]
+            total[other] -= curve[k]
+    return values - total / values.shape[0], None
+
+
+def _pairs(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Pair after pair, each of which moves half the way."""
+    values = values.copy()
+    for one, other in combinations(range(values.shape[0]), 2):
+        difference, mean = values[one] - values[other], (values[one] + values[other]) / 2
+        half = _curve(difference[None], mean[None], segments, given, options, [one])[0] / 2
+        values[one] -= half
+        values[other] += half
+    return values, None
+
+
+FORMS = {"fast": _fast, "affy": _affy, "pairs": _pairs}
