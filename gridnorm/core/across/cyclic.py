@@ -36,16 +36,19 @@ def _curve(difference: Any, mean: Any, segments: Segments, given: Given, options
         weights=None if given.weights is None else given.weights[which],
         use=None if given.use is None else given.use[which],
         small_groups="own" if segments.n_segments == 1 else "shrink",
-        options={"span": options["cyclic_span"], "iterations": 4, "clamp_weights": options["clamp_weights"]},
+        options={"span": options["cyclic_span"], "iterations": 4, "clamp_weights": False},
     )  # fmt: skip
     return evaluate(fitted, mean, segments)
 
 
 def _mean(values: Any, xp: Any) -> Any:
     """Mean of each item over the entries that have it; NaN where none has."""
-    there = xp.isfinite(values)
-    n = there.sum(axis=0)
-    return xp.where(n > 0, xp.where(there, values, 0.0).sum(axis=0) / xp.maximum(n, 1), xp.nan)
+    total, n = xp.zeros(values.shape[1]), xp.zeros(values.shape[1], int)
+    for row in values:  # one after the other: entries may lie in a file
+        there = xp.isfinite(row)
+        total += xp.where(there, row, 0.0)
+        n += there
+    return xp.where(n > 0, total / xp.maximum(n, 1), xp.nan)
 
 
 def together(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, References | None]:
@@ -68,13 +71,12 @@ def toward(values: Any, segments: Segments, target: References, given: Given, op
 
 
 def _off(values: Any, mean: Any, segments: Segments, given: Given, options: dict[str, Any]) -> Any:
-    out = given.backend.xp.empty_like(values)
     for start in range(0, values.shape[0], PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
         block = values[part]
         shared = given.backend.xp.broadcast_to(mean, block.shape)
-        out[part] = block - _curve(block - shared, shared, segments, given, options, part)
-    return out
+        block -= _curve(block - shared, shared, segments, given, options, part)
+    return values
 
 
 def _fast(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -94,12 +96,12 @@ def _affy(values: Any, segments: Segments, given: Given, options: dict[str, Any]
         for k, (one, other) in enumerate(some):
             total[one] += curve[k]
             total[other] -= curve[k]
-    return values - total / values.shape[0], None
+    values -= total / values.shape[0]
+    return values, None
 
 
 def _pairs(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
     """Pair after pair, each of which moves half the way."""
-    values = values.copy()
     for one, other in combinations(range(values.shape[0]), 2):
         difference, mean = values[one] - values[other], (values[one] + values[other]) / 2
         half = _curve(difference[None], mean[None], segments, given, options, [one])[0] / 2

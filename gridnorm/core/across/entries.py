@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from gridnorm.core.engines import Backend
 from gridnorm.core.segments import Segments
-from gridnorm.errors import FitError
 
 SHOWN_ENTRIES = 3  # in a message
 
@@ -19,6 +18,15 @@ class Given(NamedTuple):
     names: Sequence[str]
     weights: Any = None
     use: Any = None
+
+    def of(self, entry: int) -> Given:
+        """What is given of one entry."""
+        part = slice(entry, entry + 1)
+        return self._replace(
+            names=self.names[part],
+            weights=None if self.weights is None else self.weights[part],
+            use=None if self.use is None else self.use[part],
+        )
 
     def observed(self, values: Any) -> Any:
         """Which values count: finite and used, bool (batch, item)."""
@@ -35,19 +43,3 @@ def listed(which: Any, segments: Segments, given: Given) -> str:
     ]
     more = len(found) - len(names)
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
-
-
-def lacking(found: Any, segments: Segments, given: Given) -> None:
-    """Refuse entries (batch, segment) that are NaN.
-
-    Raises
-    ------
-    FitError
-        Naming them.
-    """
-    missing = found != found
-    if bool(missing.any()):
-        raise FitError(
-            f"no usable value in {listed(missing, segments, given)}",
-            hint="Leave it out; check flags, weights and the background method",
-        )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 
-from gridnorm.core.across.entries import Given, lacking
+from gridnorm.core.across.entries import Given
 from gridnorm.core.payload import floats, plain
 from gridnorm.core.segments import Segments
 
@@ -41,28 +42,15 @@ def learn(values: Any, segments: Segments, given: Given, options: dict[str, Any]
 def _sorted(values: Any, segments: Segments, given: Given, entry: int) -> Any:
     """Sorted values of one entry, stretched to its groups' sizes, float64 (item,) in segment order."""
     xp = given.backend.xp
-    only = _of(given, entry)
-    seen = only.observed(values)[0]
+    seen = given.of(entry).observed(values)[0]
     row = values[0]
     out = xp.empty(segments.n_items)
     bounds = segments.offsets.tolist()
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         items = xp.asarray(segments.order[start:stop])
         found = xp.sort(row[items][seen[items]])
         out[start:stop] = found if found.size == stop - start else _stretched(found, stop - start, xp)
-    empty = xp.asarray([[bool(xp.isnan(out[a:b]).all()) and b > a for a, b in zip(bounds, bounds[1:], strict=False)]])
-    lacking(xp.where(empty, np.nan, 0.0), segments, only)
     return out
-
-
-def _of(given: Given, entry: int) -> Given:
-    """What is given of one entry."""
-    part = slice(entry, entry + 1)
-    return given._replace(
-        names=given.names[part],
-        weights=None if given.weights is None else given.weights[part],
-        use=None if given.use is None else given.use[part],
-    )
 
 
 def _stretched(found: Any, size: int, xp: Any) -> Any:
@@ -85,18 +73,19 @@ def toward(values: Any, segments: Segments, target: Distributions, given: Given,
     Items that are not used get what their value would have; NaN stays NaN.
     """
     xp = given.backend.xp
-    out = xp.full(values.shape, xp.nan)
-    seen = given.observed(values)
+    points = xp.asarray(target.points)
     bounds = segments.offsets.tolist()
     for entry in range(values.shape[0]):
-        for start, stop in zip(bounds, bounds[1:], strict=False):
+        row = values[entry].copy()
+        seen = given.of(entry).observed(row[None])[0]
+        for start, stop in pairwise(bounds):
             items = xp.asarray(segments.order[start:stop])
-            used = items[seen[entry, items]]
-            _replace(out[entry], values[entry], used, target.points[start:stop], xp)
+            used = items[seen[items]]
+            _replace(values[entry], row, used, points[start:stop], xp)
             if used.size < items.size:
-                rest = items[xp.isfinite(values[entry, items]) & ~seen[entry, items]]
-                _place(out[entry], values[entry], rest, used, target.points[start:stop], xp)
-    return out
+                rest = items[xp.isfinite(row[items]) & ~seen[items]]
+                _place(values[entry], row, rest, used, points[start:stop], xp)
+    return values
 
 
 def _replace(out: Any, values: Any, items: Any, points: Any, xp: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from gridnorm.core.across.entries import Given, lacking, listed
+from gridnorm.core.across.entries import Given, listed
 from gridnorm.core.fit import fit
 from gridnorm.core.payload import floats, plain
 from gridnorm.core.segments import Segments
@@ -32,26 +32,33 @@ def _logs(values: Any, segments: Segments, given: Given) -> Any:
     Raises
     ------
     FitError
-        A group without a value, or with a median of 0: it would make a batch entry, or all others, vanish.
+        A median of 0: it would make a batch entry, or all others, vanish.
     """
     xp = given.backend.xp
     found = fit(xp.abs(values), segments, "median", use=given.use).location
-    lacking(found, segments, given)
     zero = found == 0
     if bool(zero.any()):
         raise FitError(
             f"the median absolute value is 0 in {listed(zero, segments, given)}, so there is no scale",
             hint="Leave it out, or choose another method",
         )
-    return xp.log(found)
+    # A group without items has no scale, and nothing that could be scaled.
+    return xp.log(xp.where(found != found, 1.0, found))
 
 
 def learn(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> Scales:
     """The geometric mean of the scales of all entries."""
-    return Scales(_logs(values, segments, given).mean(axis=0))
+    total = given.backend.xp.zeros(segments.n_segments)
+    for entry in range(values.shape[0]):
+        total += _logs(values[entry : entry + 1], segments, given.of(entry))[0]
+    return Scales(total / values.shape[0])
 
 
 def toward(values: Any, segments: Segments, target: Scales, given: Given, options: dict[str, Any]) -> Any:
     """Values on the scale of the target."""
-    factor = given.backend.xp.exp(_logs(values, segments, given) - target.mean_log[None, :])
-    return values / factor[:, given.backend.xp.asarray(segments.codes)]
+    xp = given.backend.xp
+    codes = xp.asarray(segments.codes)
+    for entry in range(values.shape[0]):
+        logs = _logs(values[entry : entry + 1], segments, given.of(entry))[0]
+        values[entry] /= xp.exp(logs - xp.asarray(target.mean_log))[codes]
+    return values
