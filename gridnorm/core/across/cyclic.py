@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import Any, Self
@@ -29,22 +30,35 @@ class References:
         return cls(floats(plain["means"]))
 
 
-def _curve(difference: Any, mean: Any, segments: Segments, given: Given, options: dict[str, Any], which: Any) -> Any:
-    """The curve of differences over means at every item, (batch, item)."""
+def _curve(
+    difference: Any,
+    mean: Any,
+    segments: Segments,
+    given: Given,
+    options: dict[str, Any],
+    which: Sequence[int],
+    at: Any = None,
+) -> Any:
+    """The curve of differences over means at every item, (batch, item); ``at`` other levels than the means."""
     fitted = fit_method(
         difference, segments, METHODS["loess"], covariate=mean,
-        weights=None if given.weights is None else given.weights[which],
-        use=None if given.use is None else given.use[which],
+        weights=None if given.weights is None else _rows(given.weights, which, given),
+        use=None if given.use is None else _rows(given.use, which, given),
         small_groups="own" if segments.n_segments == 1 else "shrink",
         options={"span": options["cyclic_span"], "iterations": 4, "clamp_weights": False},
     )  # fmt: skip
-    return evaluate(fitted, mean, segments)
+    return evaluate(fitted, mean if at is None else at, segments)
+
+
+def _rows(values: Any, which: Sequence[int], given: Given) -> Any:
+    return given.backend.xp.stack([values[entry] for entry in which])
 
 
 def _mean(values: Any, xp: Any) -> Any:
     """Mean of each item over the entries that have it; NaN where none has."""
     total, n = xp.zeros(values.shape[1]), xp.zeros(values.shape[1], int)
-    for row in values:  # one after the other: entries may lie in a file
+    for entry in range(values.shape[0]):  # one after the other: they may lie in a file
+        row = values[entry]
         there = xp.isfinite(row)
         total += xp.where(there, row, 0.0)
         n += there
@@ -65,17 +79,18 @@ def together(values: Any, segments: Segments, given: Given, options: dict[str, A
 
 def toward(values: Any, segments: Segments, target: References, given: Given, options: dict[str, Any]) -> Any:
     """Each entry by itself: the curve over each round's reference is taken off."""
-    for mean in given.backend.xp.asarray(target.means):
-        values = _off(values, mean, segments, given, options)
+    means = given.backend.xp.asarray(target.means)
+    for turn in range(means.shape[0]):
+        values = _off(values, means[turn], segments, given, options)
     return values
 
 
 def _off(values: Any, mean: Any, segments: Segments, given: Given, options: dict[str, Any]) -> Any:
     for start in range(0, values.shape[0], PAIRS_AT_ONCE):
-        part = slice(start, start + PAIRS_AT_ONCE)
-        block = values[part]
+        which = range(start, min(start + PAIRS_AT_ONCE, values.shape[0]))
+        block = values[which.start : which.stop]
         shared = given.backend.xp.broadcast_to(mean, block.shape)
-        block -= _curve(block - shared, shared, segments, given, options, part)
+        values[which.start : which.stop] = block - _curve(block - shared, shared, segments, given, options, which)
     return values
 
 
@@ -85,14 +100,23 @@ def _fast(values: Any, segments: Segments, given: Given, options: dict[str, Any]
     return _off(values, mean, segments, given, options), mean
 
 
+def _of_pairs(
+    left: Any, right: Any, segments: Segments, given: Given, options: dict[str, Any], which: Sequence[int]
+) -> Any:
+    """The curve of each pair; where an item lacks one of the two, at the level of the other."""
+    xp = given.backend.xp
+    mean = (left + right) / 2
+    at = xp.where(xp.isfinite(mean), mean, xp.where(xp.isfinite(left), left, right))
+    return _curve(left - right, mean, segments, given, options, which, at)
+
+
 def _affy(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
     """All pairs, whose curves add up and are taken off at the end of the round."""
     total = given.backend.xp.zeros(values.shape)
     pairs = combinations(range(values.shape[0]), 2)
     while some := list(islice(pairs, PAIRS_AT_ONCE)):
-        left, right = ([pair[k] for pair in some] for k in (0, 1))
-        difference, mean = values[left] - values[right], (values[left] + values[right]) / 2
-        curve = _curve(difference, mean, segments, given, options, left)
+        left, right = zip(*some, strict=True)
+        curve = _of_pairs(_rows(values, left, given), _rows(values, right, given), segments, given, options, left)
         for k, (one, other) in enumerate(some):
             total[one] += curve[k]
             total[other] -= curve[k]
@@ -103,8 +127,9 @@ def _affy(values: Any, segments: Segments, given: Given, options: dict[str, Any]
 def _pairs(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
     """Pair after pair, each of which moves half the way."""
     for one, other in combinations(range(values.shape[0]), 2):
-        difference, mean = values[one] - values[other], (values[one] + values[other]) / 2
-        half = _curve(difference[None], mean[None], segments, given, options, [one])[0] / 2
+        left, right = values[one : one + 1], values[other : other + 1]
+        curve = _of_pairs(left, right, segments, given, options, (one,))
+        half = curve[0] / 2
         values[one] -= half
         values[other] += half
     return values, None

@@ -101,7 +101,7 @@ def _replace(out: Any, values: Any, items: Any, points: Any, xp: Any) -> None:
     tied = not bool(differs.all())
     if tied:
         # The average rank of equal values: the middle of their run.
-        runs = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(differs)])
+        runs = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(differs.astype(np.int64))])
         first = xp.concatenate([xp.zeros(1, np.int64), xp.flatnonzero(differs) + 1])
         last = xp.concatenate([first[1:] - 1, xp.full(1, n - 1)])
         position = ((first + last) * 0.5)[runs]

@@ -1,0 +1,153 @@
+"""The table of methods between arrays: what of each array is made alike, by which method of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from gridnorm.arrays.raw import FloatArray
+from gridnorm.core.across import ACROSS
+from gridnorm.core.option import Option, Table
+from gridnorm.errors import OptionError
+
+Levels = Mapping[str, FloatArray]
+
+
+class Made(NamedTuple):
+    """What a method makes alike of an array, and how its levels follow from that.
+
+    ``kinds``: names of the vectors of an array, such as ``G`` and ``R``; ``take(levels)`` gives them, ``give(levels,
+    vectors)`` the new levels. Both work on (spot,) and on (array, spot) alike.
+    """
+
+    kinds: tuple[str, ...]
+    take: Callable[[Levels], tuple[FloatArray, ...]]
+    give: Callable[[Levels, tuple[FloatArray, ...]], dict[str, FloatArray]]
+
+
+def _channels(levels: Levels) -> tuple[FloatArray, ...]:
+    return levels["A"] - levels["M"] / 2, levels["A"] + levels["M"] / 2
+
+
+def _from_channels(levels: Levels, channels: tuple[FloatArray, ...]) -> dict[str, FloatArray]:
+    green, red = channels
+    return {"M": red - green, "A": (red + green) / 2}
+
+
+def _moved(which: int) -> Callable[[Levels, tuple[FloatArray, ...]], dict[str, FloatArray]]:
+    """A moves by what one channel moves; M stays."""
+
+    def give(levels: Levels, vectors: tuple[FloatArray, ...]) -> dict[str, FloatArray]:
+        return {"M": levels["M"], "A": levels["A"] + (vectors[0] - _channels(levels)[which])}
+
+    return give
+
+
+CHANNELS = Made(("G", "R"), _channels, _from_channels)
+M_AND_A = Made(("M", "A"), lambda v: (v["M"], v["A"]), lambda v, new: {"M": new[0], "A": new[1]})
+ONLY_A = Made(("A",), lambda v: (v["A"],), lambda v, new: {"M": v["M"], "A": new[0]})
+ONLY_G = Made(("G",), lambda v: _channels(v)[:1], _moved(0))
+ONLY_R = Made(("R",), lambda v: _channels(v)[1:], _moved(1))
+
+
+def _intensities(levels: Levels) -> tuple[FloatArray, ...]:
+    return tuple(np.exp2(level) for level in levels.values())
+
+
+def _logarithms(levels: Levels, vectors: tuple[FloatArray, ...]) -> dict[str, FloatArray]:
+    return {name: np.log2(vector) for name, vector in zip(levels, vectors, strict=True)}
+
+
+class Between(NamedTuple):
+    """One row of ``BETWEEN``.
+
+    Attributes
+    ----------
+    name, summary, source
+        What it is called, what it does, and the paper or peer function.
+    across
+        The method of the core: a row of ``ACROSS``; None: nothing is done.
+    two
+        What of an array of two channels is made alike.
+    logarithms
+        Whether one channel is made alike by its log2 intensities; else by its intensities. None: not at all.
+    pooled
+        ``apart``: each kind of vector by itself; ``together``: all in one; ``targets``: by the samples that the
+        channels were labelled with.
+    options
+        Those of the core's row.
+    """
+
+    name: str
+    across: str | None
+    two: Made
+    logarithms: bool | None
+    pooled: str
+    summary: str
+    source: str = ""
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        return () if self.across is None else ACROSS[self.across].options
+
+    def made(self, channels: tuple[str, ...], names: tuple[str, ...]) -> Made:
+        """What is made alike of arrays of these channels, whose levels have these names.
+
+        Raises
+        ------
+        OptionError
+            The method is one for two channels.
+        """
+        if channels == ("R", "G"):
+            return self.two
+        if self.logarithms is None:
+            raise OptionError(
+                f"{self.name} is for two channels", found=" ".join(channels), expected="R and G",
+                hint="Of one channel: scale, quantile, cyclic-loess",
+            )  # fmt: skip
+        if self.logarithms:
+            return Made(names, lambda v: tuple(v.values()), lambda v, new: dict(zip(v, new, strict=True)))
+        return Made(names, _intensities, _logarithms)
+
+
+BETWEEN: Table[Between] = Table(
+    "method between arrays",
+    [
+        Between("none", None, M_AND_A, False, "apart", "arrays stay as they are"),
+        Between(
+            "scale", "scale", M_AND_A, False, "apart",
+            "M and A of all arrays on one scale: the median absolute value; one channel: one median",
+            "limma's normalizeBetweenArrays; Yang et al., Nucleic Acids Res 30 (2002)",
+        ),
+        Between(
+            "quantile", "quantile", CHANNELS, False, "together", "one distribution for every channel of every array",
+            "limma's normalizeBetweenArrays; Bolstad et al., Bioinformatics 19 (2003)",
+        ),
+        Between(
+            "aquantile", "quantile", ONLY_A, None, "together", "one distribution of A; M stays",
+            "limma's normalizeBetweenArrays; Yang and Thorne (2003)",
+        ),
+        Between(
+            "gquantile", "quantile", ONLY_G, None, "together",
+            "one distribution of the green channel, where it is a common reference; M stays, A follows",
+            "limma's normalizeBetweenArrays",
+        ),
+        Between(
+            "rquantile", "quantile", ONLY_R, None, "together",
+            "one distribution of the red channel, where it is a common reference; M stays, A follows",
+            "limma's normalizeBetweenArrays",
+        ),
+        Between(
+            "tquantile", "quantile", CHANNELS, None, "targets",
+            "one distribution for each sample: columns Cy3 (green) and Cy5 (red) of the targets table",
+            "limma's normalizeBetweenArrays",
+        ),
+        Between(
+            "cyclic-loess", "cyclic", CHANNELS, True, "together",
+            "no trend of any channel of any array over their mean",
+            "limma's normalizeCyclicLoess; Bolstad et al., Bioinformatics 19 (2003)",
+        ),
+    ],
+)  # fmt: skip

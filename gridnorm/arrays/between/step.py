@@ -1,0 +1,263 @@
+"""The step between arrays, on a whole ArraySet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.between.rows import BETWEEN, Between, Made
+from gridnorm.arrays.between.target import BetweenTarget, digest_of
+from gridnorm.arrays.grouping import By, by_text, group_spots, grouping_options
+from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.matrices import LEVELS
+from gridnorm.arrays.raw import Column, FloatArray
+from gridnorm.core.across import Target, normalize_across
+from gridnorm.core.option import effective, take
+from gridnorm.errors import OptionError, option_word
+
+WHOLE = "array"  # the grouping that is none
+
+
+class Pool(NamedTuple):
+    """Vectors that are made alike together: (array, kind) each, and what the pool is called in a target."""
+
+    name: str
+    members: tuple[tuple[int, int], ...]
+
+    def run(self, arrays: int) -> int | None:
+        """Where the vectors start, counted by kind and array, if they follow one another."""
+        places = [kind * arrays + array for array, kind in self.members]
+        return places[0] if places == list(range(places[0], places[0] + len(places))) else None
+
+
+class Heads(Protocol):
+    """What is asked of a set beside its numbers; a stream of arrays has it too."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def channels(self) -> tuple[str, ...]: ...
+    @property
+    def columns(self) -> Mapping[str, Column]: ...
+    @property
+    def layout(self) -> Layout | None: ...
+    @property
+    def targets(self) -> Mapping[str, Sequence[str]]: ...
+
+
+def normalize_between(
+    arrays: ArraySet,
+    method: str | Between = "scale",
+    *,
+    by: By = WHOLE,
+    target: BetweenTarget | None = None,
+    **options: Any,
+) -> ArraySet:
+    """Make normalized arrays alike.
+
+    Parameters
+    ----------
+    arrays
+        Arrays after ``normalize`` or ``normalize_within``.
+    method
+        ``scale``, ``quantile``, ``aquantile``, ``gquantile``, ``rquantile``, ``tquantile``, ``cyclic-loess``, or a row
+        of your own.
+    by
+        Groups of spots that are treated apart, as for ``normalize_within``; ``array``: all spots at once.
+    target
+        What former arrays were brought to (``result.between``): these are brought to the same, one by one.
+    **options
+        Of the method: ``cyclic_method``, ``cyclic_span`` and ``cyclic_rounds`` of ``cyclic-loess``.
+
+    Returns
+    -------
+    ArraySet
+        With new M and A, or log2 intensities; ``between`` holds the target where the method has one. Spots of weight 0
+        teach nothing and are treated like any other.
+
+    Raises
+    ------
+    OptionError
+        Unknown method or option; fewer than two arrays and no target; arrays that are not normalized; a method for two
+        channels on other arrays; a target of another method, grouping or channels.
+    LayoutError
+        A target of other spots.
+    FitError
+        An array without a usable value in a group, or with a median of 0 under ``scale``; the message names it.
+
+    Notes
+    -----
+    Peer: limma's ``normalizeBetweenArrays`` and ``normalizeCyclicLoess``. Where limma gives back its input
+    (``cyclicloess`` of two channels), M and A are made of the channels that were made alike.
+
+    Examples
+    --------
+    >>> import gridnorm as gn
+    >>> result = gn.normalize(gn.simulate(3, blocks=(2, 2), spots=(15, 15), seed=1).arrays)
+    >>> alike = gn.normalize_between(result, "quantile")
+    >>> bool(np.allclose(np.sort(alike.A - alike.M / 2, axis=0)[:, 0], np.sort(alike.A + alike.M / 2, axis=0)[:, 1]))
+    True
+    """
+    row = BETWEEN.find(method)
+    chosen = take(row.options, options, f"{option_word('between')} {row.name}")
+    if target is not None:
+        chosen = {**target.options, **{name: chosen[name] for name in options}}
+    if arrays.stage != LEVELS:
+        raise OptionError(
+            "these arrays are not normalized yet", found=str(arrays.history), expected="M and A, or log2 intensities",
+            hint="Call normalize, or background_correct and normalize_within, first",
+        )  # fmt: skip
+    if target is None and len(arrays) < 2:
+        raise OptionError(
+            f"{option_word('between')} {row.name} needs two arrays or more", found=", ".join(arrays.names) or "none",
+            hint=f"To bring one array to what others were brought to, name their {option_word('target')}",
+        )  # fmt: skip
+    if row.across is None:
+        return arrays
+    block = Block(row, arrays.channels, tuple(m.name for m in arrays.matrices.values()), len(arrays), arrays.n_spots)
+    for index in range(len(arrays)):
+        block.put(index, arrays)
+    target = block.make_alike(arrays, by, chosen, target)
+    done = replace(arrays, values=block.levels(arrays.values), between=target)
+    return with_step(done, row, by, chosen)
+
+
+class Block:
+    """The vectors of many arrays that are made alike, float64 (kind, array, spot), in memory or in a file.
+
+    Parameters
+    ----------
+    row
+        The method.
+    channels, levels
+        Of the arrays: the names of their channels, and of their matrices.
+    arrays, spots
+        How many.
+    memory
+        Makes an array of a shape and dtype: ``numpy.zeros``, or one that lies in a file.
+    """
+
+    def __init__(
+        self, row: Between, channels: tuple[str, ...], levels: tuple[str, ...], arrays: int, spots: int,
+        memory: Callable[..., NDArray[Any]] = np.zeros,
+    ) -> None:  # fmt: skip
+        self.row, self.names = row, levels
+        self.made = row.made(channels, levels)
+        self.vectors = memory((len(self.made.kinds), arrays, spots), np.float64)
+        self.weights = memory((arrays, spots), np.float64)
+        self.weights[...] = 1.0
+
+    def put(self, index: int, arrays: ArraySet, of: int | None = None) -> None:
+        """Take up an array: number ``index`` here, number ``of`` (the same, if None) in the set."""
+        of = index if of is None else of
+        levels = {name: arrays.values[name][of] for name in self.names}
+        for kind, vector in enumerate(self.made.take(levels)):
+            self.vectors[kind, index] = vector
+        if arrays.spot_weights is not None:
+            self.weights[index] = np.nan_to_num(arrays.spot_weights[of])
+
+    def make_alike(
+        self, arrays: Heads, by: By, options: dict[str, Any], target: BetweenTarget | None
+    ) -> BetweenTarget | None:
+        """Make the vectors alike; what they were brought to, None where the method has no target."""
+        spots = self.vectors.shape[2]
+        segments = group_spots(by, arrays.columns, arrays.layout, spots, options=effective(grouping_options(by), {}))
+        words, digest = by_text(by), digest_of(arrays.columns, spots)
+        if target is not None:
+            target.check(self.row.name, words, options, arrays.channels, spots, digest)
+        graded = bool(((self.weights != 0) & (self.weights != 1)).any())
+        parts: dict[str, Target] = {}
+        for pool in pools(self.row, self.made, arrays):
+            given = None if target is None else _part(target, pool.name)
+            if given is None and len(pool.members) < 2:
+                continue  # alone of its kind: nothing to be like
+            which = [array for array, _ in pool.members]
+            names = [arrays.names[array] for array in which]
+            done = normalize_across(
+                self._rows(pool), segments, str(self.row.across), names=names, in_place=True, target=given,
+                weights=self.weights[which] if graded else None, use=self.weights[which] > 0, **options,
+            )  # fmt: skip
+            self._back(pool, done.values)
+            if done.target is not None:
+                parts[pool.name] = done.target
+        if not parts:
+            return None
+        return BetweenTarget(self.row.name, words, options, arrays.channels, spots, digest, parts)
+
+    def _rows(self, pool: Pool) -> FloatArray:
+        """The vectors of a pool, (vector, spot): a view where they follow one another."""
+        count, spots = self.vectors.shape[1:]
+        start = pool.run(count)
+        if start is not None:
+            return self.vectors.reshape(-1, spots)[start : start + len(pool.members)]
+        return np.stack([self.vectors[kind, array] for array, kind in pool.members])
+
+    def _back(self, pool: Pool, rows: FloatArray) -> None:
+        if pool.run(self.vectors.shape[1]) is None:
+            for (array, kind), row in zip(pool.members, rows, strict=True):
+                self.vectors[kind, array] = row
+
+    def levels_of(self, index: int, before: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """The new levels of an array, each (spot,), from those before."""
+        return self.made.give(before, tuple(self.vectors[:, index]))
+
+    def levels(self, before: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """The new levels of all arrays, each (array, spot): they take the place of the vectors."""
+        same: set[str] = set()
+        places: dict[str, FloatArray] = {}
+        for index in range(self.vectors.shape[1]):
+            mine = {name: before[name][index] for name in self.names}
+            new = self.levels_of(index, mine)
+            if not places:
+                same = {name for name in self.names if new[name] is mine[name]}
+                changed = [name for name in self.names if name not in same]
+                places = {name: self.vectors[kind] for kind, name in enumerate(changed)}
+            for name, place in places.items():
+                place[index] = new[name]
+        return {name: before[name] if name in same else places[name] for name in self.names}
+
+
+def _part(target: BetweenTarget, name: str) -> Target:
+    found = target.parts.get(name)
+    if found is None:
+        raise OptionError(f"the target has nothing for {name}", found=", ".join(target.parts), expected=name)
+    return found
+
+
+def pools(row: Between, made: Made, arrays: Heads) -> list[Pool]:
+    """Which vectors are made alike together, in limma's order: green of all arrays, then red.
+
+    Raises
+    ------
+    OptionError
+        ``tquantile`` without the samples of the channels.
+    """
+    kinds, count = range(len(made.kinds)), range(len(arrays.names))
+    if row.pooled == "apart":
+        return [Pool(made.kinds[kind], tuple((array, kind) for array in count)) for kind in kinds]
+    if row.pooled == "together":
+        return [Pool("+".join(made.kinds), tuple((array, kind) for kind in kinds for array in count))]
+    found: dict[str, list[tuple[int, int]]] = {}
+    for kind, dye in ((0, "Cy3"), (1, "Cy5")):
+        if dye not in arrays.targets:
+            raise OptionError(
+                f"{row.name} needs the samples of both channels", found=", ".join(arrays.targets) or "no targets table",
+                expected="columns Cy3 and Cy5 of a targets table",
+            )  # fmt: skip
+        for array, sample in enumerate(arrays.targets[dye]):
+            found.setdefault(str(sample), []).append((array, kind))
+    return [Pool(sample, tuple(members)) for sample, members in found.items()]
+
+
+def with_step(arrays: ArraySet, row: Between, by: By, options: Mapping[str, Any]) -> ArraySet:
+    """The set with the step in its history and in the record of every array."""
+    step = {"method": row.name, "by": by_text(by), **options}
+    records = tuple(
+        record._replace(history=record.history.then("normalize_between", **step)) for record in arrays.records
+    )
+    return replace(arrays, history=arrays.history.then("normalize_between", **step), records=records)
