@@ -13,6 +13,7 @@ from gridnorm._version import __version__ as __version__
 if TYPE_CHECKING:
     from gridnorm import nn
     from gridnorm.arrays.arrayset import ArraySet
+    from gridnorm.arrays.between import BetweenTarget, normalize_between
     from gridnorm.arrays.simulate import simulate
     from gridnorm.arrays.split import split
     from gridnorm.arrays.steps import background_correct, normalize_within
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ArraySet": "gridnorm.arrays.arrayset",
+    "BetweenTarget": "gridnorm.arrays.between",
+    "normalize_between": "gridnorm.arrays.between",
     "simulate": "gridnorm.arrays.simulate",
     "split": "gridnorm.arrays.split",
     "background_correct": "gridnorm.arrays.steps",
@@ -55,6 +58,7 @@ _HOME = {
 
 __all__ = [
     "ArraySet",
+    "BetweenTarget",
     "DeviceError",
     "FitError",
     "FormatError",
@@ -68,6 +72,7 @@ __all__ = [
     "inspect",
     "nn",
     "normalize",
+    "normalize_between",
     "normalize_groups",
     "normalize_within",
     "read",

@@ -123,7 +123,8 @@ def normalize_between(
     for index in range(len(arrays)):
         block.put(index, arrays)
     target = block.make_alike(arrays, by, chosen, target)
-    done = replace(arrays, values=block.levels(arrays.values), between=target)
+    notes = (*arrays.warnings, *block.notes)
+    done = replace(arrays, values=block.levels(arrays.values), between=target, warnings=notes)
     return with_step(done, row, by, chosen)
 
 
@@ -151,6 +152,7 @@ class Block:
         self.vectors = memory((len(self.made.kinds), arrays, spots), np.float64)
         self.weights = memory((arrays, spots), np.float64)
         self.weights[...] = 1.0
+        self.notes: list[str] = []
 
     def put(self, index: int, arrays: ArraySet, of: int | None = None) -> None:
         """Take up an array: number ``index`` here, number ``of`` (the same, if None) in the set."""
@@ -175,7 +177,8 @@ class Block:
         for pool in pools(self.row, self.made, arrays):
             given = None if target is None else _part(target, pool.name)
             if given is None and len(pool.members) < 2:
-                continue  # alone of its kind: nothing to be like
+                self.notes.append(f"{self.row.name}: {pool.name!r} is in one channel only, which stays as it is")
+                continue
             which = [array for array, _ in pool.members]
             names = [arrays.names[array] for array in which]
             done = normalize_across(

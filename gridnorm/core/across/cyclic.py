@@ -31,19 +31,11 @@ class References:
 
 
 def _curve(
-    difference: Any,
-    mean: Any,
-    segments: Segments,
-    given: Given,
-    options: dict[str, Any],
-    which: Sequence[int],
-    at: Any = None,
+    difference: Any, mean: Any, segments: Segments, weights: Any, use: Any, options: dict[str, Any], at: Any = None
 ) -> Any:
     """The curve of differences over means at every item, (batch, item); ``at`` other levels than the means."""
     fitted = fit_method(
-        difference, segments, METHODS["loess"], covariate=mean,
-        weights=None if given.weights is None else _rows(given.weights, which, given),
-        use=None if given.use is None else _rows(given.use, which, given),
+        difference, segments, METHODS["loess"], covariate=mean, weights=weights, use=use,
         small_groups="own" if segments.n_segments == 1 else "shrink",
         options={"span": options["cyclic_span"], "iterations": 4, "clamp_weights": False},
     )  # fmt: skip
@@ -51,18 +43,28 @@ def _curve(
 
 
 def _rows(values: Any, which: Sequence[int], given: Given) -> Any:
-    return given.backend.xp.stack([values[entry] for entry in which])
+    """Some of the rows of a matrix (None: there is none)."""
+    return None if values is None else given.backend.xp.stack([values[entry] for entry in which])
 
 
-def _mean(values: Any, xp: Any) -> Any:
-    """Mean of each item over the entries that have it; NaN where none has."""
-    total, n = xp.zeros(values.shape[1]), xp.zeros(values.shape[1], int)
+def _both(one: Any, other: Any) -> Any:
+    """What holds where both of two entries are fitted: weights multiply, use is shared."""
+    return None if one is None else one * other
+
+
+def _mean(values: Any, given: Given) -> Any:
+    """Mean of each item over the entries that use it, or over all where none does; NaN where it is missing in all."""
+    xp = given.backend.xp
+    sums, counts = xp.zeros((2, values.shape[1])), xp.zeros((2, values.shape[1]))
     for entry in range(values.shape[0]):  # one after the other: they may lie in a file
         row = values[entry]
         there = xp.isfinite(row)
-        total += xp.where(there, row, 0.0)
-        n += there
-    return xp.where(n > 0, total / xp.maximum(n, 1), xp.nan)
+        used = there if given.use is None else there & given.use[entry]
+        for k, counted in enumerate((used, there)):
+            sums[k] += xp.where(counted, row, 0.0)
+            counts[k] += counted
+    mean = sums / xp.maximum(counts, 1)
+    return xp.where(counts[0] > 0, mean[0], xp.where(counts[1] > 0, mean[1], xp.nan))
 
 
 def together(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, References | None]:
@@ -90,24 +92,28 @@ def _off(values: Any, mean: Any, segments: Segments, given: Given, options: dict
         which = range(start, min(start + PAIRS_AT_ONCE, values.shape[0]))
         block = values[which.start : which.stop]
         shared = given.backend.xp.broadcast_to(mean, block.shape)
-        values[which.start : which.stop] = block - _curve(block - shared, shared, segments, given, options, which)
+        weights, use = (_rows(part, which, given) for part in (given.weights, given.use))
+        values[which.start : which.stop] = block - _curve(block - shared, shared, segments, weights, use, options)
     return values
 
 
 def _fast(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
     """Each entry against the mean of all."""
-    mean = _mean(values, given.backend.xp)
+    mean = _mean(values, given)
     return _off(values, mean, segments, given, options), mean
 
 
 def _of_pairs(
-    left: Any, right: Any, segments: Segments, given: Given, options: dict[str, Any], which: Sequence[int]
+    values: Any, pairs: Sequence[tuple[int, int]], segments: Segments, given: Given, options: dict[str, Any]
 ) -> Any:
     """The curve of each pair; where an item lacks one of the two, at the level of the other."""
     xp = given.backend.xp
+    one, other = zip(*pairs, strict=True)
+    left, right = _rows(values, one, given), _rows(values, other, given)
     mean = (left + right) / 2
     at = xp.where(xp.isfinite(mean), mean, xp.where(xp.isfinite(left), left, right))
-    return _curve(left - right, mean, segments, given, options, which, at)
+    weights, use = (_both(_rows(part, one, given), _rows(part, other, given)) for part in (given.weights, given.use))
+    return _curve(left - right, mean, segments, weights, use, options, at)
 
 
 def _affy(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -115,8 +121,7 @@ def _affy(values: Any, segments: Segments, given: Given, options: dict[str, Any]
     total = given.backend.xp.zeros(values.shape)
     pairs = combinations(range(values.shape[0]), 2)
     while some := list(islice(pairs, PAIRS_AT_ONCE)):
-        left, right = zip(*some, strict=True)
-        curve = _of_pairs(_rows(values, left, given), _rows(values, right, given), segments, given, options, left)
+        curve = _of_pairs(values, some, segments, given, options)
         for k, (one, other) in enumerate(some):
             total[one] += curve[k]
             total[other] -= curve[k]
@@ -127,9 +132,7 @@ def _affy(values: Any, segments: Segments, given: Given, options: dict[str, Any]
 def _pairs(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
     """Pair after pair, each of which moves half the way."""
     for one, other in combinations(range(values.shape[0]), 2):
-        left, right = values[one : one + 1], values[other : other + 1]
-        curve = _of_pairs(left, right, segments, given, options, (one,))
-        half = curve[0] / 2
+        half = _of_pairs(values, [(one, other)], segments, given, options)[0] / 2
         values[one] -= half
         values[other] += half
     return values, None
