@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         OptionError,
         OutputError,
     )
+    from gridnorm.workflow.between import read_target, write_target
     from gridnorm.workflow.inspect import inspect
     from gridnorm.workflow.run import normalize, read, write
 
@@ -45,6 +46,8 @@ _HOME = {
     "inspect": "gridnorm.workflow.inspect",
     "normalize": "gridnorm.workflow.run",
     "read": "gridnorm.workflow.run",
+    "read_target": "gridnorm.workflow.between",
+    "write_target": "gridnorm.workflow.between",
     "write": "gridnorm.workflow.run",
     "DeviceError": "gridnorm.errors",
     "FitError": "gridnorm.errors",
@@ -76,9 +79,11 @@ __all__ = [
     "normalize_groups",
     "normalize_within",
     "read",
+    "read_target",
     "simulate",
     "split",
     "write",
+    "write_target",
 ]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.background import BACKGROUNDS, Background, choose_background
+from gridnorm.arrays.between.rows import BETWEEN as BETWEEN_ROWS
+from gridnorm.arrays.between.rows import Between
 from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
 from gridnorm.arrays.weights import FLAGS, WEIGHTS, flag_rule
 from gridnorm.arrays.within import choose_method, method_options, take_options
@@ -14,24 +16,29 @@ from gridnorm.core.option import TEXT, Kind, Option, Table, effective, no_meanin
 from gridnorm.errors import option_word
 from gridnorm.provenance import Step
 
-TABLES: dict[str, Table[Any]] = {"method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS}
+TABLES: dict[str, Table[Any]] = {
+    "method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS, "between": BETWEEN_ROWS,
+}  # fmt: skip
 
 
 def _row_text(row: Any) -> str:
     return row if isinstance(row, str) else str(row.name)
 
 
-def _row_kind(table: Table[Any]) -> Kind:
+def _row_kind(table: Table[Any], also: tuple[str, ...] = ("auto",)) -> Kind:
     """``auto``, the name of a row, or a row itself."""
 
     def read(given: Any) -> Any:
         if given is None:
             raise ValueError
         if isinstance(given, str):
-            return given if given == "auto" else table.find(given, also=("auto",)).name
+            return given if given in also else table.find(given, also=also).name
         return table.check(given)
 
     return Kind(f"a {table.word}", read, {"type": "string"}, _row_text)
+
+
+WHOLE_ARRAY = "array"  # the grouping that is none
 
 
 def _by(given: Any) -> Any:
@@ -57,6 +64,13 @@ BACKGROUND = Option(
     "background", _row_kind(BACKGROUNDS), "auto", "auto, {rows}.", metavar="METHOD",
     shown="auto = normexp where measured",
 )  # fmt: skip
+BETWEEN = Option(
+    "between", _row_kind(BETWEEN_ROWS, ()), "none", "Make the normalized arrays alike: {rows}.", metavar="METHOD",
+)  # fmt: skip
+BETWEEN_BY = Option(
+    "between_by", Kind("a grouping", _by, {"type": "string"}, by_text), WHOLE_ARRAY,
+    "Groups of spots that are made alike apart, as --by has them.", metavar="GROUPING",
+)  # fmt: skip
 DEVICE = Option(
     "device", TEXT, "auto", "Where to compute: auto is the CPU; gpu never falls back.", choices=("auto", "cpu", "gpu"),
     metavar="auto|cpu|gpu",
@@ -68,7 +82,7 @@ class Recipe(NamedTuple):
 
     Attributes
     ----------
-    by, method, background
+    by, method, background, between, between_by
         Rows by name or as objects.
     flags, weights, device
         As on the command line.
@@ -81,6 +95,8 @@ class Recipe(NamedTuple):
     by: By = BY.default
     method: str | Method = METHOD.default
     background: str | Background = BACKGROUND.default
+    between: str | Between = BETWEEN.default
+    between_by: By = BETWEEN_BY.default
     flags: str = FLAGS.default
     weights: str = WEIGHTS.default
     device: str = DEVICE.default
@@ -92,7 +108,8 @@ class Recipe(NamedTuple):
         by = tuple(grouping_of(word) or word for word in words_of(self.by))
         method = METHOD.read(self.method) if self.method == "auto" else METHODS.find(self.method)
         background = self.background if self.background == "auto" else BACKGROUNDS.find(self.background)
-        return self._replace(by=by, method=method, background=background)
+        between = BETWEEN_ROWS.find(self.between)
+        return self._replace(by=by, method=method, background=background, between=between)
 
     def chosen(self, channels: tuple[str, ...]) -> Method:
         """The method for these channels."""
@@ -115,6 +132,11 @@ class Recipe(NamedTuple):
         """The background method, where a background was measured or not, and all its options."""
         row = choose_background(self.background, measured)
         return row, take(row.options, self._of(row.options), f"{option_word('background')} {row.name}")
+
+    def alike(self) -> tuple[Between, dict[str, Any]]:
+        """The method between arrays, and all its options."""
+        row = BETWEEN_ROWS.find(self.between)
+        return row, take(row.options, self._of(row.options), f"{option_word('between')} {row.name}")
 
     def grouping(self) -> dict[str, Any]:
         """All options of the groupings."""
@@ -143,7 +165,11 @@ class Recipe(NamedTuple):
     def idle(self, channels: tuple[str, ...], measured: bool) -> list[str]:
         """Sentences about options that were given and that the rows chosen for this array do not take."""
         method, background = self.chosen(channels), choose_background(self.background, measured)
-        taken = {option.name for option in (*method_options(method), *background.options, *grouping_options(self.by))}
+        between = BETWEEN_ROWS.find(self.between).options
+        taken = {
+            option.name
+            for option in (*method_options(method), *background.options, *grouping_options(self.by), *between)
+        }
         chosen = f"background {background.name} and method {method.name}, which were chosen for it"
         return [f"{name} has no meaning for {chosen}" for name in self.options if name in self.given - taken]
 
@@ -157,7 +183,7 @@ def plain_options(options: tuple[Option, ...], values: Mapping[str, Any]) -> dic
     return {option.name: option.plain(values[option.name]) for option in options if option.name in values}
 
 
-def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "method")) -> None:
+def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "method", "between")) -> None:
     """Refuse options that no row takes which these steps of the chain may choose.
 
     Raises
@@ -175,6 +201,10 @@ def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "metho
         rows["by"] = {by_text(recipe.by): grouping_options(recipe.by)}
         for row in methods:
             take_options(row, {o.name: recipe.options[o.name] for o in method_options(row) if o.name in recipe.options})
+    if "between" in steps:
+        between = BETWEEN_ROWS.find(recipe.between)
+        rows["between"] = {between.name: between.options}
+        recipe.alike()
     taken = {option.name for kind in rows.values() for options in kind.values() for option in options}
     for name in recipe.options:
         if name not in taken:

@@ -39,6 +39,7 @@ from gridnorm.cli.streams import say, show_json
 @click.option(
     "--figure", metavar="FILE", help="MA plot by group, before and after: .png, .svg, .pdf.  Needs gridnorm[report]."
 )
+@click.option("--save-target", metavar="FILE", help="Keep what the arrays were brought to, for --target.")
 @click.option("--force", is_flag=True, help="Overwrite existing outputs: result, record, figure, log.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar on stdout.")
@@ -66,7 +67,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
     own = {
         name: given.pop(name)
         for name in (
-            "output", "form", "precision", "sidecar", "figure", "force",
+            "output", "form", "precision", "sidecar", "figure", "save_target", "force",
             "dry_run", "as_json", "log_file", "jobs", "quiet", "verbose",
         )
     }  # fmt: skip
@@ -80,6 +81,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         figure=own["figure"],
         **(_drawing(own["figure"]) if own["figure"] is not None else {}),
         log_file=own["log_file"],
+        save_target=own["save_target"],
         jobs=own["jobs"],
     )
     if own["as_json"] and own["output"] == "-":

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.between import BetweenTarget
 from gridnorm.arrays.grouping import SPLIT, WHOLE
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.split import join_parts, split_sets
@@ -17,6 +18,7 @@ from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.errors import GridnormWarning, OptionError
 from gridnorm.plain import one_line
+from gridnorm.workflow.between import Alike, alike_of, make_alike
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.output import first_error, run_plan
 from gridnorm.workflow.plan import make_plan
@@ -73,6 +75,7 @@ def normalize(
     arrays: ArraySet | Paths,
     *,
     weights: FloatArray | str | None = None,
+    target: BetweenTarget | str | os.PathLike[str] | None = None,
     map: Callable[..., Iterable[Any]] = builtins.map,
     **options: Any,
 ) -> ArraySet:
@@ -84,6 +87,8 @@ def normalize(
         Raw arrays, or paths as for ``read``.
     weights
         ``none``, a column, ``area:LOW,HIGH``, ``saturation``, or (for an ArraySet) float64 (spot, array) or (spot,).
+    target
+        What former arrays were brought to, or its file: these are brought to the same.
     map
         Runs the arrays one by one: the built-in ``map``, or that of a pool.
     **options
@@ -117,13 +122,16 @@ def normalize(
     """
     if isinstance(weights, str):
         options["weights"], weights = weights, None
+    if target is not None and not isinstance(target, BetweenTarget):
+        options["target"], target = os.fspath(target), None
     settings = make_settings(options)
     check_device(settings)
+    alike = alike_of(settings, target)
     if isinstance(arrays, ArraySet):
-        return _normalize_set(arrays, settings, weights, map)
+        return _normalize_set(arrays, settings, weights, map, alike)
     if weights is not None:
         raise OptionError("weights as numbers need an ArraySet", hint="Read the files first: gn.read(paths)")
-    return _run(arrays, settings, map, normalize=True)
+    return _run(arrays, settings, map, normalize=True, alike=alike)
 
 
 def write(arrays: ArraySet, path: str | os.PathLike[str], *, precision: int | str = 6, force: bool = False) -> None:
@@ -175,14 +183,22 @@ def _listed(paths: Paths) -> list[str]:
     return [os.fspath(path) for path in paths]
 
 
-def _run(paths: Paths, settings: Settings, map: Callable[..., Iterable[Any]], *, normalize: bool) -> ArraySet:
+def _run(
+    paths: Paths,
+    settings: Settings,
+    map: Callable[..., Iterable[Any]],
+    *,
+    normalize: bool,
+    alike: Alike | None = None,
+) -> ArraySet:
     """All arrays of a run in one set; the first that failed is raised."""
     plan = make_plan(_listed(paths), settings)
     found = list(run_plan(plan, map, normalize=normalize))
     failures = [*plan.failures, *(item for item in found if isinstance(item, Failure))]
     if failures or not plan.tasks:
         raise first_error(failures)
-    done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(settings))
+    done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(settings, alike))
+    done = make_alike(done, alike, settings)
     _warn(done.warnings, stacklevel=4)
     return done
 
@@ -193,7 +209,11 @@ def _warn(texts: Sequence[str], stacklevel: int = 3) -> None:
 
 
 def _normalize_set(
-    arrays: ArraySet, settings: Settings, weights: FloatArray | None, map: Callable[..., Iterable[Any]]
+    arrays: ArraySet,
+    settings: Settings,
+    weights: FloatArray | None,
+    map: Callable[..., Iterable[Any]],
+    alike: Alike | None,
 ) -> ArraySet:
     # Parts are matched here, not where the files were read.
     read = [name for name in READING if name != "align" or settings.split == WHOLE]
@@ -214,5 +234,6 @@ def _normalize_set(
         tasks = [(one, None if every is None else every[rows]) for every, rows, one in weighted]
         sets = [replace(one, columns=part.columns) for one, (*_, part) in zip(map(work, tasks), parts, strict=True)]
         done = join_parts(sets, arrays, settings.align if "align" in settings.given else None)
+    done = make_alike(done, alike, settings)
     _warn(done.warnings[len(arrays.warnings) :])
     return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -36,20 +37,26 @@ def _from_channels(levels: Levels, channels: tuple[FloatArray, ...]) -> dict[str
     return {"M": red - green, "A": (red + green) / 2}
 
 
-def _moved(which: int) -> Callable[[Levels, tuple[FloatArray, ...]], dict[str, FloatArray]]:
+def _moved(which: int, levels: Levels, vectors: tuple[FloatArray, ...]) -> dict[str, FloatArray]:
     """A moves by what one channel moves; M stays."""
-
-    def give(levels: Levels, vectors: tuple[FloatArray, ...]) -> dict[str, FloatArray]:
-        return {"M": levels["M"], "A": levels["A"] + (vectors[0] - _channels(levels)[which])}
-
-    return give
+    return {"M": levels["M"], "A": levels["A"] + (vectors[0] - _channels(levels)[which])}
 
 
-CHANNELS = Made(("G", "R"), _channels, _from_channels)
-M_AND_A = Made(("M", "A"), lambda v: (v["M"], v["A"]), lambda v, new: {"M": new[0], "A": new[1]})
-ONLY_A = Made(("A",), lambda v: (v["A"],), lambda v, new: {"M": v["M"], "A": new[0]})
-ONLY_G = Made(("G",), lambda v: _channels(v)[:1], _moved(0))
-ONLY_R = Made(("R",), lambda v: _channels(v)[1:], _moved(1))
+def _one_channel(which: int, levels: Levels) -> tuple[FloatArray, ...]:
+    return (_channels(levels)[which],)
+
+
+def _each(names: tuple[str, ...], levels: Levels) -> tuple[FloatArray, ...]:
+    return tuple(levels[name] for name in names)
+
+
+def _in_place(names: tuple[str, ...], levels: Levels, vectors: tuple[FloatArray, ...]) -> dict[str, FloatArray]:
+    return {**levels, **dict(zip(names, vectors, strict=True))}
+
+
+def _themselves(*names: str) -> Made:
+    """Levels that are made alike as they are."""
+    return Made(names, partial(_each, names), partial(_in_place, names))
 
 
 def _intensities(levels: Levels) -> tuple[FloatArray, ...]:
@@ -58,6 +65,12 @@ def _intensities(levels: Levels) -> tuple[FloatArray, ...]:
 
 def _logarithms(levels: Levels, vectors: tuple[FloatArray, ...]) -> dict[str, FloatArray]:
     return {name: np.log2(vector) for name, vector in zip(levels, vectors, strict=True)}
+
+
+# Functions that can travel between processes, as rows do.
+CHANNELS = Made(("G", "R"), _channels, _from_channels)
+M_AND_A, ONLY_A = _themselves("M", "A"), _themselves("A")
+ONLY_G, ONLY_R = (Made((kind,), partial(_one_channel, k), partial(_moved, k)) for k, kind in enumerate("GR"))
 
 
 class Between(NamedTuple):
@@ -108,7 +121,7 @@ class Between(NamedTuple):
                 hint="Of one channel: scale, quantile, cyclic-loess",
             )  # fmt: skip
         if self.logarithms:
-            return Made(names, lambda v: tuple(v.values()), lambda v, new: dict(zip(v, new, strict=True)))
+            return _themselves(*names)
         return Made(names, _intensities, _logarithms)
 
 

@@ -29,10 +29,15 @@ class Pool(NamedTuple):
     name: str
     members: tuple[tuple[int, int], ...]
 
-    def run(self, arrays: int) -> int | None:
-        """Where the vectors start, counted by kind and array, if they follow one another."""
-        places = [kind * arrays + array for array, kind in self.members]
-        return places[0] if places == list(range(places[0], places[0] + len(places))) else None
+    def of(self, block: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+        """Its rows, (vector, spot), of a block (array, kind, spot), and whether they are a view of it."""
+        arrays, kinds, spots = block.shape
+        first = self.members[0][1]
+        if self.members == tuple((array, first) for array in range(arrays)):
+            return block[:, first], True
+        if self.members == tuple((array, kind) for array in range(arrays) for kind in range(kinds)):
+            return block.reshape(-1, spots), True
+        return np.stack([block[array, kind] for array, kind in self.members]), False
 
 
 class Heads(Protocol):
@@ -122,14 +127,14 @@ def normalize_between(
     block = Block(row, arrays.channels, tuple(m.name for m in arrays.matrices.values()), len(arrays), arrays.n_spots)
     for index in range(len(arrays)):
         block.put(index, arrays)
-    target = block.make_alike(arrays, by, chosen, target)
+    kept = block.make_alike(arrays, by, chosen, target)
     notes = (*arrays.warnings, *block.notes)
-    done = replace(arrays, values=block.levels(arrays.values), between=target, warnings=notes)
-    return with_step(done, row, by, chosen)
+    done = replace(arrays, values=block.levels(arrays.values), between=kept, warnings=notes)
+    return with_step(done, row, by, chosen, target)
 
 
 class Block:
-    """The vectors of many arrays that are made alike, float64 (kind, array, spot), in memory or in a file.
+    """The vectors of many arrays that are made alike, float64 (array, kind, spot), in memory or in a file.
 
     Parameters
     ----------
@@ -149,9 +154,10 @@ class Block:
     ) -> None:  # fmt: skip
         self.row, self.names = row, levels
         self.made = row.made(channels, levels)
-        self.vectors = memory((len(self.made.kinds), arrays, spots), np.float64)
-        self.weights = memory((arrays, spots), np.float64)
-        self.weights[...] = 1.0
+        self._memory = memory
+        shape = (arrays, len(self.made.kinds), spots)
+        self.vectors, self.use = memory(shape, np.float64), memory(shape, np.bool_)
+        self.weights: NDArray[Any] | None = None  # where they are more than yes and no
         self.notes: list[str] = []
 
     def put(self, index: int, arrays: ArraySet, of: int | None = None) -> None:
@@ -159,9 +165,20 @@ class Block:
         of = index if of is None else of
         levels = {name: arrays.values[name][of] for name in self.names}
         for kind, vector in enumerate(self.made.take(levels)):
-            self.vectors[kind, index] = vector
-        if arrays.spot_weights is not None:
-            self.weights[index] = np.nan_to_num(arrays.spot_weights[of])
+            self.vectors[index, kind] = vector
+        given = None if arrays.spot_weights is None else np.nan_to_num(arrays.spot_weights[of])
+        self.use[index] = True if given is None else given > 0
+        if self.weights is None and given is not None and bool(((given != 0) & (given != 1)).any()):
+            self.weights = self._memory(self.use.shape, np.float64)
+            for before in range(index):
+                self.weights[before] = self.use[before]
+        if self.weights is not None:
+            self.weights[index] = 1.0 if given is None else given
+
+    def only(self, arrays: int) -> None:
+        """Forget the room of arrays that have not come."""
+        self.vectors, self.use = self.vectors[:arrays], self.use[:arrays]
+        self.weights = None if self.weights is None else self.weights[:arrays]
 
     def make_alike(
         self, arrays: Heads, by: By, options: dict[str, Any], target: BetweenTarget | None
@@ -172,54 +189,43 @@ class Block:
         words, digest = by_text(by), digest_of(arrays.columns, spots)
         if target is not None:
             target.check(self.row.name, words, options, arrays.channels, spots, digest)
-        graded = bool(((self.weights != 0) & (self.weights != 1)).any())
         parts: dict[str, Target] = {}
-        for pool in pools(self.row, self.made, arrays):
+        for pool in pools(self.row, self.made, arrays, options):
             given = None if target is None else _part(target, pool.name)
             if given is None and len(pool.members) < 2:
                 self.notes.append(f"{self.row.name}: {pool.name!r} is in one channel only, which stays as it is")
                 continue
-            which = [array for array, _ in pool.members]
-            names = [arrays.names[array] for array in which]
+            names = [arrays.names[array] for array, _ in pool.members]
+            rows, is_view = pool.of(self.vectors)
             done = normalize_across(
-                self._rows(pool), segments, str(self.row.across), names=names, in_place=True, target=given,
-                weights=self.weights[which] if graded else None, use=self.weights[which] > 0, **options,
+                rows, segments, str(self.row.across), names=names, in_place=True, target=given,
+                weights=None if self.weights is None else pool.of(self.weights)[0], use=pool.of(self.use)[0],
+                **options,
             )  # fmt: skip
-            self._back(pool, done.values)
+            if not is_view:
+                for (array, kind), vector in zip(pool.members, rows, strict=True):
+                    self.vectors[array, kind] = vector
             if done.target is not None:
                 parts[pool.name] = done.target
         if not parts:
             return None
         return BetweenTarget(self.row.name, words, options, arrays.channels, spots, digest, parts)
 
-    def _rows(self, pool: Pool) -> FloatArray:
-        """The vectors of a pool, (vector, spot): a view where they follow one another."""
-        count, spots = self.vectors.shape[1:]
-        start = pool.run(count)
-        if start is not None:
-            return self.vectors.reshape(-1, spots)[start : start + len(pool.members)]
-        return np.stack([self.vectors[kind, array] for array, kind in pool.members])
-
-    def _back(self, pool: Pool, rows: FloatArray) -> None:
-        if pool.run(self.vectors.shape[1]) is None:
-            for (array, kind), row in zip(pool.members, rows, strict=True):
-                self.vectors[kind, array] = row
-
     def levels_of(self, index: int, before: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """The new levels of an array, each (spot,), from those before."""
-        return self.made.give(before, tuple(self.vectors[:, index]))
+        return self.made.give(before, tuple(self.vectors[index]))
 
     def levels(self, before: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """The new levels of all arrays, each (array, spot): they take the place of the vectors."""
         same: set[str] = set()
         places: dict[str, FloatArray] = {}
-        for index in range(self.vectors.shape[1]):
+        for index in range(self.vectors.shape[0]):
             mine = {name: before[name][index] for name in self.names}
             new = self.levels_of(index, mine)
             if not places:
                 same = {name for name in self.names if new[name] is mine[name]}
                 changed = [name for name in self.names if name not in same]
-                places = {name: self.vectors[kind] for kind, name in enumerate(changed)}
+                places = {name: self.vectors[:, kind] for kind, name in enumerate(changed)}
             for name, place in places.items():
                 place[index] = new[name]
         return {name: before[name] if name in same else places[name] for name in self.names}
@@ -232,8 +238,8 @@ def _part(target: BetweenTarget, name: str) -> Target:
     return found
 
 
-def pools(row: Between, made: Made, arrays: Heads) -> list[Pool]:
-    """Which vectors are made alike together, in limma's order: green of all arrays, then red.
+def pools(row: Between, made: Made, arrays: Heads, options: Mapping[str, Any]) -> list[Pool]:
+    """Which vectors are made alike together; where their order matters, in limma's: green of all arrays, then red.
 
     Raises
     ------
@@ -244,7 +250,10 @@ def pools(row: Between, made: Made, arrays: Heads) -> list[Pool]:
     if row.pooled == "apart":
         return [Pool(made.kinds[kind], tuple((array, kind) for array in count)) for kind in kinds]
     if row.pooled == "together":
-        return [Pool("+".join(made.kinds), tuple((array, kind) for kind in kinds for array in count))]
+        members = [(array, kind) for array in count for kind in kinds]
+        ordered = options.get("cyclic_method") == "pairs"
+        members = sorted(members, key=lambda member: member[1]) if ordered else members
+        return [Pool("+".join(made.kinds), tuple(members))]
     found: dict[str, list[tuple[int, int]]] = {}
     for kind, dye in ((0, "Cy3"), (1, "Cy5")):
         if dye not in arrays.targets:
@@ -257,9 +266,13 @@ def pools(row: Between, made: Made, arrays: Heads) -> list[Pool]:
     return [Pool(sample, tuple(members)) for sample, members in found.items()]
 
 
-def with_step(arrays: ArraySet, row: Between, by: By, options: Mapping[str, Any]) -> ArraySet:
+def with_step(
+    arrays: ArraySet, row: Between, by: By, options: Mapping[str, Any], target: BetweenTarget | None
+) -> ArraySet:
     """The set with the step in its history and in the record of every array."""
     step = {"method": row.name, "by": by_text(by), **options}
+    if target is not None:
+        step["target"] = target.fingerprint
     records = tuple(
         record._replace(history=record.history.then("normalize_between", **step)) for record in arrays.records
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -73,6 +74,11 @@ class BetweenTarget:
                 expected=f"the {self.spots} spots it was made of, in their order",
                 hint="Make a target of arrays of this kind",
             )  # fmt: skip
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the target is; the same for the same target, whatever file it lies in."""
+        return hashlib.sha256(json.dumps(self.to_plain(), sort_keys=True).encode()).hexdigest()
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -38,7 +38,7 @@ def spread(values: np.ndarray) -> float:
 @pytest.mark.parametrize("method", FOR_TWO)
 def test_two_channels(method: str) -> None:
     found = normalize_between(SAMPLES, method)
-    assert np.array_equal(np.isnan(found.M), np.isnan(SOUND.M)) and found.M.flags == SOUND.M.flags
+    assert np.array_equal(np.isnan(found.M), np.isnan(SOUND.M))
     assert found.history.steps[-1].operation == "normalize_between"
     assert found.history.parameters()["between"] == method == found.record(1).history.parameters()["between"]
     assert found.history.parameters()["method"] == "loess", "the step within keeps its name"
