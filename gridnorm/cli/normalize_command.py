@@ -154,7 +154,8 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None, f
 
 def _background(arrays: Sequence[Any]) -> str:
     """Which background method ran: ``auto`` decides by what was measured, and the user must see how."""
-    return "background: " + "; ".join(dict.fromkeys(one.background for one in arrays))
+    between = dict.fromkeys(f"between: {one.between}" for one in arrays if one.between != "none")
+    return "; ".join(["background: " + "; ".join(dict.fromkeys(one.background for one in arrays)), *between])
 
 
 def _warnings(warnings: list[str], verbose: bool) -> list[str]:

@@ -117,11 +117,6 @@ def normalize_between(
             "these arrays are not normalized yet", found=str(arrays.history), expected="M and A, or log2 intensities",
             hint="Call normalize, or background_correct and normalize_within, first",
         )  # fmt: skip
-    if target is None and len(arrays) < 2:
-        raise OptionError(
-            f"{option_word('between')} {row.name} needs two arrays or more", found=", ".join(arrays.names) or "none",
-            hint=f"To bring one array to what others were brought to, name their {option_word('target')}",
-        )  # fmt: skip
     if row.across is None:
         return arrays
     block = Block(row, arrays.channels, tuple(m.name for m in arrays.matrices.values()), len(arrays), arrays.n_spots)
@@ -184,6 +179,12 @@ class Block:
         self, arrays: Heads, by: By, options: dict[str, Any], target: BetweenTarget | None
     ) -> BetweenTarget | None:
         """Make the vectors alike; what they were brought to, None where the method has no target."""
+        if target is None and len(arrays.names) < 2:
+            raise OptionError(
+                f"{option_word('between')} {self.row.name} needs two arrays or more",
+                found=", ".join(arrays.names) or "none",
+                hint=f"To bring one array to what others were brought to, name their {option_word('target')}",
+            )
         spots = self.vectors.shape[2]
         segments = group_spots(by, arrays.columns, arrays.layout, spots, options=effective(grouping_options(by), {}))
         words, digest = by_text(by), digest_of(arrays.columns, spots)
