@@ -254,15 +254,20 @@ def _check_filled(values: Any, segments: Segments, given: Given) -> None:
     """
     xp = given.backend.xp
     codes = xp.asarray(segments.codes)
-    empty = []
+    marked: dict[int, Any] = {}
     for entry in range(values.shape[0]):
         seen = given.of(entry).observed(values[entry : entry + 1])[0]
+        if bool(seen.all()):
+            continue
         count = xp.bincount(codes[seen], minlength=segments.n_segments)
-        empty.append((count == 0) & (xp.asarray(segments.sizes) > 0))
-    marked = xp.stack(empty)
-    if bool(marked.any()):
+        empty = (count == 0) & (xp.asarray(segments.sizes) > 0)
+        if bool(empty.any()):
+            marked[entry] = empty
+    if marked:
+        rows = xp.stack(list(marked.values()))
+        names = [given.names[entry] for entry in marked]
         raise FitError(
-            f"no usable value in {listed(marked, segments, given)}",
+            f"no usable value in {listed(rows, segments, given._replace(names=names))}",
             hint="Leave it out; check flags, weights and the background method",
         )
 

@@ -48,7 +48,9 @@ def _sorted(values: Any, segments: Segments, given: Given, entry: int) -> Any:
     bounds = segments.offsets.tolist()
     for start, stop in pairwise(bounds):
         items = xp.asarray(segments.order[start:stop])
-        found = xp.sort(row[items][seen[items]])
+        mine = row if items.size == row.size else row[items]
+        used = seen if items.size == row.size else seen[items]
+        found = xp.sort(mine if bool(used.all()) else mine[used])
         out[start:stop] = found if found.size == stop - start else _stretched(found, stop - start, xp)
     return out
 
@@ -80,7 +82,8 @@ def toward(values: Any, segments: Segments, target: Distributions, given: Given,
         seen = given.of(entry).observed(row[None])[0]
         for start, stop in pairwise(bounds):
             items = xp.asarray(segments.order[start:stop])
-            used = items[seen[items]]
+            mine = seen[items]
+            used = items if bool(mine.all()) else items[mine]
             _replace(values[entry], row, used, points[start:stop], xp)
             if used.size < items.size:
                 rest = items[xp.isfinite(row[items]) & ~seen[items]]
@@ -93,24 +96,24 @@ def _replace(out: Any, values: Any, items: Any, points: Any, xp: Any) -> None:
     n, size = int(items.size), int(points.size)
     if n == 0:
         return
-    own = values[items]
+    whole = n == values.size  # then the items are those of the row in their order: nothing to pick
+    own = values if whole else values[items]
     order = own.argsort()
+    places = order if whole else items[order]
     ordered = own[order]
-    position: Any = xp.arange(n)
     differs = ordered[1:] != ordered[:-1]
-    tied = not bool(differs.all())
-    if tied:
-        # The average rank of equal values: the middle of their run.
-        runs = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(differs.astype(np.int64))])
-        first = xp.concatenate([xp.zeros(1, np.int64), xp.flatnonzero(differs) + 1])
-        last = xp.concatenate([first[1:] - 1, xp.full(1, n - 1)])
-        position = ((first + last) * 0.5)[runs]
-    if n == size and not tied:
-        out[items[order]] = points
-        return
     stretch = (size - 1) / (n - 1) if n > 1 else 0.0
     middle = 0.0 if n > 1 else 0.5 * (size - 1)  # a single value has no rank but the middle
-    out[items[order]] = _at(points, position * stretch + middle, xp)
+    if bool(differs.all()):
+        out[places] = points if n == size else _at(points, xp.arange(n) * stretch + middle, xp)
+        return
+    # The average rank of equal values: the middle of their run.
+    start = xp.flatnonzero(differs) + 1
+    first = xp.concatenate([xp.zeros(1, np.int64), start])
+    last = xp.concatenate([start - 1, xp.full(1, n - 1)])
+    runs = xp.zeros(n, np.int64)
+    runs[1:] = xp.cumsum(differs.astype(np.int64))
+    out[places] = _at(points, (first + last) * (0.5 * stretch) + middle, xp)[runs]
 
 
 def _place(out: Any, values: Any, rest: Any, used: Any, points: Any, xp: Any) -> None:
