@@ -27,6 +27,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "arrays/simulate/options.py": ("arrays/test_simulate.py", "the parts of a simulation have one face"),
     "arrays/simulate/simulated.py": ("arrays/test_simulate.py", "the parts of a simulation have one face"),
     "arrays/simulate/slide.py": ("arrays/test_simulate.py", "the parts of a simulation have one face"),
+    "arrays/between/rows.py": ("arrays/between/test_step.py", "every row is taken by the step"),
+    "core/across/entries.py": ("core/across/test_across.py", "what every method is given"),
     "core/apply.py": ("core/test_fit_apply.py", "what is applied has been fitted"),
     "core/fit.py": ("core/test_fit_apply.py", "what is applied has been fitted"),
     "core/groups.py": ("core/test_methods.py", "methods on plain tables"),
