@@ -196,6 +196,17 @@ def test_items_that_are_not_used_do_not_matter_and_get_the_same_curve() -> None:
     assert np.isnan(target.level[::6]).all()
 
 
+def test_squares_of_few_values_count_for_what_their_mean_took() -> None:
+    """Of 2 values about their mean half of the variance is left, of 4 three quarters."""
+    u = np.arcsinh(np.random.default_rng(0).normal(3, 1, (4, 2)))
+    there = np.array([[True, True], [True, True], [True, False], [True, False]])
+    at = np.repeat([0.0, 1.0], 4)
+    h = Rows(u, there, np.zeros(4), np.ones(4)).transformed(at)
+    weighed = terms(Rows(np.where(there, u, 0.0), there, np.zeros(4), np.ones(4)), at).square
+    alone = [((part - part.mean()) ** 2).sum() for part in (h[:, 0], h[:2, 1])]
+    assert weighed == pytest.approx(alone[0] + 1.5 * alone[1], rel=1e-12)
+
+
 # ---- a target ------------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +227,14 @@ def test_a_further_entry_gets_its_own_curve_on_the_scale_of_the_target(options: 
                               1 + kept.factor.mean(axis=0) / np.log(2), given(y[4:]))  # fmt: skip
         errors.append(toward(y[4:], target, **options) - right)
     assert abs(np.mean(errors)) < 0.08 and np.std(errors) < 0.12  # noise of .29 each
+
+
+def test_a_target_has_the_variance_of_values_that_its_levels_are_not_made_of() -> None:
+    y, _ = truth(7)
+    curves, target = learn(y, vsn_keep=1.0)
+    h = np.arcsinh(np.exp(curves.factor) * y + curves.offset)
+    assert target.variance == pytest.approx(h.var(axis=0, ddof=1).mean(), rel=1e-12)
+    np.testing.assert_allclose(target.level, h.mean(axis=0), rtol=1e-12)
 
 
 def test_entries_of_the_fit_are_brought_near_to_where_they_were() -> None:
