@@ -21,6 +21,7 @@ from gridnorm.core.engines.cuda import loading
 FUNCTIONS = {
     "abs": "out dtype",
     "arange": "dtype",
+    "arcsinh": "out dtype",
     "ascontiguousarray": "dtype",
     "asarray": "dtype order",
     "atleast_2d": "",
