@@ -19,7 +19,7 @@ from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts, one_group
 from gridnorm.arrays.grouping import by_text, find_column, group_spots, refuse_without_tips, slide_position
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.matrices import LEVELS, declared
+from gridnorm.arrays.matrices import INTENSITIES, LEVELS, declared
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
@@ -279,9 +279,11 @@ def normalize_one(
     history = replace(known.history, steps=(*known.history.steps, *corrected.steps, step))
     background = str(history.parameters().get("background"))
     idle = [f"{raw.name}: {text}" for text in recipe.idle(raw.channels, raw.background is not None)]
-    notes = (*idle, *corrected.notes, *counted(raw, n_bad, background), *doubts)
+    as_intensities = recipe.takes_intensities
+    notes = (*idle, *corrected.notes, *counted(raw, 0 if as_intensities else n_bad, background), *doubts)
     known = known._replace(history=history, models=corrected.models or known.models)
-    return as_set(raw, layout, name or raw.name, levels, done, use, known, notes)
+    made = as_set(raw, layout, name or raw.name, levels, done, use, known, notes)
+    return _as_intensities(made, corrected.raw, use) if as_intensities else made
 
 
 def as_set(
@@ -321,6 +323,15 @@ def as_set(
         records=(record,),
         absent=None if raw.absent is None else raw.absent[None, :],
     )
+
+
+def _as_intensities(made: ArraySet, corrected: RawArray, use: SpotUse) -> ArraySet:
+    """The set with corrected intensities in the place of their logarithms: what is not positive is not missing."""
+    foreground = np.where(use.dropped, np.nan, corrected.foreground)
+    here = np.ones(corrected.n_spots, np.bool_) if corrected.absent is None else ~corrected.absent
+    record = made.records[0]._replace(missing=int(np.count_nonzero(np.isnan(foreground).any(axis=0) & here)))
+    values = {channel: foreground[k : k + 1] for k, channel in enumerate(corrected.channels)}
+    return replace(made, values=values, stage=INTENSITIES, fits=(), records=(record,))
 
 
 def counted(raw: RawArray, n_bad: int, background: str) -> list[str]:

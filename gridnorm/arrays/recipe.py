@@ -9,11 +9,12 @@ from gridnorm.arrays.background import BACKGROUNDS, Background, choose_backgroun
 from gridnorm.arrays.between.rows import BETWEEN as BETWEEN_ROWS
 from gridnorm.arrays.between.rows import Between
 from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
+from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.weights import FLAGS, WEIGHTS, flag_rule
 from gridnorm.arrays.within import choose_method, method_options, take_options
 from gridnorm.core.methods import METHODS, Method
 from gridnorm.core.option import TEXT, Kind, Option, Table, effective, no_meaning, take
-from gridnorm.errors import option_word
+from gridnorm.errors import OptionError, option_word
 from gridnorm.provenance import Step
 
 TABLES: dict[str, Table[Any]] = {
@@ -111,13 +112,21 @@ class Recipe(NamedTuple):
         between = BETWEEN_ROWS.find(self.between)
         return self._replace(by=by, method=method, background=background, between=between)
 
+    @property
+    def takes_intensities(self) -> bool:
+        """Whether the method between arrays makes levels of intensities itself."""
+        return BETWEEN_ROWS.find(self.between).stage == INTENSITIES
+
     def chosen(self, channels: tuple[str, ...]) -> Method:
         """The method for these channels."""
+        if self.takes_intensities:
+            return METHODS["none"]
         return choose_method(self.method, channels, "by" in self.given)
 
     def left_alone(self, channels: tuple[str, ...]) -> bool:
         """Whether ``auto`` means to do nothing."""
-        return isinstance(self.method, str) and self.method == "auto" and self.chosen(channels).statistic is None
+        auto = isinstance(self.method, str) and self.method == "auto" and not self.takes_intensities
+        return auto and self.chosen(channels).statistic is None
 
     def within(self, channels: tuple[str, ...]) -> tuple[Method, dict[str, Any]]:
         """The method for these channels, and all its options as they are effective."""
@@ -130,13 +139,17 @@ class Recipe(NamedTuple):
 
     def correction(self, measured: bool) -> tuple[Background, dict[str, Any]]:
         """The background method, where a background was measured or not, and all its options."""
-        row = choose_background(self.background, measured)
+        row = self._background(measured)
         return row, take(row.options, self._of(row.options), f"{option_word('background')} {row.name}")
 
     def alike(self) -> tuple[Between, dict[str, Any]]:
         """The method between arrays, and all its options."""
         row = BETWEEN_ROWS.find(self.between)
         return row, take(row.options, self._of(row.options), f"{option_word('between')} {row.name}")
+
+    def _background(self, measured: bool) -> Background:
+        subtracted = self.takes_intensities and self.background == "auto" and measured
+        return choose_background("subtract" if subtracted else self.background, measured)
 
     def grouping(self) -> dict[str, Any]:
         """All options of the groupings."""
@@ -164,7 +177,7 @@ class Recipe(NamedTuple):
 
     def idle(self, channels: tuple[str, ...], measured: bool) -> list[str]:
         """Sentences about options that were given and that the rows chosen for this array do not take."""
-        method, background = self.chosen(channels), choose_background(self.background, measured)
+        method, background = self.chosen(channels), self._background(measured)
         between = BETWEEN_ROWS.find(self.between).options
         taken = {
             option.name
@@ -193,7 +206,7 @@ def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "metho
     """
     rows: dict[str, dict[str, tuple[Option, ...]]] = {}
     if "background" in steps:
-        chosen = [choose_background(recipe.background, measured) for measured in (True, False)]
+        chosen = [recipe._background(measured) for measured in (True, False)]
         rows["background"] = {row.name: row.options for row in chosen}
     if "method" in steps:
         methods = [recipe.chosen(channels) for channels in (("R", "G"), ("E",))]
@@ -203,6 +216,12 @@ def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "metho
             take_options(row, {o.name: recipe.options[o.name] for o in method_options(row) if o.name in recipe.options})
     if "between" in steps:
         between = BETWEEN_ROWS.find(recipe.between)
+        method = recipe.method if isinstance(recipe.method, str) else recipe.method.name
+        if recipe.takes_intensities and method not in ("auto", "none"):
+            raise OptionError(
+                f"{option_word('between')} {between.name} takes the place of a method within arrays", found=method,
+                expected=f"no {option_word('method')}, or none",
+            )  # fmt: skip
         rows["between"] = {between.name: between.options}
         recipe.alike()
     taken = {option.name for kind in rows.values() for options in kind.values() for option in options}

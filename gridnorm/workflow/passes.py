@@ -20,6 +20,7 @@ from gridnorm.arrays.between.rows import Between
 from gridnorm.arrays.between.step import Block, with_step
 from gridnorm.arrays.grouping import By
 from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.matrices import LEVELS
 from gridnorm.arrays.raw import Column
 from gridnorm.errors import LayoutError, option_word
 from gridnorm.io.atomic import guard, temporary_in
@@ -57,7 +58,7 @@ class Rows(NamedTuple):
         vectors = np.memmap(self.path, np.float64, "r", shape=self.shape)[index]
         before = {name: arrays.values[name][0] for name in arrays.matrices}
         levels = {name: np.array(level)[None] for name, level in made.give(before, tuple(vectors)).items()}
-        return with_step(replace(arrays, values=levels), self.row, self.by, self.options, self.target)
+        return with_step(replace(arrays, values=levels, stage=LEVELS), self.row, self.by, self.options, self.target)
 
 
 class Heads(NamedTuple):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gridnorm.arrays.matrices import INTENSITIES, LEVELS
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.core.across import ACROSS
 from gridnorm.core.option import Option, Table
@@ -59,6 +60,18 @@ def _themselves(*names: str) -> Made:
     return Made(names, partial(_each, names), partial(_in_place, names))
 
 
+def _of_channels(channels: tuple[str, ...], values: Levels) -> tuple[FloatArray, ...]:
+    return tuple(values[channel] for channel in channels)
+
+
+def _to_levels(values: Levels, vectors: tuple[FloatArray, ...]) -> dict[str, FloatArray]:
+    """Stabilized intensities as levels: M and A, or those of each channel."""
+    if set(values) == {"R", "G"}:
+        return _from_channels(values, vectors)
+    names = ["E"] if len(values) == 1 else [f"E.{channel}" for channel in values]
+    return dict(zip(names, vectors, strict=True))
+
+
 def _intensities(levels: Levels) -> tuple[FloatArray, ...]:
     return tuple(np.exp2(level) for level in levels.values())
 
@@ -89,6 +102,8 @@ class Between(NamedTuple):
     pooled
         ``apart``: each kind of vector by itself; ``together``: all in one; ``targets``: by the samples that the
         channels were labelled with.
+    stage
+        What it takes: ``levels``, or background-corrected ``intensities``, of which it makes levels itself.
     options
         Those of the core's row.
     """
@@ -100,6 +115,7 @@ class Between(NamedTuple):
     pooled: str
     summary: str
     source: str = ""
+    stage: str = LEVELS
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -113,12 +129,15 @@ class Between(NamedTuple):
         OptionError
             The method is one for two channels.
         """
+        if self.stage == INTENSITIES:
+            kinds = ("G", "R") if channels == ("R", "G") else channels
+            return Made(kinds, partial(_of_channels, kinds), _to_levels)
         if channels == ("R", "G"):
             return self.two
         if self.logarithms is None:
             raise OptionError(
                 f"{self.name} is for two channels", found=" ".join(channels), expected="R and G",
-                hint="Of one channel: scale, quantile, cyclic-loess",
+                hint="Of one channel: scale, quantile, cyclic-loess, vsn",
             )  # fmt: skip
         if self.logarithms:
             return _themselves(*names)
@@ -161,6 +180,11 @@ BETWEEN: Table[Between] = Table(
             "cyclic-loess", "cyclic", CHANNELS, True, "together",
             "no trend of any channel of any array over their mean",
             "limma's normalizeCyclicLoess; Bolstad et al., Bioinformatics 19 (2003)",
+        ),
+        Between(
+            "vsn", "vsn", CHANNELS, True, "together",
+            "one variance at every level: an arsinh of every channel, in the place of logarithms and of a method within",
+            "vsn's vsn2, limma's normalizeVSN; Huber et al., Bioinformatics 18 (2002) S96", stage=INTENSITIES,
         ),
     ],
 )  # fmt: skip

@@ -14,13 +14,38 @@ from gridnorm.arrays.between.rows import BETWEEN, Between, Made
 from gridnorm.arrays.between.target import BetweenTarget, digest_of
 from gridnorm.arrays.grouping import By, by_text, group_spots, grouping_options
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.matrices import LEVELS
+from gridnorm.arrays.matrices import BACKGROUND, LEVELS
 from gridnorm.arrays.raw import Column, FloatArray
 from gridnorm.core.across import Target, normalize_across
 from gridnorm.core.option import effective, take
 from gridnorm.errors import OptionError, option_word
 
 WHOLE = "array"  # the grouping that is none
+
+
+def _check_stage(arrays: ArraySet, row: Between) -> None:
+    """Refuse arrays that a method does not take.
+
+    Raises
+    ------
+    OptionError
+    """
+    if row.stage != arrays.stage:
+        logs = row.stage == LEVELS
+        raise OptionError(
+            "these arrays are not normalized yet"
+            if logs
+            else f"{row.name} takes intensities, and these are logarithms",
+            found=str(arrays.history),
+            expected="M and A, or log2 intensities" if logs else "arrays after background_correct",
+            hint="Call normalize, or background_correct and normalize_within, first" if logs else None,
+        )
+    backgrounds = [m.name for m in arrays.matrices.values() if m.role == BACKGROUND]
+    if backgrounds:
+        raise OptionError(
+            f"{row.name} takes intensities without their background", found=", ".join(backgrounds),
+            hint="Call background_correct first",
+        )  # fmt: skip
 
 
 class Pool(NamedTuple):
@@ -112,11 +137,8 @@ def normalize_between(
     chosen = take(row.options, options, f"{option_word('between')} {row.name}")
     if target is not None:
         chosen = {**target.options, **{name: chosen[name] for name in options}}
-    if arrays.stage != LEVELS:
-        raise OptionError(
-            "these arrays are not normalized yet", found=str(arrays.history), expected="M and A, or log2 intensities",
-            hint="Call normalize, or background_correct and normalize_within, first",
-        )  # fmt: skip
+    if row.across is not None:
+        _check_stage(arrays, row)
     if row.across is None:
         return arrays
     block = Block(row, arrays.channels, tuple(m.name for m in arrays.matrices.values()), len(arrays), arrays.n_spots)
@@ -124,7 +146,7 @@ def normalize_between(
         block.put(index, arrays)
     kept = block.make_alike(arrays, by, chosen, target)
     notes = (*arrays.warnings, *block.notes)
-    done = replace(arrays, values=block.levels(arrays.values), between=kept, warnings=notes)
+    done = replace(arrays, values=block.levels(arrays.values), between=kept, warnings=notes, stage=LEVELS)
     return with_step(done, row, by, chosen, target)
 
 
@@ -218,18 +240,18 @@ class Block:
 
     def levels(self, before: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """The new levels of all arrays, each (array, spot): they take the place of the vectors."""
-        same: set[str] = set()
+        order: list[str] = []
         places: dict[str, FloatArray] = {}
         for index in range(self.vectors.shape[0]):
             mine = {name: before[name][index] for name in self.names}
             new = self.levels_of(index, mine)
-            if not places:
-                same = {name for name in self.names if new[name] is mine[name]}
-                changed = [name for name in self.names if name not in same]
+            if not order:
+                order = list(new)
+                changed = [name for name in order if new[name] is not mine.get(name)]
                 places = {name: self.vectors[:, kind] for kind, name in enumerate(changed)}
             for name, place in places.items():
                 place[index] = new[name]
-        return {name: before[name] if name in same else places[name] for name in self.names}
+        return {name: places[name] if name in places else before[name] for name in order}
 
 
 def _part(target: BetweenTarget, name: str) -> Target:

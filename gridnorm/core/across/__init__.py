@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
-from gridnorm.core.across import cyclic, quantile, scale
+from gridnorm.core.across import cyclic, quantile, scale, vsn
 from gridnorm.core.across.entries import Given, listed
 from gridnorm.core.engines import backend_for
 from gridnorm.core.fit import as_items, as_view
@@ -88,6 +88,10 @@ ACROSS: Table[Across] = Table(
             "cyclic", cyclic.together, cyclic.toward, cyclic.References,
             (CYCLIC_METHOD, CYCLIC_SPAN, CYCLIC_ROUNDS), itemwise=True,
             summary="no trend over the mean", source="Bolstad et al., Bioinformatics 19 (2003)",
+        ),
+        Across(
+            "vsn", vsn.together, vsn.toward, vsn.Stabilized, vsn.OPTIONS, itemwise=True,
+            summary="one variance at every level", source="Huber et al., Bioinformatics 18 (2002) S96",
         ),
     ],
     functions=("together", "toward"),
