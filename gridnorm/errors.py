@@ -6,9 +6,13 @@ The exit code of the command line lives on the class.
 
 from __future__ import annotations
 
-from typing import Self
+import re
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import Any, Self
 
-from gridnorm.plain import one_line
+from gridnorm.plain import one_line, recorded, shown
 
 _spoken = {"command line": False}
 
@@ -35,6 +39,45 @@ def option_value(name: str, value: str | bool) -> str:
     return f"{option_word(name)} {value}" if _spoken["command line"] else f'{name}="{value}"'
 
 
+def recorded_option(name: str, value: str | None = None) -> str:
+    """An option in a sentence that goes into a record, which is the same on every route: ``--align=id``."""
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        return flag
+    return f"{flag}={value}" if re.fullmatch(r"[^\s;)'\"]*[^\s;)'\",]", value) else f'{flag}="{value}"'
+
+
+_RECORDED = re.compile(r"""(?<![^ (])--([a-z]+(?:-[a-z]+)*)(?:=(?:"([^"]*)"|([^\s;)'"]*[^\s;)'",])))?""")
+
+
+def spoken(text: str) -> str:
+    """A sentence of a record with its options as whoever reads the message would write them.
+
+    Examples
+    --------
+    >>> spoken("compare with --flags=ignore, or say with --min-group how many")
+    'compare with flags="ignore", or say with min_group how many'
+    """
+    return text if _spoken["command line"] else _RECORDED.sub(_as_keyword, text)
+
+
+def _as_keyword(found: re.Match[str]) -> str:
+    name, value = found[1].replace("-", "_"), found[3] if found[2] is None else found[2]
+    return name if value is None else f'{name}="{value}"'
+
+
+_PASSED = ("gridnorm", "torch")  # packages that stand between a warning and the line that it is about
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Warnings that point at the line of whoever called gridnorm, one line of text each."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _PASSED:
+        frame, level = frame.f_back, level + 1
+    for text in texts:
+        warnings.warn(one_line(spoken(text)), GridnormWarning, stacklevel=level)
+
+
 class GridnormError(Exception):
     """Base class of all errors that gridnorm raises on purpose.
 
@@ -43,7 +86,7 @@ class GridnormError(Exception):
     what
         What happened, one sentence without a final full stop.
     file
-        Name of the file concerned, without its folder.
+        The file concerned, as its reader calls it: ``plain.named``, or a path.
     line
         1-based line number in that file.
     found, expected
@@ -63,35 +106,50 @@ class GridnormError(Exception):
         expected: str | None = None,
         hint: str | None = None,
     ) -> None:
-        # Positional args keep the exception picklable, so it crosses process pools whole.
-        super().__init__(what, file, line, found, expected, hint)
-        self.what = what
-        self.file = file
+        # As it was made, where files have both forms of their names; everything else is for people.
+        self.made = (what, file, line, found, expected, hint)
+        self.what = shown(what)
+        self.file = None if file is None else shown(file)
         self.line = line
-        self.found = found
-        self.expected = expected
-        self.hint = hint
+        self.found = None if found is None else shown(found)
+        self.expected = None if expected is None else shown(expected)
+        self.hint = None if hint is None else shown(hint)
+        super().__init__(self.what, self.file, self.line, self.found, self.expected, self.hint)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.made  # so it crosses process pools whole
 
     def completed(self, *, file: str | None = None, hint: str | None = None) -> Self:
         """The same error with the file or hint that only the caller knows, where it has none of its own."""
-        return type(self)(self.what, self.file or file, self.line, self.found, self.expected, self.hint or hint)
+        what, known, line, found, expected, own = self.made
+        return type(self)(what, known or file, line, found, expected, own or hint)
+
+    def recorded(self) -> str:
+        """The message as a record has it: files by their short names."""
+        return one_line(recorded(self._text()))
+
+    def _text(self) -> str:
+        what, file, line, found, expected, hint = self.made
+        where = "" if file is None else file if line is None else f"{file}:{line}"
+        text = f"{where}: {what}" if where else what
+        if found is not None:
+            text += f"; found {found}"
+        if expected is not None:
+            text += f", expected {expected}" if found is not None else f"; expected {expected}"
+        return text if hint is None else f"{text}. {hint}"
 
     def __str__(self) -> str:
-        where = "" if self.file is None else self.file if self.line is None else f"{self.file}:{self.line}"
-        text = f"{where}: {self.what}" if where else self.what
-        if self.found is not None:
-            text += f"; found {self.found}"
-        if self.expected is not None:
-            text += f", expected {self.expected}" if self.found is not None else f"; expected {self.expected}"
-        if self.hint is not None:
-            text += f". {self.hint}"
-        return one_line(text)
+        return one_line(self._text())
 
 
 class OptionError(GridnormError, ValueError):
     """An option or argument has a value that it cannot have."""
 
     exit_code = 2
+
+
+class UnknownNameError(OptionError, KeyError):
+    """A set has no array of this name; also a ``KeyError``, as of a dict."""
 
 
 class FormatError(GridnormError):

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from gridnorm.plain import some
+
 SCHEMA_VERSION = 2
 # Where a step names its row by another word than the option that chose it.
 _OPTION_OF = {
@@ -100,19 +102,20 @@ def _joint(values: Sequence[Any]) -> Any:
 
 
 class InputDigest(NamedTuple):
-    """An input file as it lay on disk: name without folder, bytes, SHA-256."""
+    """An input file as it lay on disk: name, bytes, SHA-256; ``content`` is the SHA-256 of what it unpacks to."""
 
     name: str
     size: int
     sha256: str
+    content: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return self._asdict()
+        return {"name": self.name, "size": self.size, "sha256": self.sha256}
 
 
 def twins(inputs: Iterable[tuple[str, InputDigest]]) -> list[str]:
-    """Sentences about arrays whose files have the same content, each beside the first that has it.
+    """A sentence for each content that several files have, packed or not.
 
     Parameters
     ----------
@@ -123,12 +126,14 @@ def twins(inputs: Iterable[tuple[str, InputDigest]]) -> list[str]:
     --------
     >>> one = InputDigest("a.gpr", 9, "abc")
     >>> twins([("a", one), ("b", one._replace(name="b.gpr"))])
-    ['b.gpr: same content as a.gpr: arrays b and a are one measurement']
+    ['b.gpr: same content as a.gpr: arrays a and b are one measurement']
     """
-    first: dict[tuple[int, str], tuple[str, str]] = {}
-    out = []
+    same: dict[str, list[tuple[str, str]]] = {}
     for array, digest in inputs:
-        before, file = first.setdefault((digest.size, digest.sha256), (array, digest.name))
-        if before != array:
-            out.append(f"{digest.name}: same content as {file}: arrays {array} and {before} are one measurement")
+        same.setdefault(digest.content or digest.sha256, []).append((array, digest.name))
+    out = []
+    for (first, file), *others in same.values():
+        if others:
+            files, arrays = some([name for _, name in others]), some([first, *(array for array, _ in others)])
+            out.append(f"{files}: same content as {file}: arrays {arrays} are one measurement")
     return out

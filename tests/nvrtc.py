@@ -59,7 +59,7 @@ def why_not() -> str | None:
     try:
         _library()
     except (FileNotFoundError, OSError) as error:
-        return f"NVRTC is not there ({error}): pip install gridnorm[kernels]"
+        return f"NVRTC is not there ({error}): pip install 'gridnorm[kernels]'"
     return None
 
 

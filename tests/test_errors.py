@@ -16,6 +16,7 @@ from gridnorm.errors import (
     LostError,
     OptionError,
     OutputError,
+    UnknownNameError,
     option_value,
     option_word,
     speak_command_line,
@@ -23,6 +24,7 @@ from gridnorm.errors import (
 
 CODES = {
     OptionError: 2,
+    UnknownNameError: 2,
     FormatError: 3,
     LayoutError: 3,
     LostError: 1,

@@ -49,6 +49,18 @@ def rows(kind: str) -> str:
     )
 
 
+def foreign(_: str) -> str:
+    """Results of image analysis that have no reader yet, and the columns by which they are read meanwhile."""
+    from gridnorm.io.formats.foreign import RESULTS
+
+    lines = []
+    for kind in RESULTS:
+        name = kind.name.removeprefix("a results file of ").removeprefix("a file of ").removeprefix("a ")
+        columns = f"`{kind.columns[0]}`" if kind.columns else "–"
+        lines.append((_escaped(name), columns, _escaped(kind.hint) or "–"))
+    return _table(("file", "for example", "before"), lines)
+
+
 def _default(option: Any) -> str:
     value = option.plain(option.default)
     if value in (None, [], {}):
@@ -81,7 +93,7 @@ def results(name: str) -> str:
     return f"*Not measured yet for this version: `tests/bench/bench_{name}.py` writes this table.*"
 
 
-MADE = {"cli": cli, "rows": rows, "schema": schema, "results": results}
+MADE = {"cli": cli, "rows": rows, "schema": schema, "results": results, "foreign": foreign}
 
 
 def _entries(part: dict[str, Any], whole: dict[str, Any]) -> str:

@@ -66,7 +66,8 @@ class Alignment:
 
     ``identical``: same keys in the same order. ``order``: where only the order differs, the row of the array for each
     row of the reference, else None. ``missing``: spots of the reference that the array lacks; ``extra``: spots only
-    the array has; ``id_mismatch``: share of common positions with another ID. ``notes`` are for people.
+    the array has, in both cases wherever they stand if arrays are joined by ID; ``id_mismatch``: share of common
+    positions with another ID. ``notes`` are for people.
     """
 
     identical: bool
@@ -110,11 +111,12 @@ def compare(
     """
     if same_keys(reference, other):
         return Alignment(True)
-    by_id = reference.id is not None and other.id is not None
-    if reference.titles != other.titles or not (reference.titles or by_id):
-        if align == "strict" or not by_id:
+    have_id = _have_id([reference, other])
+    joined = align != "strict" and have_id
+    if reference.titles != other.titles or not (reference.titles or have_id):
+        if not joined:
             raise _incomparable(reference, other, file, reference_file)
-        return Alignment(False)
+        return _joined_by_id(reference, other, file, align, reference_file)
     one, two = _keyed([reference, other])
     rank_one, rank_two = np.argsort(one), np.argsort(two)
     if np.array_equal(one[rank_one], two[rank_two]):
@@ -124,6 +126,8 @@ def compare(
             return Alignment(False, order, notes=_unnamed(reference, other, file, reference_file))
         note = f"{file}: the spots stand in another order than in {reference_file}; they were re-ordered"
         return Alignment(False, order, notes=(note, *_unnamed(reference, other, file, reference_file)))
+    if joined:
+        return _joined_by_id(reference, other, file, align, reference_file)
     missing, extra = int((~np.isin(one, two)).sum()), int((~np.isin(two, one)).sum())
     share, sentence = _mismatch(reference, other, missing, extra)
     if align == "strict" and share > OTHER_PRINT_RUN:
@@ -131,8 +135,7 @@ def compare(
             f"the spots are not those of {reference_file}: another print run",
             file=file,
             found=sentence,
-            hint="Leave the file out, or join on purpose with "
-            f"{option_value('align', 'id')} or {option_value('align', 'union')}",
+            hint=f"Leave it out, or join with {option_value('align', 'id')} or {option_value('align', 'union')}",
         )
     notes = list(_unnamed(reference, other, file, reference_file))
     if share and reference.titles:
@@ -142,6 +145,22 @@ def compare(
         notes.append(f"{file}: {of} are missing; their cells stay empty")
     if extra:
         notes.append(f"{file}: {extra} spots are not in {reference_file}; they have rows of their own")
+    return Alignment(False, None, missing, extra, share, tuple(notes))
+
+
+def _joined_by_id(reference: SpotKeys, other: SpotKeys, file: str, align: str, reference_file: str) -> Alignment:
+    """The comparison as ``union`` will join the arrays: spots that stand elsewhere are the same spots."""
+    one, two = _keyed_by_id([reference, other])
+    share = _mismatch(reference, other, 0, 0)[0] if reference.titles and reference.titles == other.titles else 0.0
+    missing, extra = int((~np.isin(one, two)).sum()), int((~np.isin(two, one)).sum())
+    left_out = "the table has what is in all files, and leaves them out"
+    notes = []
+    if missing:
+        of = f"{missing} of the {reference.size} spots of {reference_file}"
+        notes.append(f"{file}: {of} are missing; {left_out if align == 'id' else 'their cells stay empty'}")
+    if extra:
+        own = left_out if align == "id" else "they have rows of their own"
+        notes.append(f"{file}: {extra} spots are not in {reference_file}; {own}")
     return Alignment(False, None, missing, extra, share, tuple(notes))
 
 

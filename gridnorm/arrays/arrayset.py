@@ -16,6 +16,7 @@ from gridnorm.arrays.matrices import BACKGROUND, INTENSITIES, Matrix, declared
 from gridnorm.arrays.raw import NOT_FOUND, Column, FloatArray, RawArray
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.errors import OptionError
+from gridnorm.plain import few
 from gridnorm.provenance import History, InputDigest
 
 if TYPE_CHECKING:
@@ -39,10 +40,15 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ArraySet:
-    """Arrays × spots, raw or normalized.
+    """Spots × arrays, raw or normalized.
 
     Every matrix is kept array-major, float64 (array, spot), in ``values``; the attributes ``R G Rb Gb E Eb M A`` are
-    views of shape (spot, array), as the field is used to.
+    views of shape (spot, array), as the field is used to, and as is ``shape``.
+
+    A set is indexed as a DataFrame of that shape is: a name picks an array, ``arrays["slide1"]`` or
+    ``arrays[["slide1", "slide2"]]``; a slice, numbers or a mask pick spots, ``arrays[:100]``; two keys are spots and
+    arrays, ``arrays[:100, "slide1"]``, ``arrays[:, 0]``. What comes out is a set again. ``len(arrays)`` is the number
+    of arrays, ``"slide1" in arrays`` asks for a name, and ``for one in arrays`` gives sets of one array.
 
     Attributes
     ----------
@@ -84,8 +90,11 @@ class ArraySet:
     --------
     >>> import gridnorm as gn
     >>> simulated = gn.simulate(2, blocks=(2, 2), spots=(10, 10), seed=1)
-    >>> simulated.arrays.R.shape, simulated.arrays.names
+    >>> arrays = simulated.arrays
+    >>> arrays.shape, arrays.names
     ((400, 2), ('array1', 'array2'))
+    >>> arrays["array2"].R.shape, arrays[:100].R.shape, arrays[arrays.spots["Block"] == 2, "array1"].shape
+    ((400, 1), (100, 2), (100, 1))
     """
 
     names: tuple[str, ...]
@@ -126,7 +135,7 @@ class ArraySet:
                     expected=f"(array, spot) = {shape}",
                 )  # fmt: skip
         if len(set(self.names)) < len(self.names):
-            raise OptionError("two arrays have one name", found=", ".join(self.names), expected="a name each")
+            raise OptionError("two arrays have one name", found=few(self.names), expected="a name each")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -137,8 +146,41 @@ class ArraySet:
         arrays = "1 array" if len(self) == 1 else f"{len(self)} arrays"
         return f"<ArraySet: {arrays} of {self.n_spots} spots ({shown}); {' '.join(self.values)}>"
 
+    def _repr_html_(self) -> str:
+        """A table with a line for each of the first arrays."""
+        from gridnorm.arrays.subset import html
+
+        return html(self)
+
+    def __dir__(self) -> list[str]:
+        """Public names, without those of matrices that the set does not have."""
+        lacking = {"R", "G", "Rb", "Gb", "E", "Eb", "M", "A"}
+        return [name for name in super().__dir__() if name[0] != "_" and name not in lacking - self.values.keys()]
+
+    def __getitem__(self, key: Any) -> ArraySet:
+        """Some arrays by name, or some spots; see the class."""
+        from gridnorm.arrays.subset import subset
+
+        return subset(self, key)
+
+    def __array__(self, *_: Any, **__: Any) -> NDArray[Any]:
+        have = ", ".join(f".{name}" for name in self.values)
+        raise OptionError("a set is not one matrix", found="an ArraySet", expected=f"a matrix of it: {have}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[ArraySet]:
+        return (self.part(i) for i in range(len(self)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Spots and arrays."""
+        return self.n_spots, len(self)
+
     @property
     def n_spots(self) -> int:
+        """Number of spots."""
         return int(next(iter(self.values.values())).shape[1])
 
     @property
@@ -310,9 +352,6 @@ class ArraySet:
             warnings=record.warnings,
             records=(record,),
         )
-
-    def __iter__(self) -> Iterator[RawArray]:
-        return (self.raw(i) for i in range(len(self)))
 
 
 def of_raw(

@@ -14,8 +14,10 @@ import numpy as np
 
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column, FloatArray, IntArray
+from gridnorm.errors import recorded_option
 
 IDENTITY = ("ID", "Name")  # the first of these that tells spots apart
+_LEVELLED = f"{recorded_option('by', 'print-tip')} levels"
 SHOWN_LEAST = 0.005  # of a distance of medians: what is not 0.00 in two decimals
 
 
@@ -81,7 +83,9 @@ def same_content(spots: Mapping[str, Column], layout: Layout | None) -> str:
     contents = contents_of(spots, layout)
     if contents is None or len(contents.repeats) > 1:
         return ""
-    return f"{_repeats(contents)}: sub-arrays of several samples? --split block makes each an array"
+    return (
+        f"{_repeats(contents)}: sub-arrays of several samples? {recorded_option('split', 'block')} makes each an array"
+    )
 
 
 def _same_pads(found: list[int], layout: Layout | None) -> int:
@@ -113,17 +117,17 @@ def blocks_in_words(spots: Mapping[str, Column], layout: Layout | None, shifts: 
         of_block = contents.of_block
         apart = max(_range(shifts[of_block == kind]) for kind in range(len(contents.repeats)))
         whose = "" if len(contents.repeats) == 1 else " within a content"
-        split = "pad" if contents.pads else "block"
-        text = f"{_repeats(contents)}: sub-arrays? --split {split} makes each an array"
+        split = recorded_option("split", "pad" if contents.pads else "block")
+        text = f"{_repeats(contents)}: sub-arrays? {split} makes each an array"
         if apart < SHOWN_LEAST:
             return text
-        return f"{text}; --by print-tip levels the blocks' medians, which lie up to {apart:.2f} apart{whose}"
+        return f"{text}; {_LEVELLED} the blocks' medians, which lie up to {apart:.2f} apart{whose}"
     apart = _range(shifts)
     if apart < SHOWN_LEAST:
         return ""
     return (
         f"the medians of its {shifts.size} blocks lie up to {apart:.2f} apart; where blocks are print-tips, "
-        "--by print-tip levels them"
+        f"{_LEVELLED} them"
     )
 
 

@@ -19,11 +19,11 @@ from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts, one_group
 from gridnorm.arrays.grouping import by_text, find_column, group_spots, refuse_without_tips, slide_position
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.matrices import INTENSITIES, LEVELS, declared
+from gridnorm.arrays.made import as_set, counted
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
-from gridnorm.arrays.weights import SpotUse, spot_weights, use_of, weight_doubts
+from gridnorm.arrays.weights import SpotUse, refuse_weightless, spot_weights, use_of, weight_doubts
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
 from gridnorm.core.fit import Fit
@@ -206,6 +206,8 @@ def within_one(
     """
     row, options = recipe.within(raw.channels)
     given = spot_weights(recipe.weights, raw) if weights is None else weights
+    if row.statistic is not None and not options.get("clamp_weights"):
+        refuse_weightless(raw, given, recipe.weights if weights is None else "given")
     use = use_of(raw.flags, raw.n_spots, recipe.flags, given, raw.not_found)
     named = "by" in recipe.given
     if named:
@@ -224,7 +226,7 @@ def within_one(
     if row.statistic is not None:
         notes += one_group(raw, segments, recipe.by, named)
     notes += [
-        *flag_doubts(raw, segments, recipe.flags),
+        *flag_doubts(raw, segments, recipe.flags, done.n.min(axis=0) == 0),
         *group_doubts(raw.name, done, row, options, by_text(recipe.by)),
     ]
     if recipe.left_alone(raw.channels):
@@ -283,68 +285,7 @@ def normalize_one(
     notes = (*idle, *corrected.notes, *counted(raw, 0 if as_intensities else n_bad, background), *doubts)
     known = known._replace(history=history, models=corrected.models or known.models)
     made = as_set(raw, layout, name or raw.name, levels, done, use, known, notes)
-    return _as_intensities(made, corrected.raw, use) if as_intensities else made
-
-
-def as_set(
-    raw: RawArray,
-    layout: Layout | None,
-    name: str,
-    levels: Levels,
-    done: WithinResult,
-    use: SpotUse,
-    record: ArrayRecord,
-    notes: tuple[str, ...] = (),
-) -> ArraySet:
-    """A set of one array from what was done to it."""
-    names = [m.name for m in declared(raw.channels, LEVELS).values() if m.role == "level"]
-    values = {matrix: done.values[k : k + 1] for k, matrix in enumerate(names)}
-    if levels.ratio:
-        values["A"] = levels.covariates["level"]
-    here = np.ones(raw.n_spots, np.bool_) if raw.absent is None else ~raw.absent
-    weighted = bool((use.reported[here] != 1).any())
-    record = record._replace(
-        missing=int(np.count_nonzero(np.isnan(done.values).any(axis=0) & here)),
-        layout=layout,
-        warnings=(*record.warnings, *notes),
-    )
-    return ArraySet(
-        names=(name,),
-        channels=raw.channels,
-        values=values,
-        columns=raw.spots,
-        layout=layout,
-        flag_codes=None if raw.flags is None else raw.flags[None, :],
-        spot_weights=np.where(here, use.reported, np.nan)[None, :] if weighted else None,
-        fits=(done,),
-        history=record.history,
-        warnings=record.warnings,
-        stage=LEVELS,
-        records=(record,),
-        absent=None if raw.absent is None else raw.absent[None, :],
-    )
-
-
-def _as_intensities(made: ArraySet, corrected: RawArray, use: SpotUse) -> ArraySet:
-    """The set with corrected intensities in the place of their logarithms: what is not positive is not missing."""
-    foreground = np.where(use.dropped, np.nan, corrected.foreground)
-    here = np.ones(corrected.n_spots, np.bool_) if corrected.absent is None else ~corrected.absent
-    record = made.records[0]._replace(missing=int(np.count_nonzero(np.isnan(foreground).any(axis=0) & here)))
-    values = {channel: foreground[k : k + 1] for k, channel in enumerate(corrected.channels)}
-    return replace(made, values=values, stage=INTENSITIES, fits=(), records=(record,))
-
-
-def counted(raw: RawArray, n_bad: int, background: str) -> list[str]:
-    """Sentences about values that are missing in the result, and why."""
-    out = []
-    if raw.infinite:
-        out.append(f"{raw.name}: {raw.infinite} infinite intensities are missing in the result")
-    if n_bad:
-        out.append(
-            f"{raw.name}: {n_bad} intensities are not positive after background correction ({background}); "
-            "those spots are missing in the result"
-        )
-    return out
+    return as_intensities(made, corrected.raw, use) if as_intensities else made
 
 
 def _covariates(levels: Levels, row: Method) -> FloatArray | None:

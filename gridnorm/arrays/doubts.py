@@ -1,7 +1,7 @@
 """What a person should know of an array before believing its numbers: flags, empty groups, a channel without signal.
 
-Sentences name options as the command line has them on every route, since they go into the sidecar, which is the same
-on all.
+Sentences name options in one way on every route (`recorded_option`), since they go into the sidecar, which is the same
+on all; where they are shown, `spoken` puts them in the words of the reader.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gridnorm.arrays.grouping import By, by_text
 from gridnorm.arrays.raw import FloatArray, RawArray
@@ -17,7 +18,9 @@ from gridnorm.arrays.weights import flag_rule, flagged
 from gridnorm.arrays.within import WithinResult
 from gridnorm.core.fit import fit
 from gridnorm.core.methods import Method
-from gridnorm.core.segments import Segments
+from gridnorm.core.segments import Segments, label_text
+from gridnorm.errors import recorded_option
+from gridnorm.plain import few
 
 APART = 0.2  # difference of flag rates between two groups that is told,
 BEYOND_CHANCE = 4.0  # where it is also this many standard errors of a difference that chance makes
@@ -28,12 +31,16 @@ DARK, LIT = 0.4, 0.6
 TOGETHER = 0.6  # rank correlation of the two channels: at most 0.43 of the former, at least 0.84 of the latter
 NOTHING = 0.01  # share of a group's own level that is as good as none
 LOOKED_AT = 4096  # spots, about: enough for quartiles
+_FITS = {"array": "the array's fit", "merged": "one fit with a neighbour", "shrunk": "the array's fit"}
 USUAL = (-100, -75, -50)  # GenePix flags, which a clean array need not have
 FEW = 20  # spots of a group whose rate of flags tells nothing
 
 
-def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
-    """Flag rates that differ much between groups, and arrays that are mostly flagged."""
+def flag_doubts(raw: RawArray, segments: Segments, flags: str, told: NDArray[np.bool_] | None = None) -> list[str]:
+    """Flag rates that differ much between groups, and arrays that are mostly flagged.
+
+    Groups that are ``told`` of otherwise, bool (group,), are not compared.
+    """
     rule = flag_rule(flags)
     marked = flagged(raw.flags, raw.n_spots, rule.codes)
     total = int(np.count_nonzero(marked))
@@ -46,23 +53,27 @@ def flag_doubts(raw: RawArray, segments: Segments, flags: str) -> list[str]:
         lost = int(np.count_nonzero(not_found))
         which = f" ({lost / raw.n_spots:.0%} not found)" if lost else ""
         out.append(
-            f"{raw.name}: {share:.0%} of the spots are flagged{which}; does the grid lie on them? --flags says "
-            "which codes count"
+            f"{raw.name}: {share:.0%} of the spots are flagged{which}; does the grid lie on them? "
+            f"{recorded_option('flags')} says which codes count"
         )
     n = segments.sizes
     rates = segments.count(marked) / np.maximum(n, 1)
     # One spot that is flagged makes a rate of 1: a group counts as far as its size says that it is extreme.
     error = np.sqrt(share * (1 - share) / np.maximum(n, 1))
-    error = np.where(n < FEW, np.inf, error)
+    error = np.where(n < FEW if told is None else (n < FEW) | told, np.inf, error)
     low, high = int(np.argmin(rates + 2 * error)), int(np.argmax(rates - 2 * error))
     if rates[high] - rates[low] > max(APART, BEYOND_CHANCE * np.hypot(error[low], error[high])):
-        labels = segments.labels
+        least, most = (few([label_text(segments.labels[k])]) for k in (low, high))
         # Where no flagged spot is left out of the fit, ignoring flags would change nothing.
         all_count = rule.codes is None and rule.policy != "downweight" and bool((not_found == marked).all())
-        further = "; those not found count in the fit" if all_count else ", and compare with --flags ignore"
+        further = (
+            "; those not found count in the fit"
+            if all_count
+            else f", and compare with {recorded_option('flags', 'ignore')}"
+        )
         out.append(
-            f"{raw.name}: {rates[high]:.0%} of group {_label(labels[high])} are flagged, {rates[low]:.0%} of group "
-            f"{_label(labels[low])}; look at the slide there{further}"
+            f"{raw.name}: {rates[high]:.0%} of group {most} are flagged, {rates[low]:.0%} of group "
+            f"{least}; look at the slide there{further}"
         )
     return out
 
@@ -71,9 +82,9 @@ def _no_such_code(raw: RawArray, codes: tuple[int, ...] | None) -> list[str]:
     """That none of the codes that were named is there, where the array has others: a slip of the pen."""
     if codes is None or set(codes) <= set(USUAL) or raw.flags is None or not raw.flags.any():
         return []
-    there = ", ".join(map(str, np.unique(raw.flags[raw.flags != 0]).tolist()[:5]))
+    there = few(np.unique(raw.flags[raw.flags != 0]).tolist())
     return [
-        f"{raw.name}: no spot has a flag that --flags names ({', '.join(map(str, codes))}); the flags here: {there}"
+        f"{raw.name}: no spot has a flag that {recorded_option('flags')} names ({few(codes)}); the flags here: {there}"
     ]
 
 
@@ -81,9 +92,10 @@ def one_group(raw: RawArray, segments: Segments, by: By, named: bool) -> list[st
     """That a grouping is the whole array: one was named that tells no spots apart, or there are no blocks to go by."""
     if segments.n_segments != 1 or raw.part_of or by_text(by) == "array":
         return []
+    array = recorded_option("by", "array")
     if named:
-        return [f"{raw.whole}: --by {by_text(by)} makes one group of all spots, which is --by array"]
-    return [] if "Block" in raw.spots else [f"{raw.whole}: no column Block: all spots are one group (--by array)"]
+        return [f"{raw.whole}: {recorded_option('by', by_text(by))} makes one group of all spots, which is {array}"]
+    return [] if "Block" in raw.spots else [f"{raw.whole}: no column Block: all spots are one group ({array})"]
 
 
 def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[str, Any], by: str) -> list[str]:
@@ -94,18 +106,18 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     if row.statistic is None and empty.size == n.size:
         return [f"{name}: no spot can be used: every one is missing, flagged or of weight 0"]
     if empty.size and empty.size < n.size:
-        named = ", ".join(_label(done.labels[g]) for g in empty[:5].tolist()) + (", …" if empty.size > 5 else "")
+        named = few(label_text(done.labels[g]) for g in empty.tolist())
         source = done.sources()[int(empty[0])]
         got = (
             "it has no fit, and its spots are missing in the result"
             if source == "own"
-            else f"it got the fit of: {source}"
+            else f"it got {_FITS.get(source, source)}"
         )
         instead = "" if row.statistic is None else f"; {got}"
         chosen = "" if row.use is None else f", or no spot that {row.name} chooses"
         out.append(
             f"{name}: no spot of group {named} can be used (flagged, missing or of weight 0{chosen}){instead}; leave "
-            "it out later, or say with --flags which codes count"
+            f"it out later, or say with {recorded_option('flags')} which codes count"
         )
     if row.statistic is None or n.size < 2:
         return out
@@ -115,8 +127,8 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
     if not {"own", "merged"} & set(done.sources()) and max(shares, default=0.0) < NOTHING:
         most = "1 usable spot" if n.max() == 1 else f"{int(n.max())} usable spots"
         out.append(
-            f"{name}: no group of --by {by} has a fit of its own: the largest of {n.size} has {most}, {row.name} wants "
-            f"{least}; name larger groups, or --by array"
+            f"{name}: no group of {recorded_option('by', by)} has a fit of its own: the largest of {n.size} has "
+            f"{most}, {row.name} wants {least}; name larger groups, or {recorded_option('by', 'array')}"
         )
     return out
 
@@ -138,7 +150,8 @@ def channel_doubts(raw: RawArray) -> list[str]:
     if _rank_correlation(net) > TOGETHER:
         return []
     wavelength = raw.wavelengths[lit]
-    how = f"--channels {wavelength}" if wavelength else f"--channels {raw.channels[lit]} (of tables --columns E=TITLE)"
+    how = recorded_option("channels", wavelength or raw.channels[lit])
+    how += "" if wavelength else f" (of tables {recorded_option('columns')} E=TITLE)"
     which = raw.wavelengths[dark] or raw.channels[dark]
     return [
         f"{raw.whole}: channel {which} shows no signal of probes; this looks like an experiment of one channel, which "
@@ -169,7 +182,3 @@ def _rank_correlation(rows: FloatArray) -> float:
 def _ranks(values: FloatArray) -> FloatArray:
     _, which, n = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(n) - (n - 1) / 2)[which])
-
-
-def _label(label: object) -> str:
-    return ",".join(map(str, label)) if isinstance(label, tuple) else str(label)

@@ -13,9 +13,9 @@ from gridnorm.arrays.raw import Column
 from gridnorm.core.option import TEXT, Option, Table, effective, nearest
 from gridnorm.core.segments import Segments
 from gridnorm.errors import LayoutError, OptionError, option_word
+from gridnorm.plain import SHOWN_TITLES, few
 
 WELLS = 384  # a microtitre plate of 16 × 24 wells
-SHOWN_TITLES = 12  # of a file, in a message
 WINDOW_SPOTS = 150  # spots a print-order window holds at least
 WHOLE = "none"
 SPLITS = (WHOLE, "block", "pad")  # words of ``split`` that are no columns
@@ -180,11 +180,11 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") 
             f"{option_word(option)} is ambiguous",
             file=file or None,
             found=repr(word),
-            expected="one of " + ", ".join(same),
+            expected="one of " + few(same),
         )
     groupings = list(GROUPINGS) if option == "by" else list(SPLITS) if option == "split" else []
     near = nearest(word, [*groupings, *titles])
-    hint = f"Did you mean {near!r}?" if near else "Spot columns here: " + (_listed(titles) or "none")
+    hint = f"Did you mean {near!r}?" if near else "Spot columns here: " + (few(titles, SHOWN_TITLES) or "none")
     expected = ", ".join([*groupings, "or a spot column"]) if groupings else "a spot column"
     raise OptionError(
         f"{option_word(option)} names no column", file=file or None, found=repr(word), expected=expected, hint=hint
@@ -207,18 +207,13 @@ def refuse_without_tips(by: By, spots: Iterable[str], titles: Iterable[str], fil
         The message lists the columns.
     """
     if any(grouping_of(word) == TIPS for word in words_of(by)) and "Block" not in spots:
-        there = _listed(list(titles) or list(spots))
+        there = few(list(titles) or list(spots), SHOWN_TITLES)
         raise LayoutError(
             f"{option_word('by')} {TIPS.name} needs the block of every spot", file=file or None,
             found="no column Block",
             expected=f"it among {there}" if there else "one",
             hint=f"Name it with {option_word('columns')} Block=…, or group by a column or the whole array",
         )  # fmt: skip
-
-
-def _listed(titles: list[str]) -> str:
-    more = len(titles) - SHOWN_TITLES
-    return ", ".join(titles[:SHOWN_TITLES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _print_tip(spots: Spots) -> NDArray[Any]:

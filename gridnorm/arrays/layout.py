@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gridnorm.arrays.positions import Grid, Origins, block_extents, block_origins, find_pads, grid_of, same_arrangement
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import distinct
-from gridnorm.errors import LayoutError, OptionError, option_value, option_word
+from gridnorm.errors import LayoutError, OptionError, option_value, option_word, recorded_option
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -45,8 +45,9 @@ class Layout:
     All arrays have one entry per block that the file holds, blocks in ascending order. ``block_row`` and
     ``block_column`` are 0-based places in a grid of ``grid_rows`` by ``grid_columns`` blocks; ``rows_per_block`` and
     ``columns_per_block`` are the sizes of each block, ``spot_rows`` and ``spot_columns`` the largest of them.
-    ``source`` is ``positions``, ``gal``, ``override`` or ``block numbers`` (a guess where there are several blocks);
-    ``evidence`` says in sentences what was seen. ``missing`` counts the spots absent from blocks taken as full
+    ``source`` is ``positions``, ``gal``, ``file`` (which numbers the rows and columns of its blocks), ``override`` or
+    ``block numbers`` (a guess where there are several blocks); ``evidence`` says in sentences what was seen.
+    ``missing`` counts the spots absent from blocks taken as full
     rectangles; ``complete`` means that no block and no spot is absent and all blocks are alike. ``pad_of_block``
     numbers the pads (sub-arrays set apart by wide gaps) from 1.
     """
@@ -113,7 +114,12 @@ class Layout:
             text += f", {self.blocks.size} of them in the file"
         if self.n_pads > 1:
             text += f", {self.n_pads} pads"
-        how = {"positions": "from X/Y positions", "gal": "from the GAL", "override": "as given with --layout"}
+        how = {
+            "positions": "from X/Y positions",
+            "gal": "from the GAL",
+            "override": f"as given with {recorded_option('layout')}",
+            "file": "as the file numbers them",
+        }
         return f"{text} ({how.get(self.source, 'guessed from block numbers')})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,14 +146,16 @@ def infer_layout(
     y: ArrayLike | None = None,
     *,
     gal_blocks: Sequence[BlockRecord] | None = None,
+    grid: tuple[int, int] | None = None,
     override: str | None = None,
     file: str = "",
 ) -> Layout:
     """Find the layout of an array from what its file says.
 
-    Evidence in this order: ``override``, the block records of a GAL, the X/Y positions of the spots, the block
-    numbers alone (then limma's rule: four blocks a row if their number is a multiple of four, else one; a guess).
-    Where two of the first three disagree, the warnings say so.
+    Evidence in this order: ``override``, the block records of a GAL, the rows and columns of blocks that the file
+    numbers, the X/Y positions of the spots, the block numbers alone (then limma's rule: four blocks a row if their
+    number is a multiple of four, else one; a guess). Where two of the first four disagree, the warnings say so; a GAL
+    that the positions contradict is refused.
 
     Parameters
     ----------
@@ -157,6 +165,8 @@ def infer_layout(
         Centres of the spots in any unit, NaN where unknown.
     gal_blocks
         Block records of a GAL.
+    grid
+        Rows and columns of blocks, where the file has them and ``block`` counts along the rows.
     override
         Grid rows, grid columns, spot rows and spot columns as ``4x4x22x24``.
     file
@@ -167,7 +177,7 @@ def infer_layout(
     OptionError
         ``override`` cannot be read.
     LayoutError
-        Numbers below 1, or spots that do not fit into ``override``.
+        Numbers below 1, spots that do not fit into ``override``, or a GAL of another geometry than the positions'.
 
     Examples
     --------
@@ -185,7 +195,7 @@ def infer_layout(
     measured: tuple[Origins, Grid] | None = None
     if override is not None:
         found["override"], sizes = _from_override(override, blocks, sizes, file)
-        evidence.append(f"--layout {override}")
+        evidence.append(recorded_option("layout", override))
     if gal_blocks:
         records = _from_gal(gal_blocks, blocks, observed, notes)
         if records is not None:
@@ -193,6 +203,9 @@ def infer_layout(
             measured = origins, found["gal"]
             sizes = sizes if override is not None else np.maximum(sizes, gal_sizes)
             evidence.append(f"block records of the GAL: {_size(found['gal'])} blocks")
+    if grid is not None:
+        found["file"] = _in_rows(blocks, *grid)
+        evidence.append(f"rows and columns of blocks in the file: {_size(found['file'])} blocks")
     if x is not None and y is not None:
         seen = _from_positions(index, blocks, rows, columns, np.asarray(x, float), np.asarray(y, float), notes)
         if seen is not None:
@@ -205,7 +218,15 @@ def infer_layout(
         if blocks.size > 1:
             evidence.append(f"block numbers only: {_size(found['block numbers'])} is a guess")
     source, chosen = next(iter(found.items()))
-    notes += _contradictions(found)
+    contradictions = _contradictions(found)
+    if source == "gal" and contradictions:
+        raise LayoutError(
+            "the GAL is not that of this slide: another geometry", file=file or None,
+            found=f"{_size(found['positions'])} blocks by the X/Y positions",
+            expected=f"{_size(chosen)} blocks by the GAL",
+            hint=f"Give the GAL of this print run; {option_word('layout')} says which of the two is right",
+        )  # fmt: skip
+    notes += contradictions
     pad = np.ones(blocks.size, np.int64)
     if measured is not None and same_arrangement(measured[1], chosen):
         pad, gaps = find_pads(measured[0], chosen, int(sizes[0].max()), int(sizes[1].max()))
@@ -220,6 +241,28 @@ def infer_layout(
         alike and missing == 0 and blocks.size == chosen.rows * chosen.columns, missing,
         tuple(f"{file}: {note}" if file else note for note in notes),
     )  # fmt: skip
+
+
+def refuse_other_grid(layout: Layout | None, grid: tuple[int, int] | None, file: str, first: str) -> None:
+    """Blocks that are counted along rows of other lengths have other numbers: they cannot be matched by them.
+
+    Parameters
+    ----------
+    layout, first
+        Layout and name of the array that the file is compared with.
+    grid
+        Rows and columns of blocks in the file, where it says them.
+
+    Raises
+    ------
+    LayoutError
+        The file has more or fewer columns of blocks.
+    """
+    if layout is not None and layout.source == "file" and grid is not None and grid[1] != layout.grid_columns:
+        raise LayoutError(
+            f"the blocks stand in another grid than in {first}", file=file, found="{} x {}".format(*grid),
+            expected=f"{layout.grid_rows} x {layout.grid_columns}",
+        )  # fmt: skip
 
 
 def _check_numbers(block: IntArray, row: IntArray, column: IntArray, file: str) -> None:
@@ -257,7 +300,7 @@ def _from_override(text: str, blocks: IntArray, sizes: IntArray, file: str) -> t
             found=", ".join(excess),
             expected=f"at most {grid_rows * grid_columns} blocks of {spot_rows} rows and {spot_columns} columns",
         )
-    grid = Grid(grid_rows, grid_columns, (blocks - 1) // grid_columns, (blocks - 1) % grid_columns)
+    grid = _in_rows(blocks, grid_rows, grid_columns)
     full = np.array([[spot_rows], [spot_columns]]) * np.ones_like(sizes)
     return grid, full
 
@@ -312,12 +355,22 @@ def _from_numbers(blocks: IntArray) -> Grid:
     if blocks.size == 1:
         return Grid(1, 1, np.zeros(1, np.int64), np.zeros(1, np.int64))
     columns = 4 if last % 4 == 0 else 1
-    return Grid(-(-last // columns), columns, (blocks - 1) // columns, (blocks - 1) % columns)
+    return _in_rows(blocks, -(-last // columns), columns)
+
+
+def _in_rows(blocks: IntArray, rows: int, columns: int) -> Grid:
+    """The grid of blocks whose numbers count along the rows."""
+    return Grid(rows, columns, (blocks - 1) // columns, (blocks - 1) % columns)
 
 
 def _contradictions(found: dict[str, Grid]) -> list[str]:
     """Every pair of sources that place the blocks differently; a guess contradicts nothing."""
-    say = {"override": "--layout says", "gal": "the GAL says", "positions": "the X/Y positions say"}
+    say = {
+        "override": f"{recorded_option('layout')} says",
+        "gal": "the GAL says",
+        "file": "the file says",
+        "positions": "the X/Y positions say",
+    }
     sources = list(found)
     first = sources[0]
     return [

@@ -40,7 +40,8 @@ class RawArray:
     options of its format with the values that were in force, ``taken`` the columns that the intensities come from.
     ``not_found`` are the codes among ``flags`` of spots that the image software did not find.
     ``absent`` marks rows of a set that stand for spots which the file does not have; None: it has all.
-    ``part_of`` names the array that this is a part of, where it is one.
+    ``part_of`` names the array that this is a part of, where it is one. ``grid`` has the rows and columns of blocks
+    where the file says them.
     """
 
     name: str
@@ -62,6 +63,7 @@ class RawArray:
     absent: NDArray[np.bool_] | None = None
     not_found: tuple[int, ...] = NOT_FOUND
     part_of: str = ""
+    grid: tuple[int, int] | None = None
 
     @property
     def whole(self) -> str:

@@ -14,7 +14,7 @@ from gridnorm.arrays.weights import FLAGS, WEIGHTS, flag_rule
 from gridnorm.arrays.within import choose_method, method_options, take_options
 from gridnorm.core.methods import METHODS, Method
 from gridnorm.core.option import TEXT, Kind, Option, Table, effective, no_meaning, take
-from gridnorm.errors import OptionError, option_word
+from gridnorm.errors import OptionError, option_word, recorded_option
 from gridnorm.provenance import Step
 
 TABLES: dict[str, Table[Any]] = {
@@ -184,7 +184,11 @@ class Recipe(NamedTuple):
             for option in (*method_options(method), *background.options, *grouping_options(self.by), *between)
         }
         chosen = f"background {background.name} and method {method.name}, which were chosen for it"
-        return [f"{name} has no meaning for {chosen}" for name in self.options if name in self.given - taken]
+        return [
+            f"{recorded_option(name)} has no meaning for {chosen}"
+            for name in self.options
+            if name in self.given - taken
+        ]
 
     def _of(self, options: tuple[Option, ...]) -> dict[str, Any]:
         taken = {option.name for option in options}
@@ -196,8 +200,12 @@ def plain_options(options: tuple[Option, ...], values: Mapping[str, Any]) -> dic
     return {option.name: option.plain(values[option.name]) for option in options if option.name in values}
 
 
-def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "method", "between")) -> None:
+def check_options(
+    recipe: Recipe, steps: tuple[str, ...] = ("background", "method", "between"), also: tuple[str, ...] = ()
+) -> None:
     """Refuse options that no row takes which these steps of the chain may choose.
+
+    ``also`` names what the caller takes beside them.
 
     Raises
     ------
@@ -229,5 +237,5 @@ def check_options(recipe: Recipe, steps: tuple[str, ...] = ("background", "metho
         if name not in taken:
             last = list(rows)[-1] if len(rows) == 1 else "method"
             word = next((kind for kind in rows if name in TABLES[kind].options()), last)
-            known = {option.name: None for options in rows[word].values() for option in options}
+            known = dict.fromkeys([*(o.name for options in rows[word].values() for o in options), *also])
             raise no_meaning(name, f"{option_word(word)} {' or '.join(rows[word])}", known)

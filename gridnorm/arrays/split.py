@@ -23,6 +23,7 @@ from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import NONE_LABEL, Segments, distinct
 from gridnorm.errors import LayoutError, OptionError, option_value, option_word
+from gridnorm.plain import few
 
 LEAST_SPOTS = 5  # that most parts must have: as many as the smallest group with a location of its own
 SHOWN_CONTENTS = 4  # of the parts of a file, in a message
@@ -49,7 +50,7 @@ class Piece(NamedTuple):
         return known._replace(split=self.split, part=self.label, history=history)
 
 
-def split(arrays: ArraySet, by: str = "block", *, align: str | None = None) -> ArraySet:
+def split(arrays: ArraySet, by: Any = "block", *, align: str | None = None) -> ArraySet:
     """Every group of spots an array of its own, named ``<array>.<label>``.
 
     Parameters
@@ -57,7 +58,8 @@ def split(arrays: ArraySet, by: str = "block", *, align: str | None = None) -> A
     arrays
         Arrays whose slides hold several samples.
     by
-        ``block``, ``pad`` (sub-arrays that wide gaps set apart), or a spot column.
+        ``block``, ``pad`` (sub-arrays that wide gaps set apart), a spot column, or one label for every spot as
+        `normalize` takes them.
     align
         How rows of the parts are matched: ``strict`` by place within the part and ID, ``id`` and ``union`` by ID;
         None: as the files were.
@@ -83,6 +85,9 @@ def split(arrays: ArraySet, by: str = "block", *, align: str | None = None) -> A
     >>> parts.names, parts.E.shape
     (('array1.1', 'array1.2', 'array1.3', 'array1.4'), (100, 4))
     """
+    from gridnorm.arrays.given import as_arrays, with_labels
+
+    arrays, by = with_labels(as_arrays(arrays), by, "split")
     return join_parts([one for *_, one in split_sets(arrays, by)], arrays, align)
 
 
@@ -296,9 +301,11 @@ def _contents(parts: Sequence[Mapping[str, Column]], word: str, labels: Sequence
     if len(members) == 1:
         return []
     told = []
-    for few in list(members.values())[:SHOWN_CONTENTS]:
-        shown = ", ".join(labels[k] for k in few[:3]) + (", …" if len(few) > 3 else "")
-        told.append(f"{len(few)} part{'s' if len(few) > 1 else ''} of {codes[few[0]].size} spots ({word} {shown})")
+    for alike in list(members.values())[:SHOWN_CONTENTS]:
+        shown = few(labels[k] for k in alike)
+        told.append(
+            f"{len(alike)} part{'s' if len(alike) > 1 else ''} of {codes[alike[0]].size} spots ({word} {shown})"
+        )
     more = f" and {len(members) - SHOWN_CONTENTS} more" if len(members) > SHOWN_CONTENTS else ""
     rows = distinct(np.concatenate(codes))[0].size
     return [

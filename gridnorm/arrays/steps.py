@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.arrays.background import Background
-from gridnorm.arrays.chain import Levels, as_set, correct_one, counted, levels_of, within_one
-from gridnorm.arrays.grouping import Grouping
+from gridnorm.arrays.background import BACKGROUNDS, Background
+from gridnorm.arrays.chain import Levels, correct_one, levels_of, within_one
+from gridnorm.arrays.given import as_arrays, placed, with_labels
+from gridnorm.arrays.grouping import GROUPINGS
+from gridnorm.arrays.made import as_set, counted
 from gridnorm.arrays.matrices import INTENSITIES
-from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.recipe import BY, Recipe, check_options
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
-from gridnorm.core.methods import Method
-from gridnorm.errors import GridnormError, GridnormWarning
-from gridnorm.plain import one_line
+from gridnorm.arrays.within import method_options
+from gridnorm.core.methods import METHODS, Method
+from gridnorm.core.option.signature import default_words, shows
+from gridnorm.errors import GridnormError, warn
+
+_BACKGROUND = [(row.name, row.options) for row in BACKGROUNDS.values()]
+_WITHIN = [(row.name, method_options(row)) for row in METHODS.values()]
+_WITHIN += [(row.name, row.options) for row in GROUPINGS.values()]
 
 
+@shows([option for _, owned in _BACKGROUND for option in owned], default_words(_BACKGROUND))
 def background_correct(arrays: ArraySet, method: str | Background = "normexp", **options: Any) -> ArraySet:
     """Correct the foreground of every array and channel for its background.
 
@@ -34,8 +40,6 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
         ``auto``, ``none``, ``subtract``, ``half``, ``minimum``, ``movingmin``, ``edwards``, ``normexp``, or a row of
         your own.
     **options
-        Of the method: ``offset``, added at the end to every corrected intensity (``auto`` with ``normexp``, else 0),
-        and ``normexp_method``, ``scaled``, ``saddle`` or ``mle``.
 
     Returns
     -------
@@ -61,15 +65,16 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
     >>> bool((gn.background_correct(arrays, "half").R >= 0.5).all())
     True
     """
+    arrays = as_arrays(arrays)
     recipe = Recipe(background=method, options=options, given=frozenset(options))
-    check_options(recipe, ("background",))
+    check_options(recipe, ("background",), ("method",))
     done = []
-    for index, raw in enumerate(arrays):
+    for index, raw in enumerate(map(arrays.raw, range(len(arrays)))):
         try:
             corrected = correct_one(raw, arrays.layout, recipe)
         except GridnormError as error:
             raise error.completed(file=raw.name) from None
-        _warn(corrected.notes)
+        warn(corrected.notes)
         record = arrays.record(index)
         record = record._replace(
             history=replace(record.history, steps=(*record.history.steps, *corrected.steps)),
@@ -85,13 +90,14 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
     return stack(done, like=arrays)
 
 
+@shows([option for _, owned in _WITHIN for option in owned], default_words(_WITHIN))
 def normalize_within(
     arrays: ArraySet,
-    by: str | Grouping | None = None,
+    by: Any = None,
     method: str | Method = "auto",
     *,
     flags: str = "exclude",
-    weights: FloatArray | str | None = None,
+    weights: Any = None,
     **options: Any,
 ) -> ArraySet:
     """Normalize every array within groups of its spots.
@@ -102,19 +108,18 @@ def normalize_within(
         Arrays after ``background_correct`` (or already with M and A).
     by
         Grouping: ``print-tip`` (also where nothing is given), ``array``, ``plate``, ``print-order``, ``pad``,
-        ``slide-row``, ``slide-column``, a spot column, several joined by commas, or a row of your own.
+        ``slide-row``, ``slide-column``, a spot column, several joined by commas, or a row of your own. Or one label for
+        every spot: a list, an array, or a Series, which goes by its index (that of ``arrays.spots``, or IDs); a tuple
+        crosses several groupings.
     method
         ``auto`` (two channels ``loess``; otherwise ``median`` where ``by`` is given, else ``none``), ``none``,
         ``median``, ``mean``, ``mad``, ``zscore``, ``loess``, or a row of your own.
     flags
         ``exclude``, ``ignore``, ``drop``, ``downweight``; ``exclude:-100,-75`` names the codes that count.
     weights
-        float64 (spot, array), or (spot,) for all arrays; 0 leaves a spot out of the fit. Or what the command line
-        takes: ``none``, a column, ``area:LOW,HIGH``, ``saturation``.
+        Numbers of shape (spot, array), or (spot,) for all arrays; 0 leaves a spot out of the fit. A Series or DataFrame
+        goes by its index and by the names of arrays. Or ``none``, a column, ``area:LOW,HIGH``, ``saturation``.
     **options
-        Of the method: ``span``, ``iterations`` and ``clamp_weights`` (keep spots of weight 0 in the fit with 1e-5, as
-        limma does) of ``loess``; ``small_groups`` and ``min_group`` (what happens to groups with fewer usable spots
-        than this; 200 where they are shrunk, else 30 for curves, 5 otherwise) of all that fit something.
 
     Returns
     -------
@@ -145,16 +150,18 @@ def normalize_within(
     >>> done.M.shape
     (900, 1)
     """
+    arrays, by = with_labels(as_arrays(arrays), by)
     spec = weights if isinstance(weights, str) else "none"
     named = options if by is None else {**options, "by": by}
     recipe = Recipe(
         by=BY.default if by is None else by, method=method, flags=flags, weights=spec, options=options,
         given=frozenset(named),
     )  # fmt: skip
-    check_options(recipe, ("method",))
-    given = weights_per_array(None if isinstance(weights, str) else weights, arrays.n_spots, len(arrays))
+    check_options(recipe, ("method",), ("by", "method", "flags", "weights"))
+    numbers = None if isinstance(weights, str) else placed(weights, arrays, "weights")
+    given = weights_per_array(numbers, arrays.n_spots, len(arrays))
     if any(f"{channel}b" in arrays.values for channel in arrays.channels):
-        _warn(["a background was measured but not corrected: call background_correct first, or normalize"])
+        warn(["a background was measured but not corrected: call background_correct first, or normalize"])
     done = []
     for index in range(len(arrays)):
         raw, levels, notes = _levels(arrays, index)
@@ -162,7 +169,7 @@ def normalize_within(
             within, use, step, doubts = within_one(raw, levels, arrays.layout, recipe, given[index])
         except GridnormError as error:
             raise error.completed(file=raw.name) from None
-        _warn(doubts)
+        warn(doubts)
         record = arrays.record(index)
         record = record._replace(history=replace(record.history, steps=(*record.history.steps, step)))
         done.append(as_set(raw, arrays.layout, arrays.names[index], levels, within, use, record, (*notes, *doubts)))
@@ -182,8 +189,3 @@ def _levels(arrays: ArraySet, index: int) -> tuple[RawArray, Levels, tuple[str, 
     values = np.stack([arrays.values[name][index] for name in matrices])
     covariates = {} if mean is None else {"level": mean[index : index + 1]}
     return raw, Levels(values, covariates, mean is not None), ()
-
-
-def _warn(texts: Sequence[str]) -> None:
-    for text in texts:
-        warnings.warn(one_line(text), GridnormWarning, stacklevel=3)

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.grouping import find_column
-from gridnorm.arrays.raw import FULL_SCALE, FloatArray, RawArray
+from gridnorm.arrays.raw import FULL_SCALE, Column, FloatArray, RawArray
 from gridnorm.core.option import TEXT, Option, nearest
 from gridnorm.core.weights import check_weights
-from gridnorm.errors import FormatError, OptionError, option_word
+from gridnorm.errors import FitError, FormatError, OptionError, option_value, option_word
 
 AREA_COLUMNS = ("area", "F Pixels")
+SHOWN = 40  # characters of a cell, in a message
 POLICIES = ("exclude", "ignore", "drop", "downweight")
 
 
@@ -190,6 +191,7 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
                 f"no spot area for {option_word('weights')} area",
                 file=raw.name,
                 expected="a column " + " or ".join(AREA_COLUMNS),
+                hint="Name another column, which then holds the weights themselves",
             )
         area = _numbers(raw, names[0])
         return np.clip(np.where(area <= high, np.minimum(area / low, 1.0), 1.0 - (area - high) / low), 0.0, None)
@@ -201,6 +203,27 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
         hint = "Correct these cells, or make them empty"
         raise FormatError(error.what, file=raw.name, found=error.found, expected=error.expected, hint=hint) from None
     return weights
+
+
+def refuse_weightless(raw: RawArray, weights: FloatArray | None, spec: str) -> None:
+    """Weights that leave no spot to fit; ``spec`` says where they come from.
+
+    Raises
+    ------
+    FitError
+        No weight is above 0; of ``area`` the message has the areas that there are.
+    """
+    if weights is None or not raw.n_spots or bool((weights > 0).any()):
+        return
+    found, expected = None, "one above 0 for some spots"
+    if spec.startswith("area:"):
+        area = next(_numbers(raw, name) for name in AREA_COLUMNS if name in raw.spots)
+        known = area[area > 0]
+        if known.size:
+            found = f"areas of {known.min():g} to {known.max():g} pixels"
+            expected = "area:LOW,HIGH with the usual areas between them"
+    what = "no spot has a weight above 0" + (f" with {option_value('weights', spec)}" if spec != "given" else "")
+    raise FitError(what, file=raw.name, found=found, expected=expected)
 
 
 def weight_doubts(raw: RawArray, weights: FloatArray | None, spec: str) -> list[str]:
@@ -221,11 +244,14 @@ def weights_per_array(weights: FloatArray | None, n_spots: int, n_arrays: int) -
     Raises
     ------
     OptionError
-        Another shape; negative or infinite weights.
+        Another shape; text; negative or infinite weights.
     """
     if weights is None:
         return [None] * n_arrays
-    given = np.asarray(weights, np.float64)
+    try:
+        given = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        raise OptionError("weights must be numbers", found=type(weights).__name__, expected="0 or more") from None
     if given.shape in ((n_spots,), (n_spots, n_arrays)):
         check_weights(given)
     if given.shape == (n_spots,):
@@ -239,8 +265,21 @@ def weights_per_array(weights: FloatArray | None, n_spots: int, n_arrays: int) -
 def _numbers(raw: RawArray, name: str) -> FloatArray:
     column = raw.spots[name]
     if column.dtype.kind not in "fiu":
-        raise FormatError(f"the weights column {name!r} is text", file=raw.name, expected="numbers of 0 or more")
+        raise FormatError(
+            f"the weights column {name!r} holds text", raw.name, found=repr(_first_text(column)),
+            expected="numbers of 0 or more", hint="Name a column of numbers, or correct these cells",
+        )  # fmt: skip
     return column.astype(np.float64)
+
+
+def _first_text(column: Column) -> str:
+    """The first cell that is no number, as far as a message shows it."""
+    for cell in column.tolist():
+        try:
+            float(cell or 0)
+        except ValueError:
+            return str(cell.decode("utf-8", "replace")[:SHOWN])
+    return ""
 
 
 def _checked_spec(given: object) -> str:
@@ -272,9 +311,10 @@ def saturated(raw: RawArray) -> NDArray[np.bool_]:
     return np.asarray((raw.foreground >= FULL_SCALE).any(axis=0))
 
 
-def count_flagged(raw: RawArray) -> int:
-    """Number of spots with a negative flag."""
-    return int(np.count_nonzero(flagged(raw.flags, raw.n_spots)))
+def count_flagged(raw: RawArray, flags: str | None = None) -> int:
+    """Number of spots that are flagged by what ``flags`` says; by itself a negative flag is one."""
+    rule = flag_rule(flags or POLICIES[0])
+    return 0 if rule.policy == "ignore" else int(np.count_nonzero(flagged(raw.flags, raw.n_spots, rule.codes)))
 
 
 WEIGHTS = Option(

@@ -74,15 +74,17 @@ def _device() -> dict[str, Any]:
     return {"used": "cpu", "gpu": usable, "reason": reason, "kernels": compiled}
 
 
+def _optional(extra: str) -> str:
+    return f'not installed (optional: pip install "gridnorm[{extra}]")'
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [f"gridnorm {found['gridnorm']} on Python {found['python']}, {found['system']}"]
     lines += [
         f"  {name:<14} {version or 'MISSING: pip install ' + name}" for name, version in found["packages"].items()
     ]
     for name, part in found["optional"].items():
-        lines.append(
-            f"  {name:<14} {part['version'] or 'not installed (optional: pip install gridnorm[' + part['extra'] + '])'}"
-        )
+        lines.append(f"  {name:<14} {part['version'] or _optional(part['extra'])}")
     device = found["device"]
     if not device["gpu"]:
         return [*lines, f"device: CPU; {device['reason']}"]

@@ -7,18 +7,19 @@ from typing import Any
 
 import click
 
-from gridnorm.cli.options import SettingsCommand, progress
+from gridnorm.cli.options import SettingsCommand, paths, progress
 from gridnorm.cli.streams import say, show_json
 
 # Talk goes to stderr, data to stdout.
 
 
 @click.command("normalize", cls=SettingsCommand, short_help="Normalize array files into one table.")
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=paths)
 @click.option(
     "-o",
     "--output",
     metavar="OUT",
+    shell_complete=paths,
     help="Result: .tsv .csv (also .gz), .parquet, - for stdout, or a folder (ends in / or exists): one file an array.  "
     "[default: <stem>.normalized.tsv here]",
 )
@@ -35,20 +36,30 @@ from gridnorm.cli.streams import say, show_json
     show_default=True,
     help="Decimals, or full for the shortest exact text.",
 )
-@click.option("--sidecar", metavar="FILE", help="Where the record of the run goes.  [default: OUT.gridnorm.json]")
 @click.option(
-    "--figure", metavar="FILE", help="MA plot by group, before and after: .png, .svg, .pdf.  Needs gridnorm[report]."
+    "--sidecar",
+    metavar="FILE",
+    shell_complete=paths,
+    help="Where the record of the run goes.  [default: OUT.gridnorm.json]",
+)
+@click.option(
+    "--figure",
+    metavar="FILE",
+    shell_complete=paths,
+    help="MA plot by group, before and after: .png, .svg, .pdf.  Needs the extra report.",
 )
 @click.option("--save-target", metavar="FILE", help="Keep what the arrays were brought to, for --target.")
 @click.option("--force", is_flag=True, help="Overwrite existing outputs: result, record, figure, log.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar on stdout.")
-@click.option("--log-file", metavar="FILE", help="Also write what is said, with timings, to this file.")
+@click.option(
+    "--log-file", metavar="FILE", shell_complete=paths, help="Also write what is said, with timings, to this file."
+)
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Worker processes."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
-@click.option("-v", "--verbose", is_flag=True, help="Show every warning.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every array, warning and failure, those of one kind too.")
 def command(inputs: tuple[str, ...], **given: Any) -> int:
     """Normalize array files within groups of spots, by default within print-tips.
 
@@ -89,7 +100,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
             "-o - and --json both print to stdout; --sidecar FILE keeps the record of the run elsewhere."
         )
     if own["dry_run"]:
-        return _dry_run(inputs, settings, request)
+        return _dry_run(inputs, settings, request, verbose=own["verbose"])
     with progress(quiet=own["quiet"]) as told:
         outcome = normalize_to(inputs, settings, request._replace(progress=told))
     _report(outcome, quiet=own["quiet"], verbose=own["verbose"], log_file=own["log_file"], force=own["force"])
@@ -110,9 +121,10 @@ def _drawing(path: str) -> dict[str, Any]:
     }
 
 
-def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
+def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any, *, verbose: bool) -> int:
     import json
 
+    from gridnorm.cli.gather import failed
     from gridnorm.workflow.output import Outcome, refuse_wrong_option
     from gridnorm.workflow.plan import describe, make_plan
     from gridnorm.workflow.target import check_request
@@ -122,7 +134,7 @@ def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any) -> int:
     show_json([json.dumps({**describe(plan), "output": target.path}, indent=1, ensure_ascii=False), "\n"])
     if not plan.tasks:
         refuse_wrong_option(plan.failures)
-    say(f"failed: {failure.error}" for failure in plan.failures)
+    say(failed(plan.failures, verbose=verbose))
     if not plan.tasks:
         return Outcome(failures=list(plan.failures)).exit_code
     return 1 if plan.failures else 0
@@ -132,12 +144,10 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None, f
     from gridnorm.cli.table import summary, verdicts
 
     talk: list[str] = []
-    if not quiet:
-        if outcome.arrays:
-            talk += [*summary(outcome.arrays), _background(outcome.arrays), *verdicts(outcome.arrays)]
-        talk += _warnings(outcome.warnings, verbose)
-        talk += [f"skipped {file}: {reason}" for file, reason in outcome.skipped]
-    talk += [f"failed: {failure.error}" for failure in outcome.failures]
+    if not quiet and outcome.arrays:
+        talk += [*summary(outcome.arrays, all_rows=verbose), _background(outcome.arrays), *verdicts(outcome.arrays)]
+    if outcome.warnings or outcome.skipped or outcome.failures:  # else what sorts them need not be loaded
+        talk += _messages(outcome, quiet=quiet, verbose=verbose)
     if not outcome.arrays and not outcome.failures:
         talk.append("gridnorm: no array file was found, nothing was written")
     if not quiet:
@@ -152,14 +162,18 @@ def _report(outcome: Any, *, quiet: bool, verbose: bool, log_file: str | None, f
             files.write(log_file, "".join(f"{one_line(line)}\n" for line in [*talk, *timings]).encode())
 
 
+def _messages(outcome: Any, *, quiet: bool, verbose: bool) -> list[str]:
+    from gridnorm.cli.gather import failed, gathered, of_skipped, of_warnings
+
+    talk: list[str] = []
+    if not quiet:
+        names = {one.name for one in outcome.arrays}
+        talk += gathered("warning: ", of_warnings(outcome.warnings, names), verbose=verbose)
+        talk += gathered("skipped ", of_skipped(outcome.skipped), verbose=verbose)
+    return talk + failed(outcome.failures, verbose=verbose)
+
+
 def _background(arrays: Sequence[Any]) -> str:
     """Which background method ran: ``auto`` decides by what was measured, and the user must see how."""
     between = dict.fromkeys(f"between: {one.between}" for one in arrays if one.between != "none")
     return "; ".join(["background: " + "; ".join(dict.fromkeys(one.background for one in arrays)), *between])
-
-
-def _warnings(warnings: list[str], verbose: bool) -> list[str]:
-    shown = warnings if verbose or len(warnings) <= 8 else warnings[:6]
-    more = len(warnings) - len(shown)
-    lines = [f"warning: {text}" for text in shown]
-    return [*lines, f"warning: {more} more, see the sidecar or use -v"] if more else lines

@@ -56,10 +56,19 @@ def _click(option: Option) -> click.Option:
     def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
+        if option.metavar == "FILE":
+            return paths(context, parameter, begun)
         return [CompletionItem(word) for word in _words(option) if word.startswith(begun)]
 
     metavar = option.metavar or "|".join(option.words()) or option.name.upper()
     return click.Option([option.flag], metavar=metavar, default=None, help=help_of(option), shell_complete=complete)
+
+
+def paths(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What tells a shell to complete files and folders itself."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="file")]
 
 
 def _words(option: Option) -> tuple[str, ...]:
@@ -71,9 +80,9 @@ def _words(option: Option) -> tuple[str, ...]:
 
 def help_of(option: Option) -> str:
     """What an option does, which words it takes, whose it is, and its default."""
-    from gridnorm.workflow.settings import default_in_words, owners, row_names
+    from gridnorm.workflow.settings import default_in_words, help_text, owners
 
-    text = option.help.replace("{rows}", ", ".join(word for word in row_names(option.name) if word != "auto"))
+    text = help_text(option)
     takers = owners(option.name)
     notes = [f"of {', '.join(takers)}"] if takers else []
     default = default_in_words(option)

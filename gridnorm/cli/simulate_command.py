@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gridnorm.cli.options import paths
 from gridnorm.cli.streams import say
 
 if TYPE_CHECKING:
@@ -33,7 +34,14 @@ def _click(option: Option) -> click.Option:
 
 
 @click.command("simulate", cls=_SimulateCommand, short_help="Write array files with known truth.")
-@click.option("-o", "--output", required=True, metavar="DIR", help="Folder for the files; made if its parent exists.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="DIR",
+    shell_complete=paths,
+    help="Folder for the files; made if its parent exists.",
+)
 @click.option("--arrays", "n_arrays", type=click.IntRange(1), default=2, show_default=True, help="Number of arrays.")
 @click.option("--blocks", default="12x4", show_default=True, metavar="RxC", help="Blocks (print-tips) down × across.")
 @click.option("--spots", default="21x20", show_default=True, metavar="RxC", help="Spots of a block down × across.")

@@ -11,13 +11,13 @@ import numpy as np
 from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.option import FLAG, NUMBER, NUMBERS, WHOLE, Option, Range, Table, take
 from gridnorm.core.payload import Curves, Locations, Payload, Points, floats, taken
-from gridnorm.core.segments import Segments, plain_label
+from gridnorm.core.segments import Segments, label_text, plain_label
 from gridnorm.core.weights import check_weights
 from gridnorm.errors import OptionError
+from gridnorm.plain import few
 
 OWN, WHOLE_FIT, MERGED, SHRUNK = 0, 1, 2, 3
 SOURCES = ("own", "whole", "merged", "shrunk")
-SHOWN_LABELS = 5  # in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +85,8 @@ class Fit:
         if lacking:
             raise OptionError(
                 f"the fit lacks {len(lacking)} of the {segments.n_segments} groups it is applied to",
-                found=_listed(lacking),
-                expected=f"groups of the fit: {_listed(self.labels)}",
+                found=few(map(label_text, lacking)),
+                expected=f"groups of the fit: {few(map(label_text, self.labels))}",
                 hint="Fit data that have these groups, or leave their items out",
             )
         xp = backend_for(self.n).xp
@@ -321,11 +321,6 @@ def pick(fits: Sequence[Fit], which: Any, index: Any, source: Any) -> Fit:
     first = fits[0]
     payload = type(first.payload).take([f.payload for f in fits], which, index)
     return Fit(first.statistic, taken([f.n for f in fits], which, index), payload, source, first.labels)
-
-
-def _listed(labels: Sequence[Any]) -> str:
-    more = len(labels) - SHOWN_LABELS
-    return ", ".join(map(str, labels[:SHOWN_LABELS])) + (f" and {more} more" if more > 0 else "")
 
 
 def _moments(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from gridnorm.core.engines import backend_for
 from gridnorm.core.methods import METHODS, Method, normalize_within
 from gridnorm.core.option import TEXT, WHOLE, Option, Range, no_meaning, take
-from gridnorm.core.segments import Segments
+from gridnorm.core.option.signature import shows
+from gridnorm.core.segments import Segments, label_text
 from gridnorm.core.small import RULES
 from gridnorm.core.tables import aligned, indexes_of, labelled
-from gridnorm.errors import GridnormWarning, OptionError
-from gridnorm.plain import one_line
+from gridnorm.errors import OptionError, warn
+from gridnorm.plain import few
 
 
+@shows(option for row in METHODS.values() for option in row.options)
 def normalize_groups(
     values: Any,
     groups: Any,
@@ -57,8 +58,6 @@ def normalize_groups(
         entry), ``shrink`` (that, moved toward the group's own level and shape), ``error``, ``own`` (no rule).
         0 fits every group by itself.
     **options
-        Those of the method: of ``loess`` ``span`` (share of the group in each local fit, 0.3), ``iterations`` (number
-        of fits, the first plus robust ones, 4) and ``clamp_weights`` (keep values of weight 0 with 1e-5).
 
     Returns
     -------
@@ -75,7 +74,7 @@ def normalize_groups(
     Warns
     -----
     GridnormWarning
-        When a loess group has so few values (n·span < 4) that the curve reproduces them.
+        When every group holds one value, or a loess group so few (n·span < 4) that the curve reproduces them.
 
     Examples
     --------
@@ -83,6 +82,8 @@ def normalize_groups(
     >>> normalize_groups(np.array([1.0, 2.0, 3.0, 10.0, 20.0, 30.0]), ["a", "a", "a", "b", "b", "b"])
     array([ -1.,   0.,   1., -10.,   0.,  10.])
     """
+    row = METHODS.find(method)
+    taken = take(row.options, options, f"method {row.name}", _ARGUMENTS)
     array = values.to_numpy() if hasattr(values, "to_numpy") else values
     xp = backend_for(array).xp
     array = xp.asarray(array)
@@ -109,12 +110,12 @@ def normalize_groups(
         plain = xp.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
         return plain.T if plain.ndim == 2 and axis == 0 else plain
 
-    if len(METHODS.find(method).covariates) > 1:  # (item, k) belongs to no axis of the values
+    if len(row.covariates) > 1:  # (item, k) belongs to no axis of the values
         covariate = aligned(covariate, wanted[axis : axis + 1], "covariate")
     else:
         covariate = batch(covariate, "covariate")
     min_group, small_groups = MIN_GROUP.read(min_group), RULE.read(small_groups)
-    if method == "none" and (min_group or small_groups != RULE.default):
+    if row.name == "none" and (min_group or small_groups != RULE.default):
         raise no_meaning("min_group" if min_group else "small_groups", "method none")
     result = normalize_within(
         xp.ascontiguousarray(xp.atleast_2d(array.T if axis == 0 else array)),
@@ -127,12 +128,15 @@ def normalize_groups(
         small_groups=small_groups,
         **options,
     )
-    if result.fit is not None and "span" in (taken := take(METHODS.find(method).options, options, "this method")):
+    if result.fit is not None and segments.n_items == segments.n_segments > 1:
+        warn([f"every group holds one value: all {segments.n_items} labels are different"])
+    elif result.fit is not None and "span" in taken:
         _warn_tiny(result.fit.n, segments, taken["span"])
     out = result.values[0] if array.ndim == 1 else result.values.T if axis == 0 else result.values
     return _like(values, out)
 
 
+_ARGUMENTS = ("method", "covariate", "weights", "axis", "use", "min_group", "small_groups")
 MIN_GROUP = Option("min_group", WHOLE, 0, "Smallest number of values of a group.", Range(0))
 RULE = Option(
     "small_groups", TEXT, "whole", "What happens to smaller groups.", choices=tuple(r for r in RULES if r != "merge")
@@ -154,16 +158,15 @@ def _is_vector(value: Any) -> bool:
 
 def _warn_tiny(n: Any, segments: Segments, span: float) -> None:
     tiny = [
-        str(label)
-        for label, few in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True)
-        if few
+        label_text(label)
+        for label, is_tiny in zip(segments.labels, (((n > 0) & (n * span < 4)).any(axis=0)).tolist(), strict=True)
+        if is_tiny
     ]
     if tiny:
-        shown = ", ".join(tiny[:5]) + (f" and {len(tiny) - 5} more" if len(tiny) > 5 else "")
         least = math.ceil(4 / span)
         least += least * span < 4  # the quotient may have been rounded down to a whole number
-        text = f"loess with span {span} reproduces groups of fewer than {least} values: {shown}; consider min_group=30"
-        warnings.warn(one_line(text), GridnormWarning, stacklevel=3)
+        text = f"loess with span {span} reproduces groups of fewer than {least} values: {few(tiny)}"
+        warn([f"{text}; consider min_group=30"])
 
 
 def _like(values: Any, out: Any) -> Any:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnorm.core.tables import aligned, labelled
 from gridnorm.errors import OptionError
+from gridnorm.plain import natural_key
 
 NONE_LABEL = "(none)"
 IntArray = NDArray[np.int64]
@@ -141,17 +143,19 @@ class Segments:
         Returns
         -------
         Segments
-            Groups in ascending order of label (numbers by value, text by code point); for crossed labels
-            in lexicographic order, only combinations that occur.
+            Groups in ascending order of label (numbers by value, also those in a text: ``P2`` before ``P10``); for
+            crossed labels in lexicographic order, only combinations that occur.
 
         Raises
         ------
         OptionError
-            If no vector is given, or their lengths or dimensions differ.
+            If no vector is given, their lengths or dimensions differ, or so do the indexes of Series, which go by that
+            of the first.
         """
         if not labels:
             raise OptionError("no labels were given", expected="at least one label per item")
-        coded = [_encode(values) for values in labels]
+        first = next((values.index for values in labels if labelled(values)), None)
+        coded = [_encode(aligned(values, (first,), "labels", "first labels")) for values in labels]
         lengths = {codes.size for codes, _ in coded}
         if len(lengths) > 1:
             found = ", ".join(str(codes.size) for codes, _ in coded)
@@ -180,6 +184,10 @@ def _encode(values: Any) -> tuple[IntArray, list[Any]]:
     present = array[~missing] if missing.any() else array
     unique, inverse = distinct(present)
     names = [_plain(v) for v in unique.tolist()]
+    if unique.dtype.kind not in "biufmM":
+        place = sorted(range(len(names)), key=lambda k: natural_key(names[k]))
+        names = [names[k] for k in place]
+        inverse = np.argsort(place)[inverse]
     codes = np.full(array.size, len(names), np.int64)
     codes[~missing] = inverse
     return (codes, [*names, NONE_LABEL]) if missing.any() else (codes, names)
@@ -217,9 +225,9 @@ def _encode_objects(array: NDArray[Any], missing: NDArray[np.bool_]) -> tuple[In
     present = {value for value, absent in zip(plain, missing.tolist(), strict=True) if not absent}
     # Numbers sort before text, each by value, so that mixed columns have one defined order.
     try:
-        names = sorted(present, key=lambda v: (isinstance(v, str), v if not isinstance(v, str) else 0, str(v)))
+        names = sorted(present, key=lambda v: (isinstance(v, str), 0 if isinstance(v, str) else v, natural_key(str(v))))
     except TypeError:  # days beside numbers
-        names = sorted(present, key=lambda v: (isinstance(v, str), type(v).__name__, str(v)))
+        names = sorted(present, key=lambda v: (isinstance(v, str), type(v).__name__, natural_key(str(v))))
     position = {name: code for code, name in enumerate(names)}
     codes = np.array(
         [len(names) if absent else position[value] for value, absent in zip(plain, missing.tolist(), strict=True)],
@@ -288,6 +296,11 @@ def _cross(coded: list[tuple[IntArray, list[Any]]]) -> tuple[IntArray, list[Any]
         unique, codes = distinct(codes * len(extra) + more)
         names = [(*names[u // len(extra)], extra[u % len(extra)]) for u in unique.tolist()]
     return codes, names
+
+
+def label_text(label: Any) -> str:
+    """A label in a sentence; where groupings are crossed, ``3 × red``, which does not read like two labels."""
+    return " × ".join(map(str, label)) if isinstance(label, tuple) else str(label)
 
 
 def plain_label(label: Any) -> Any:

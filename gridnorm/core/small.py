@@ -10,8 +10,9 @@ import numpy as np
 from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.fit import MERGED, WHOLE_FIT, Fit, Statistic, fit, pick
 from gridnorm.core.pooling import Asked, pooled
-from gridnorm.core.segments import Segments
+from gridnorm.core.segments import Segments, label_text
 from gridnorm.errors import FitError, OptionError, option_word
+from gridnorm.plain import few
 
 RULES = ("own", "whole", "merge", "shrink", "error")
 
@@ -86,12 +87,11 @@ def _refuse_tiny(own: Fit, small: Any, minimum: int) -> None:
 
 def _refuse(own: Fit, segments: Segments, small: Any, minimum: int) -> None:
     named = [
-        f"{segments.labels[g]} ({int(own.n[b, g])})"
+        f"{label_text(segments.labels[g])} ({int(own.n[b, g])})"
         for b, g in zip(*(i.tolist() for i in small.nonzero()), strict=True)
     ]
-    shown = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
     groups = "1 group has" if len(named) == 1 else f"{len(named)} groups have"
-    raise FitError(f"{groups} fewer than {minimum} usable values", found=shown)
+    raise FitError(f"{groups} fewer than {minimum} usable values", found=few(named))
 
 
 def _with_whole(own: Fit, whole: Fit, small: Any, backend: Backend) -> Fit:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gridnorm.errors import OptionError
-
-SHOWN = 3  # entries of an index, in a message
+from gridnorm.plain import few
 
 
 def labelled(given: Any) -> bool:
@@ -67,5 +66,4 @@ def _places(found: Any, index: Any, name: str, whose: str) -> Any:
 
 
 def _listed(entries: Any) -> str:
-    more = len(entries) - SHOWN
-    return ", ".join(map(repr, entries[:SHOWN].tolist())) + (f" and {more} more" if more > 0 else "")
+    return few(map(repr, entries.tolist()))

@@ -26,9 +26,9 @@ _WHOLE_TENS = np.array([10**k for k in range(20)], np.uint64)
 _EXACT = np.uint64(1 << 53)  # integers up to here are exact in float64
 _LONGEST = 19  # characters of a number whose digits cannot overflow 64 bits
 
-MISSING = frozenset(b" error nan -nan +nan na n/a n.a. <na> null (null) - --".split(b" ")) | frozenset(
-    b"#n/a #na #div/0! #value! #num! #ref! #null! #name?".split()  # what Excel writes
-)
+# What programs write where there should have been a number: GenePix, Excel.
+ERRORS = frozenset(b"error #n/a #na #div/0! #value! #num! #ref! #null! #name?".split())
+MISSING = frozenset(b" nan -nan +nan na n/a n.a. <na> null (null) - --".split(b" ")) | ERRORS
 
 
 def numbers(
@@ -146,6 +146,17 @@ def number(cell: bytes) -> float | None:
         return float(token)
     except ValueError:
         return None
+
+
+def is_error(cell: bytes) -> bool:
+    """Whether a cell reports that there is no number, which an empty one does not.
+
+    Examples
+    --------
+    >>> is_error(b'"Error"'), is_error(b"NA")
+    (True, False)
+    """
+    return cell.strip(b' "\t\r\n').lower() in ERRORS
 
 
 def count(text: str) -> int | None:

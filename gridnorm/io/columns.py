@@ -19,6 +19,7 @@ from gridnorm.errors import FormatError
 from gridnorm.io import cells
 from gridnorm.io import table as tables
 from gridnorm.io.text import Text
+from gridnorm.plain import SHOWN_TITLES, few
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -27,8 +28,9 @@ KEYS = ("Block", "Row", "Column")
 NAMES = ("ID", "Name")
 PLACES = ("X", "Y")
 FLAGS = "Flags"
-GRID = ("grid row", "grid column")  # of a block, in files that do not number the blocks
+GRID = ("BlockRow", "BlockColumn")  # in files that do not number the blocks
 LATER = (*PLACES, "Name")  # what files after the first do not need
+MOST_BLOCKS = 1_000_000  # rows or columns of blocks: two such numbers make one block number
 
 FOREGROUND = Option(
     "foreground",
@@ -83,7 +85,7 @@ class Source(NamedTuple):
         Of the array, in order.
     roles
         Role to position among the cells of a row. Roles are the channels, their backgrounds (``Rb`` of ``R``), and
-        ``Block Row Column ID Name X Y Flags``; ``grid row`` and ``grid column`` stand for ``Block`` in files that
+        ``Block Row Column ID Name X Y Flags``; ``BlockRow`` and ``BlockColumn`` stand for ``Block`` in files that
         do not number their blocks.
     settings
         Effective options of the format.
@@ -103,12 +105,16 @@ class Source(NamedTuple):
 
 
 class Spots(NamedTuple):
-    """Decoded columns: the table as it was read, spot columns by name, flags, and what was odd."""
+    """Decoded columns: the table as it was read, spot columns by name, flags, and what was odd.
+
+    ``grid`` has the rows and columns of blocks where the file says them.
+    """
 
     table: tables.Table
     columns: dict[str, Column]
     flags: IntArray | None
     warnings: list[str]
+    grid: tuple[int, int] | None = None
 
 
 def settings_of(owned: Iterable[Option], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,7 +163,7 @@ def need(frame: Frame, title: str, file: str) -> int:
         f"there is no column {title!r}",
         file,
         frame.line,
-        found="columns " + ", ".join(filter(None, frame.titles)),
+        found="columns " + few(filter(None, frame.titles), SHOWN_TITLES),
         expected=repr(title),
         hint=f"Did you mean {near}?" if near else None,
     )
@@ -218,9 +224,10 @@ def read_spots(
     ]
     warnings += table.warnings
     titled = {role: (frame.title(roles[role]), numbers[role]) for role in numeric}
-    keys = _keys({role: titled[role] for role in (*GRID, *KEYS) if role in titled}, table, file)
+    keys, grid = _keys({role: titled[role] for role in (*GRID, *KEYS) if role in titled}, table, file)
     flags, doubts = flag_codes(*titled[FLAGS], table, file) if FLAGS in titled else (None, [])
-    warnings += [*doubts, *repeated(keys, table, file)]
+    keys, again = _one_block(keys, table, file)
+    warnings += [*doubts, *again]
     columns: dict[str, Column] = {**keys, **dict(zip(named, table.texts, strict=False))}
     # Copies: spots outlive the intensities that were decoded in one piece with them.
     columns |= {place: np.array(numbers[place]) for place in PLACES if place in roles}
@@ -228,16 +235,38 @@ def read_spots(
         if title not in columns:
             number = cells.as_numbers(values)
             columns[title] = values if number is None else number
-    return Spots(table, columns, flags, warnings)
+    return Spots(table, columns, flags, warnings, grid)
 
 
-def _keys(given: Mapping[str, tuple[str, FloatArray]], table: tables.Table, file: str) -> dict[str, IntArray]:
+def _keys(
+    given: Mapping[str, tuple[str, FloatArray]], table: tables.Table, file: str
+) -> tuple[dict[str, IntArray], tuple[int, int] | None]:
     """Whole numbers from the title and the values of each key; blocks that have no number are counted row by row."""
     found = {role: whole(*column, table, file) for role, column in given.items()}
     if GRID[0] not in found:
-        return found
+        return found, None
+    for role in GRID:
+        low, high = int(np.argmin(found[role])), int(np.argmax(found[role]))
+        if found[role][low] < 1 or found[role][high] >= MOST_BLOCKS:
+            odd = low if found[role][low] < 1 else high
+            raise FormatError(
+                f"column {given[role][0]!r} numbers rows or columns of blocks", file, table.line(odd),
+                found=str(found[role][odd]), expected=f"1 or more, and less than {MOST_BLOCKS}",
+            )  # fmt: skip
     row, column = (found.pop(role) for role in GRID)
-    return {"Block": (row - 1) * int(column.max()) + column, **found}
+    grid = int(row.max()), int(column.max())
+    return {"Block": (row - 1) * grid[1] + column, **found}, grid
+
+
+def _one_block(keys: dict[str, IntArray], table: tables.Table, file: str) -> tuple[dict[str, IntArray], list[str]]:
+    """The keys and a warning where positions repeat; Row and Column alone are one block, unless they do."""
+    if "Block" in keys or not {"Row", "Column"} <= keys.keys():
+        return keys, repeated(keys, table, file)
+    whole_array = {"Block": np.ones(table.rows, np.int64), **keys}
+    why = "repeat" if repeated(whole_array, table, file) else "do not begin at 1"
+    if why == "repeat" or min(int(keys[key].min()) for key in ("Row", "Column")) < 1:
+        return keys, [f"{file}: Row and Column {why}, so they are no block; without a column Block there is no layout"]
+    return whole_array, []
 
 
 def read_array(text: Text, source: Source, options: ReadOptions) -> RawArray:
@@ -286,6 +315,7 @@ def read_array(text: Text, source: Source, options: ReadOptions) -> RawArray:
         missing=sum(table.missing[: len(levels)]),
         infinite=sum(table.infinite[: len(levels)]),
         settings=source.settings,
+        grid=found.grid,
     )
 
 
@@ -315,6 +345,7 @@ def whole(title: str, values: FloatArray, table: tables.Table, file: str) -> Int
             table.line(row),
             found="a missing value" if value != value else repr(value),
             expected="a whole number",
+            hint="Correct the cell, or name another column",
         )
     return values.astype(np.int64)
 

@@ -172,8 +172,9 @@ def _bad_row(lines: list[bytes], i: int, line: int, n: int, separator: bytes, fi
     found, expected = f"{have} cells", f"{n} cells as in the column titles"
     if have < n and i == len(lines) - 1:
         return FormatError(
-            "the file looks cut off: its last row is not whole", file, line + i, found, expected, "Copy the file again"
-        )
-    hint = "A lone CR stands in this line" if b"\r" in lines[i].rstrip(b"\r") else None
+            "the file looks cut off: its last row is not whole", file, line + i, found, expected,
+            "Copy the file again, or delete the line if it is no spot",
+        )  # fmt: skip
+    hint = "A lone CR stands in this line" if b"\r" in lines[i].rstrip(b"\r") else "Correct the row, or delete it"
     what = "the row has too few cells" if have < n else "the row has more cells than there are column titles"
     return FormatError(what, file, line + i, found, expected, hint)

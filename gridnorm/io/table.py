@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from gridnorm.errors import FormatError
 from gridnorm.io import cells
-from gridnorm.io.ragged import is_blank, read_rows, split_quoted
+from gridnorm.io.ends import end_of_rows, last_row_end
+from gridnorm.io.odd_cells import errors_said, not_a_number
+from gridnorm.io.ragged import read_rows, split_quoted
 from gridnorm.io.text import Text
 
 SEPARATORS = (b"\t", b",", b";")
@@ -63,6 +65,7 @@ class _Sink:
     dotted: bool = False
     bad: tuple[int, int, bytes] | None = None  # first cell that is no number: row, column, cell
     commas: list[tuple[int, int, bytes]] = field(default_factory=list)
+    errors: list[tuple[int, int, bytes]] = field(default_factory=list)  # cells in which a program reports an error
 
 
 def read(
@@ -108,14 +111,18 @@ def read(
     (array([[1.5, nan]]), array([b'x', b'y'], dtype='|S1'), (1,))
     """
     data = text.data
-    stop = _last_row_end(data, start, len(data) if stop is None else stop, separator)
+    stop = last_row_end(data, start, len(data) if stop is None else stop, separator)
     if stop <= start:
-        raise FormatError("the table has no rows", text.name, line, found="nothing below the column titles")
+        found = "nothing below the column titles"
+        raise FormatError("the table has no rows", text.name, line, found=found, hint="Copy the file again")
     count = _count_lines(data, start, stop)
     warnings: list[str] = []
     lines: IntArray | None = None
     sink = _sink(numbers, texts, count)
     if not _read_regular(data, start, stop, len(titles), separator, sink):
+        stop, below = end_of_rows(data, start, stop, line, separator, text.name)
+        warnings += below
+        count = _count_lines(data, start, stop)
         sink = _sink(numbers, texts, count)
         needed = max(numbers, default=-1) + 1 if fill else None
         wanted = sink.numbers + sink.texts
@@ -138,12 +145,11 @@ def read(
     )
     if sink.bad is not None:
         row, column, cell = sink.bad
-        raise FormatError(
-            f"column {titles[column]!r} holds text where a number belongs",
-            text.name,
-            table.line(row),
-            found=repr(cell.decode("utf-8", "replace")),
-            expected="a number",
+        raise not_a_number(cell, titles[column], text.name, table.line(row))
+    if sink.errors:
+        table = replace(
+            table,
+            warnings=(*table.warnings, errors_said(sink.errors, text.name, table.line(min(sink.errors)[0]), titles)),
         )
     if sink.commas:
         sink.dotted = sink.dotted or _dotted_column(data, start, stop, separator)
@@ -189,16 +195,6 @@ def _count_lines(data: bytes, start: int, stop: int) -> int:
     body = np.frombuffer(data, np.uint8, stop - start, start)
     full = sum(np.count_nonzero(body[i : i + _BLOCK] == 10) for i in range(0, body.size, _BLOCK))
     return int(full) + int(body[-1] != 10)
-
-
-def _last_row_end(data: bytes, start: int, stop: int, separator: bytes) -> int:
-    """Offset behind the last line that is not blank."""
-    while stop > start:
-        begin = data.rfind(b"\n", start, stop - 1) + 1 or start
-        if not is_blank(data[begin:stop].rstrip(b"\n"), separator):
-            break
-        stop = begin
-    return stop
 
 
 def _read_regular(data: bytes, start: int, stop: int, n: int, separator: bytes, sink: _Sink) -> bool:
@@ -332,10 +328,11 @@ def _add_odd(
     """The cells that are no plain decimal numbers: missing tokens, exponents, infinities, commas, text."""
     flat = values.reshape(-1)
     known: dict[bytes, float | None] = {}
+    known_errors: dict[bytes, bool] = {}
     for i, first, last in zip(rest.tolist(), start[rest].tolist(), end[rest].tolist(), strict=True):
         cell = raw[first:last]
         if cell not in known:
-            known[cell] = cells.number(cell)
+            known[cell], known_errors[cell] = cells.number(cell), cells.is_error(cell)
         value = known[cell]
         k, row = divmod(i, rows)
         if value is None:
@@ -351,6 +348,8 @@ def _add_odd(
         else:
             flat[i] = np.nan
             (sink.infinite if isinf(value) else sink.missing)[k] += 1
+            if known_errors[cell]:
+                sink.errors.append((sink.row + row, sink.numbers[k], cell))
 
 
 def _finite(value: float | None) -> bool:

@@ -17,17 +17,8 @@ import numpy as np
 from gridnorm.errors import FormatError
 
 _GZIP = b"\x1f\x8b"
-# What people hand over instead of a text file: first bytes, what it is, what to do.
-_NOT_TEXT = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook (.xlsx)", "Unpack it, or save the sheet as tab-separated text"),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook (.xls)", "Save the sheet as tab-separated text"),
-    (b"BZh", "a bzip2 file", "Unpack it, or compress it with gzip"),
-    (b"\xfd7zXZ", "an xz file", "Unpack it, or compress it with gzip"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file", "Unpack it, or compress it with gzip"),
-    (b"II*\x00", "a TIFF image", "Give the results file of the image analysis"),
-    (b"MM\x00*", "a TIFF image", "Give the results file of the image analysis"),
-    (b"%PDF", "a PDF", "Give the results file of the image analysis"),
-)
+_PLAIN = bytes([9, 10, 12, 13, *range(32, 127)])  # what nearly all text files begin with
+_BEGINNING = 512  # bytes in which what is no text shows itself
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\x00\x00", "utf-32-le"),
@@ -47,7 +38,8 @@ class Text(NamedTuple):
     """The text of one file.
 
     ``data`` is UTF-8 and its lines end in LF or CR LF; ``encoding`` is what stood on disk. ``size`` (bytes) and
-    ``sha256`` (hex) belong to the file as it lies on disk, compressed or not; ``sha256`` is empty for a head.
+    ``sha256`` (hex) belong to the file as it lies on disk, compressed or not, ``content`` is the SHA-256 of what it
+    unpacks to; both are empty for a head.
     """
 
     name: str
@@ -56,6 +48,7 @@ class Text(NamedTuple):
     warnings: tuple[str, ...]
     size: int
     sha256: str
+    content: str = ""
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
@@ -66,11 +59,29 @@ def name_of(path: str | os.PathLike[str]) -> str:
     >>> name_of("arrays/caf\udce9.gpr")
     'caf\\xe9.gpr'
     """
-    return os.fsencode(os.path.basename(path)).decode("utf-8", "backslashreplace")
+    return path_text(os.path.basename(path))
 
 
-def load(path: str | os.PathLike[str]) -> Text:
+def path_text(path: str | os.PathLike[str]) -> str:
+    r"""A path as it was given, as text that can be written anywhere; what is no UTF-8 is escaped.
+
+    Examples
+    --------
+    >>> path_text("../arrays/caf\udce9.gpr")
+    '../arrays/caf\\xe9.gpr'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def load(path: str | os.PathLike[str], name: str = "") -> Text:
     r"""Read a whole file, plain or gzip, in any usual encoding.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What messages call it; by default its name without folder.
 
     Returns
     -------
@@ -92,18 +103,22 @@ def load(path: str | os.PathLike[str]) -> Text:
     """
     from hashlib import sha256
 
-    name = name_of(path)
+    name = name or name_of(path)
     raw = _read(path, name, -1)
     digest = sha256(raw).hexdigest()
     warnings: list[str] = []
-    data = _gunzip(raw, name, warnings) if raw.startswith(_GZIP) else raw
+    data, content = raw, ""
+    if raw.startswith(_GZIP):
+        data = _gunzip(raw, name, warnings)
+        content = sha256(data).hexdigest()
     text, encoding = _to_utf8(data, name, warnings, whole=True)
-    return Text(name, text, encoding, tuple(warnings), len(raw), digest)
+    return Text(name, text, encoding, tuple(warnings), len(raw), digest, content or digest)
 
 
-def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
+def load_head(path: str | os.PathLike[str], n: int = 65536, name: str = "") -> Text:
     """Read the first ``n`` bytes of the text of a file, and only those, cut after the last whole line.
 
+    ``name`` is what messages call it; by default its name without folder.
     A gzip file is decompressed only as far as needed. Damage behind the head goes unnoticed.
 
     Raises
@@ -111,7 +126,7 @@ def load_head(path: str | os.PathLike[str], n: int = 65536) -> Text:
     FormatError
         The file cannot be opened, is empty, or its beginning is no text.
     """
-    name = name_of(path)
+    name = name or name_of(path)
     raw = _read(path, name, n)
     size = os.stat(path).st_size
     whole = size <= n
@@ -195,9 +210,10 @@ def _member(raw: bytes, at: int, name: str, parts: list[bytes], most: int = 0) -
 
 def _to_utf8(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[bytes, str]:
     """UTF-8 bytes with LF or CR LF lines, and the encoding found."""
-    for magic, what, hint in _NOT_TEXT:
-        if data.startswith(magic):
-            raise FormatError("this is no text file", name, found=what, expected="text", hint=hint)
+    if data[:_BEGINNING].translate(None, _PLAIN):
+        from gridnorm.io.formats.foreign import refuse_binary  # rarely needed
+
+        refuse_binary(data, name)
     data, encoding = _decode(data, name, warnings, whole)
     if data.endswith(b"\x1a"):  # the end-of-file mark of DOS
         data = data.rstrip(b"\x1a")
@@ -210,9 +226,11 @@ def _to_utf8(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[
             data.count(b"\n", 0, at) + 1,
             found=f"{data.count(bytes(1))} NUL bytes",
             expected="text",
+            hint="Copy the file again, or give the results of the image analysis as text",
         )
     if not data or data.isspace():
-        raise FormatError("the file is empty", name, found=f"{len(data)} blank bytes" if data else "0 bytes")
+        found = f"{len(data)} blank bytes" if data else "0 bytes"
+        raise FormatError("the file is empty", name, found=found, hint="Copy the file again")
     return _line_ends(data, name, warnings), encoding
 
 
@@ -256,8 +274,9 @@ def _decode(data: bytes, name: str, warnings: list[str], whole: bool) -> tuple[b
         if not whole and isinstance(error, UnicodeDecodeError) and error.start >= len(data) - width:
             return data[: error.start].decode(encoding).encode("utf-8"), encoding  # half a surrogate pair at the cut
         raise FormatError(
-            f"the text is no valid {encoding.upper()}: the file is damaged or cut off", name, found=str(error)
-        ) from None
+            f"the text is no valid {encoding.upper()}: the file is damaged or cut off", name, found=str(error),
+            hint="Copy the file again",
+        ) from None  # fmt: skip
 
 
 def _utf16_without_bom(data: bytes) -> str:

@@ -192,7 +192,7 @@ def _write_parquet(
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        what, hint = "Parquet needs pyarrow, which is not installed", "Install it with: pip install gridnorm[parquet]"
+        what, hint = "Parquet needs pyarrow, which is not installed", 'Install it with: pip install "gridnorm[parquet]"'
         raise OutputError(what, file=name, hint=hint) from error
     arrays = []
     for column in [*prefix.values(), *numbers.values()]:

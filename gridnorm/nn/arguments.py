@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
-from numbers import Real
 from operator import index
 from typing import Any
 
 import numpy as np
 
 from gridnorm.core.engines import Backend, backend_for
-from gridnorm.core.engines.activation import ACTIVATIONS
 from gridnorm.core.weights import check_weights
-from gridnorm.errors import GridnormWarning, OptionError
+from gridnorm.errors import OptionError, warn
 from gridnorm.nn.partition import Partition, partition
-from gridnorm.nn.plain import plain
+from gridnorm.nn.plain import plain, real_numbers
+from gridnorm.nn.settings import check_activation, check_affine, whole_axes
 from gridnorm.nn.views import Axes, as_view, axes_of, last_axes
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -70,8 +66,7 @@ class Arguments:
     activation: str | None = None
 
     def __post_init__(self) -> None:
-        if self.activation is not None and self.activation not in ACTIVATIONS:
-            raise OptionError("unknown activation", found=repr(self.activation), expected=", ".join(ACTIVATIONS))
+        check_activation(self.activation)
         self.xp = self.backend.xp
         self.real = self.xp.float64 if self.x.dtype.itemsize == 8 else self.xp.float32
         self.values = as_view(self.x, self.axes)
@@ -205,9 +200,7 @@ class Arguments:
         return (table.T if self.along == "batch" else table).reshape(self.table_shape)
 
     def _numbers(self, name: str, array: Any) -> Any:
-        if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-            raise OptionError(f"{name} must hold real numbers", found=f"dtype {array.dtype}")
-        return array.astype(self.real, copy=False)
+        return real_numbers(name, array).astype(self.real, copy=False)
 
     def _over_items(self, numbers: Any) -> Any:
         if numbers is None or numbers.shape[1] == self.axes.items:
@@ -242,8 +235,7 @@ def of_channels(
     if x.ndim < 1 + len(batch_axes):
         expected = f"batch axes {batch_axes} and one of channels"
         raise OptionError("x has too few axes", found=f"shape {x.shape}", expected=expected)
-    if affine not in ("channel", "group"):
-        raise OptionError("affine cannot have this value", found=repr(affine), expected='"channel" or "group"')
+    affine = check_affine(affine)
     axes = axes_of(x.shape, channel_axis, batch_axes)
     along = "item" if affine == "channel" else "segment"
     return Arguments(x, backend, axes, partition(axes.items, num_groups, groups), along, affine, **rest)
@@ -354,24 +346,6 @@ def floating(x: Any, *others: Any) -> tuple[Any, Backend]:
     return array, backend
 
 
-def whole_axes(channel_axis: Any, batch_axes: Any) -> tuple[int, tuple[int, ...]]:
-    """Both as plain numbers."""
-    try:
-        return index(channel_axis), tuple(index(axis) for axis in batch_axes)
-    except TypeError:
-        raise OptionError(
-            "axes must be whole numbers",
-            found=f"channel_axis {channel_axis!r}, batch_axes {batch_axes!r}",
-            expected="a number, and a sequence of numbers such as (0,)",
-        ) from None
-
-
-def check_eps(eps: float) -> float:
-    if not isinstance(eps, Real) or not 0 <= eps < inf:
-        raise OptionError("eps cannot have this value", found=repr(eps), expected="a number of 0 or more")
-    return float(eps)
-
-
 def warn_of_single_values(given: Arguments) -> None:
     """A group of one value leaves nothing but β; the rule looks at one sample, so that batches behave alike."""
     if given.axes.width != 1:
@@ -380,16 +354,4 @@ def warn_of_single_values(given: Arguments) -> None:
     single = int((part.segments.sizes[: part.groups] == 1).sum())
     if single:
         some = "every group holds" if single == part.groups else f"{single} of {part.groups} groups hold"
-        warnings.warn(
-            f"{some} one value per sample: normalized it is 0 whatever it was, and the result is the bias",
-            GridnormWarning,
-            stacklevel=_level_of_caller(),
-        )
-
-
-def _level_of_caller() -> int:
-    """``stacklevel`` of whoever called gridnorm, for a warning that the calling function issues."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "gridnorm":
-        frame, level = frame.f_back, level + 1
-    return level
+        warn([f"{some} one value per sample: normalized it is 0 whatever it was, and the result is the bias"])

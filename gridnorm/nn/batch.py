@@ -11,10 +11,11 @@ import numpy as np
 from gridnorm.core.segments import Segments
 from gridnorm.core.standardize import sums
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, check_eps, floating, warn_of_single_values
+from gridnorm.nn.arguments import Arguments, floating, warn_of_single_values
 from gridnorm.nn.norm import ALL, backward, forward
 from gridnorm.nn.partition import Partition
-from gridnorm.nn.plain import plain
+from gridnorm.nn.plain import plain, real_numbers
+from gridnorm.nn.settings import check_eps
 from gridnorm.nn.views import axes_of
 
 
@@ -221,11 +222,19 @@ def _running(given: Arguments, mean: Any, var: Any, training: bool) -> tuple[Any
             found = str(getattr(numbers, "dtype", type(numbers).__name__))
             what = "running statistics are moved in place, so they must be floating-point arrays"
             raise OptionError(what, found=found)
-        array = plain(name, numbers, given.xp)
+        array = real_numbers(name, plain(name, numbers, given.xp))
         if array.shape != given.axes.batch_shape:
             found, expected = f"shape {array.shape}", f"{given.axes.batch_shape}, one per channel"
             raise OptionError(f"{name} does not fit", found=found, expected=expected)
+    fixed = [name for name, a in (("running_mean", mean), ("running_var", var)) if not _writable(a)]
+    if fixed and training and given.values.size:
+        what = "running statistics are moved in place, so they must be writable"
+        raise OptionError(what, found=f"{fixed[0]}, a read-only array")
     return tuple(a if hasattr(a, "dtype") else given.xp.asarray(a) for a in (mean, var))
+
+
+def _writable(array: Any) -> bool:
+    return bool(getattr(getattr(array, "flags", None), "writeable", True))  # CuPy's arrays always are
 
 
 def _as_statistics(given: Arguments, running: tuple[Any, Any], eps: float) -> tuple[Any, Any]:

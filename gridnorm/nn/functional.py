@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gridnorm.core.option.signature import shows_those_of
 from gridnorm.nn.arguments import (
     USUAL_GROUPS,
     channels_of,
@@ -141,6 +142,7 @@ def group_norm(
     return found.results(given, *((found.mean, found.rstd) if return_stats else ()))
 
 
+@shows_those_of(group_norm, "groups")
 def layer_norm(
     x: Any,
     normalized_shape: int | Sequence[int] | None = None,
@@ -192,6 +194,7 @@ def layer_norm(
     return found.results(given, *((found.mean, found.rstd) if return_stats else ()))
 
 
+@shows_those_of(group_norm, "groups")
 def instance_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, **options: Any) -> Any:
     """Normalize every channel of every sample by itself: exactly ``group_norm`` with one group per channel.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gridnorm.core.option.signature import shows_those_of
 from gridnorm.nn.arguments import channels_of, no_groups, of_channels, of_shape, split_options, told_groups
 from gridnorm.nn.norm import ALL, BACKWARD, backward
 
@@ -102,6 +103,7 @@ def group_norm_backward(
     return backward(given, dy, mean, rstd, center=center, dmean=dmean, drstd=drstd, needs=needs, out=out)
 
 
+@shows_those_of(group_norm_backward, "num_groups", "groups")
 def layer_norm_backward(
     dy: Any,
     x: Any,
@@ -134,6 +136,7 @@ def layer_norm_backward(
     return backward(given, dy, mean, rstd, center=center, **further)
 
 
+@shows_those_of(group_norm_backward, "num_groups", "groups")
 def instance_norm_backward(
     dy: Any, x: Any, mean: Any, rstd: Any, weight: Any = None, *, bias: Any = None, **options: Any
 ) -> tuple[Any, ...]:

@@ -14,7 +14,15 @@ from gridnorm.nn.arguments import check_channels
 from gridnorm.nn.functional import group_norm
 from gridnorm.nn.gradients import group_norm_backward
 from gridnorm.nn.partition import partition
-from gridnorm.nn.plain import refuse_masked
+from gridnorm.nn.plain import real_numbers, refuse_masked
+from gridnorm.nn.settings import (
+    check_activation,
+    check_affine_of_layer,
+    check_dtype_of_parameters,
+    check_eps,
+    check_number_of_channels,
+    whole_axes,
+)
 from gridnorm.nn.views import overlap
 
 _TABLES = ("mask", "sample_weight", "scale", "shift")
@@ -88,16 +96,16 @@ class GroupNorm:
                     "GroupNorm needs the number of channels", expected="GroupNorm(num_groups, num_channels)"
                 )
             num_channels = _count(groups)
-        if affine not in (True, False, "channel", "group"):
-            raise OptionError("affine cannot have this value", found=repr(affine), expected='True, False or "group"')
-        self.num_channels = int(num_channels)
+        affine = check_affine_of_layer(affine)
+        self.num_channels = check_number_of_channels(num_channels)
         # A list that changes later would no longer fit the parameters.
-        self.groups = deepcopy(groups) if isinstance(groups, list | np.ndarray) else groups
+        self.groups = deepcopy(groups) if isinstance(groups, list | tuple | np.ndarray) else groups
         self.num_groups = partition(self.num_channels, num_groups, groups).groups
-        self.eps, self.center, self.activation = eps, center, activation
-        self.channel_axis, self.batch_axes = channel_axis, tuple(batch_axes)
+        self.eps, self.center, self.activation = check_eps(eps), center, check_activation(activation)
+        self.channel_axis, self.batch_axes = whole_axes(channel_axis, batch_axes)
         self.affine = "group" if affine == "group" else "channel"
         size = self.num_groups if affine == "group" else self.num_channels
+        dtype = check_dtype_of_parameters(dtype)
         self.weight: Any = np.ones(size, dtype) if affine else None
         self.bias: Any = np.zeros(size, dtype) if affine and bias else None
         self.grads: dict[str, Any] = {}
@@ -182,7 +190,8 @@ class GroupNorm:
         Raises
         ------
         OptionError
-            For names that are missing or unknown, and for other shapes; then nothing is changed.
+            For names that are missing or unknown, for other shapes, and for what is no real number of the parameter's
+            dtype; then nothing is changed.
         """
         mine = self.parameters()
         if set(state) != set(mine):
@@ -195,8 +204,13 @@ class GroupNorm:
         for name, array in new.items():
             if array.shape != mine[name].shape:
                 raise OptionError(f"{name} does not fit", found=str(array.shape), expected=str(mine[name].shape))
-        for name, array in new.items():
-            setattr(self, name, array.astype(mine[name].dtype))
+        with np.errstate(over="ignore"):
+            cast = {name: real_numbers(name, array).astype(mine[name].dtype) for name, array in new.items()}
+        for name, array in cast.items():
+            if bool((xp.isfinite(new[name]) & ~xp.isfinite(array)).any()):
+                raise OptionError(f"{name} does not fit {array.dtype}", found="numbers beyond it", hint="Give dtype=")
+        for name, array in cast.items():
+            setattr(self, name, array)
 
     def to(self, like: Any) -> Self:
         """Move the parameters to the library and device of an array, such as the next x."""
@@ -239,7 +253,8 @@ class GroupNorm:
             dtype=np.float32 if module.weight is None else _plain(module.weight).dtype,
         )
         if affine:
-            layer.load_state_dict({name: value for name, value in module.state_dict().items() if value is not None})
+            held = {name: getattr(module, name) for name in layer.parameters()}
+            layer.load_state_dict(layer.state_dict() | {name: a for name, a in held.items() if a is not None})
         return layer
 
     def to_torch(self) -> Any:

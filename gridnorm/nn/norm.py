@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from gridnorm.core.standardize import standardize, standardize_backward, standardize_with, sums
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import Arguments, check_eps
+from gridnorm.nn.arguments import Arguments
 from gridnorm.nn.results import like, target
+from gridnorm.nn.settings import check_eps
 from gridnorm.nn.views import as_view
 
 ALL = (True, True, True)
@@ -129,6 +130,8 @@ def backward(
         constant=constant,
         out=place.view,
     )
+    if dmean is not None and center and not constant:
+        _add_where_rstd_is_0(given, place.view, rstd, dmean)
     # Before dx is written: γ, β and scale may lie where it goes.
     _, *further = affine_gradients(given, None, dgain, doffset, needs)
     dx = place.written()
@@ -140,6 +143,19 @@ def backward(
 def _further(given: Arguments, name: str, gradient: Any) -> Any:
     """Gradient with respect to a statistic that is used further."""
     return None if gradient is None else given.per_segment(name, gradient).astype(given.xp.float64)
+
+
+def _add_where_rstd_is_0(given: Arguments, dx: Any, rstd: Any, dmean: Any) -> None:
+    """Add a mean's gradient where values are equal and eps is 0: the kernels have it in units of rstd."""
+    xp, part = given.xp, given.partition
+    dead = rstd == 0
+    if not bool(dead[:, : part.groups].any()):
+        return
+    weights = given.weights()
+    counted = xp.ones(given.values.shape) if weights is None else xp.where(weights > 0, weights, 0.0)
+    total = sums(xp.ascontiguousarray(counted), part.segments)
+    share = xp.where(dead & (total > 0), given.per_segment("dmean", dmean) / xp.where(total > 0, total, 1.0), 0.0)
+    dx += (share[:, given.codes][:, :, None] * counted).astype(dx.dtype)
 
 
 def affine_gradients(

@@ -18,9 +18,9 @@ except ModuleNotFoundError as error:
 import numpy as np
 
 from gridnorm.errors import OptionError
-from gridnorm.nn.arguments import check_eps
 from gridnorm.nn.functional import group_norm, instance_norm, layer_norm
 from gridnorm.nn.partition import partition
+from gridnorm.nn.settings import check_eps
 
 __all__ = ["Normalization", "from_node", "to_node"]
 

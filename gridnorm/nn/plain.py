@@ -34,9 +34,24 @@ def plain(name: str, value: Any, xp: Any) -> Any:
 
 
 def refuse_masked(name: str, value: Any, hint: str) -> None:
-    """Refuse a masked array where its mask would be lost."""
+    """Refuse a masked array, or a list of such, where the mask would be lost."""
     if isinstance(value, np.ma.MaskedArray):
         raise OptionError(f"{name} is a masked array, and its mask would be lost", hint=hint)
+    if isinstance(value, list | tuple) and any(isinstance(part, np.ma.MaskedArray) for part in value):
+        raise OptionError(f"{name} holds masked values, and their masks would be lost", hint="Give plain ones")
+
+
+def real_numbers(name: str, array: Any) -> Any:
+    """The array, if it holds numbers that are neither complex nor objects.
+
+    Raises
+    ------
+    OptionError
+        Naming the dtype.
+    """
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        raise OptionError(f"{name} must hold real numbers", found=f"dtype {array.dtype}")
+    return array
 
 
 def numbers_of(name: str, value: Any) -> NDArray[Any]:

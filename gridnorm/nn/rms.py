@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from gridnorm.core.option.signature import shows_those_of
 from gridnorm.nn.arguments import Arguments, of_shape_or_channels, split_options, told_groups
+from gridnorm.nn.functional import group_norm
+from gridnorm.nn.gradients import group_norm_backward
 from gridnorm.nn.norm import BACKWARD, FORWARD, backward, forward
 
 _BACKWARD = tuple(name for name in BACKWARD if name != "dmean")  # there is no mean
 
 
+@shows_those_of(group_norm, "center")
 def rms_norm(
     x: Any,
     normalized_shape: int | Sequence[int] | None = None,
@@ -20,6 +24,7 @@ def rms_norm(
     eps: float | None = None,
     *,
     bias: Any = None,
+    num_groups: int | None = None,
     return_stats: bool = False,
     **options: Any,
 ) -> Any:
@@ -41,10 +46,12 @@ def rms_norm(
     eps
         Added to the mean square. None: the spacing of numbers at 1 in the type that is computed in, as in torch: that
         of float64 for float64, of float32 for all others.
+    num_groups
+        Of channels, without ``normalized_shape``; None: one, or as ``groups`` say.
     return_stats
         Also return rstd.
     **options
-        Of ``group_norm``: ``num_groups``, ``groups``, ``channel_axis``, ``batch_axes``, ``affine`` (without
+        Of ``group_norm``: ``groups``, ``channel_axis``, ``batch_axes``, ``affine`` (without
         ``normalized_shape``), ``mask``, ``sample_weight``, ``activation``, ``residual``, ``return_residual``,
         ``scale``, ``shift``, ``out``.
 
@@ -78,12 +85,15 @@ def rms_norm(
     >>> y.round(3), rstd.round(3)
     (array([[1.   , 1.   , 1.414, 0.   ]]), array([[0.333, 0.177]]))
     """
+    if num_groups is not None:
+        options["num_groups"] = num_groups
     ours, further = split_options("rms_norm", options, FORWARD)
     given = of_shape_or_channels(x, normalized_shape, weight=weight, bias=bias, **ours)
     found = forward(given, _usual(given) if eps is None else eps, center=False, **further)
     return found.results(given, *((found.rstd,) if return_stats else ()))
 
 
+@shows_those_of(group_norm_backward, "num_groups", "center", "dmean")
 def rms_norm_backward(
     dy: Any,
     x: Any,

@@ -19,12 +19,21 @@ from torch import Tensor
 
 from gridnorm.errors import OptionError
 from gridnorm.nn import torch_operator
-from gridnorm.nn.arguments import USUAL_GROUPS, check_channels, check_eps, refuse_both
+from gridnorm.nn.arguments import USUAL_GROUPS, check_channels, refuse_both
 from gridnorm.nn.partition import PASSED, partition
+from gridnorm.nn.settings import (
+    check_activation,
+    check_affine,
+    check_affine_of_layer,
+    check_eps,
+    check_number_of_channels,
+    whole_axes,
+)
 from gridnorm.nn.torch_plain import refuse_more_than
 
 __all__ = ["GroupNorm", "group_norm"]
 
+_FREE = ("channel_axis", "batch_axes", "center", "activation")  # settings that a module of torch has not
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -107,6 +116,9 @@ def group_norm(
     if num_groups is not None and (isinstance(num_groups, bool) or not isinstance(num_groups, int | np.integer)):
         raise OptionError("num_groups must be a whole number of at least 1", found=repr(num_groups))
     refuse_both(num_groups, groups)
+    channel_axis, batch_axes = whole_axes(channel_axis, batch_axes)
+    check_activation(activation)
+    check_affine(affine)
     if groups is not None:
         groups = _labels(groups, x.shape[channel_axis] if -x.ndim <= channel_axis < x.ndim else 0)
     number = None if num_groups is None or groups is not None else int(num_groups)
@@ -150,6 +162,8 @@ def _groups_that_are_no_tuple_of_numbers(groups: Any, channels: int) -> tuple[in
     if isinstance(groups, Tensor):
         groups = groups.tolist()
     part = partition(channels, None, groups)
+    if (part.segments.sizes[: part.groups] == 0).any():
+        raise OptionError("a group holds no channel", hint="Tensors take labels: leave empty groups out")
     codes = part.segments.codes.copy()
     if part.passed is not None:
         codes[part.passed] = PASSED
@@ -230,15 +244,13 @@ class GroupNorm(torch.nn.Module):
             if np.ndim(groups) != 1:
                 raise OptionError("num_channels is missing", expected="the number of channels")
             num_channels = len(groups)
-        if affine not in (True, False, "channel", "group"):
-            raise OptionError(
-                "affine cannot have this value", found=repr(affine), expected='True, False, "channel", "group"'
-            )
+        num_channels, affine = check_number_of_channels(num_channels), check_affine_of_layer(affine)
         self.groups = None if groups is None else _labels(groups, num_channels)
         part = partition(num_channels, num_groups, self.groups)
         self.num_groups, self.num_channels = part.groups, num_channels
-        self.eps, self.affine, self.center, self.activation = check_eps(eps), affine, center, activation
-        self.channel_axis, self.batch_axes = channel_axis, tuple(batch_axes)
+        self.eps, self.affine, self.center = check_eps(eps), affine, center
+        self.activation = check_activation(activation)
+        self.channel_axis, self.batch_axes = whole_axes(channel_axis, batch_axes)
         for name, wanted in (("weight", bool(affine)), ("bias", bool(affine) and bias)):
             size = part.groups if affine == "group" else num_channels
             held = torch.nn.Parameter(torch.empty(size, device=device, dtype=dtype)) if wanted else None
@@ -287,9 +299,13 @@ class GroupNorm(torch.nn.Module):
     def from_torch(cls, module: torch.nn.GroupNorm, **settings: Any) -> GroupNorm:
         """The same normalization as a ``torch.nn.GroupNorm``, with its parameters (shared, not copied).
 
-        Further settings, such as ``activation``, are those of this class. A subclass is taken if its forward does
-        nothing else; hooks and computed parameters are refused.
+        Further settings are ``channel_axis``, ``batch_axes``, ``center`` and ``activation``, as in this class. A
+        subclass is taken if its forward does nothing else; hooks and computed parameters are refused.
         """
+        for name in settings:
+            if name not in _FREE:
+                found = f"{name}={settings[name]!r}"
+                raise OptionError("a module has this already", found=found, expected=", ".join(_FREE))
         refuse_more_than((torch.nn.GroupNorm,), module, "torch.nn.GroupNorm")
         new = cls(module.num_groups, module.num_channels, module.eps, affine=False, **settings)
         new.affine = module.affine

@@ -74,7 +74,7 @@ def check_figure(path: str) -> str:
         raise OptionError("unknown format of a figure", file=name, expected=", ".join(f".{known}" for known in FORMS))
     if find_spec("matplotlib") is None:
         what = "figures need matplotlib, which is not installed"
-        raise OutputError(what, file=name, hint="pip install gridnorm[report]")
+        raise OutputError(what, file=name, hint='pip install "gridnorm[report]"')
     return form
 
 

@@ -72,7 +72,7 @@ def _of_set(arrays: ArraySet, by: str | None) -> list[Panel]:
             )
             panels.append(
                 Panel(
-                    name=_title(name, matrix),
+                    name=_title(name, matrix, arrays.record(i).wavelengths),
                     noun="group" if "," in noun or " " in noun else noun,
                     method=str(parameters["method"]),
                     start=within.start[row],
@@ -87,9 +87,11 @@ def _of_set(arrays: ArraySet, by: str | None) -> list[Panel]:
     return panels
 
 
-def _title(name: str, matrix: str) -> str:
-    wavelength = matrix.partition(".")[2]
-    return f"{name} ({wavelength} nm)" if wavelength else name
+def _title(name: str, matrix: str, wavelengths: Sequence[str]) -> str:
+    channel = matrix.partition(".")[2]
+    if not channel:
+        return name
+    return f"{name} ({channel} nm)" if channel in wavelengths else f"{name} (channel {channel})"
 
 
 def _usable(arrays: ArraySet, index: int, flags: str) -> NDArray[np.bool_]:

@@ -12,7 +12,9 @@ from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.arrays.join import Rows, covering, merged, stacked
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column
+from gridnorm.arrays.record import ArrayRecord
 from gridnorm.arrays.stack import same_kind
+from gridnorm.plain import recorded, some
 from gridnorm.provenance import InputDigest, twins
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.unit import Reference
@@ -56,6 +58,27 @@ def collect(
         origin=Origin(tuple(extra), plan.skipped, tuple(failed)),
         warnings=(*plan.warnings, *done.warnings, *warnings, *_twins(sets)),
     )
+
+
+def kept(arrays: ArraySet) -> ArraySet:
+    """The set as it is kept, with files by their names in records wherever it names one: the run is over."""
+    layouts: dict[int, Layout] = {}
+
+    def layout_of(one: Layout | None) -> Layout | None:
+        if one is None or not any(recorded(text) != text for text in one.warnings):
+            return one
+        return layouts.setdefault(id(one), replace(one, warnings=tuple(map(recorded, one.warnings))))
+
+    def record_of(one: ArrayRecord) -> ArrayRecord:
+        digest = one.digest and one.digest._replace(name=recorded(one.digest.name))
+        warnings = tuple(map(recorded, one.warnings))
+        return one._replace(file=recorded(one.file), layout=layout_of(one.layout), digest=digest, warnings=warnings)
+
+    skipped = tuple((recorded(file), reason) for file, reason in arrays.origin.skipped)
+    return replace(
+        arrays, layout=layout_of(arrays.layout), records=tuple(map(record_of, arrays.records)),
+        warnings=tuple(map(recorded, arrays.warnings)), origin=arrays.origin._replace(skipped=skipped),
+    )  # fmt: skip
 
 
 def _twins(sets: Sequence[ArraySet]) -> list[str]:
@@ -125,11 +148,16 @@ def _in_layout_order(reference: Reference) -> bool:
 
 
 def _absent(sets: Sequence[ArraySet], index: Sequence[Rows], rows: int) -> list[str]:
-    out = []
+    """A sentence about the files that lack spots of the table."""
+    lacking = {}
     for one, at in zip(sets, index, strict=True):
         # Parts need not have the same spots; what a part lacks beside its like in the first file has been said.
         missing = 0 if at is None or one.records[0].part else int(np.count_nonzero(at < 0))
         if missing:
-            file = one.records[0].file
-            out.append(f"{file}: {missing} of {rows} spots of the table are not in this file; their cells are empty")
-    return out
+            lacking[one.records[0].file] = missing
+    if not lacking:
+        return []
+    least, most = min(lacking.values()), max(lacking.values())
+    many = f"{least}" if least == most else f"{least} to {most}"
+    where = "this file; its" if len(lacking) == 1 else "these files; their"
+    return [f"{some(list(lacking))}: {many} of {rows} spots of the table are not in {where} cells are empty"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,28 +16,38 @@ from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.weights import count_flagged, saturated, use_of
 from gridnorm.arrays.within import group_shifts
 from gridnorm.core.fit import median_of
+from gridnorm.core.option.signature import shows
 from gridnorm.core.segments import Segments
 from gridnorm.errors import FormatError, GridnormError, OptionError
 from gridnorm.workflow.explained import explained_by
-from gridnorm.workflow.inputs import InputFile, array_files
+from gridnorm.workflow.given import Paths, is_frame, listed, open_frame, with_spot_data
+from gridnorm.workflow.inputs import InputFile, array_files, with_origin
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_gal, read_options, recognise_file
-from gridnorm.workflow.settings import Settings, make_settings, row_options
+from gridnorm.workflow.settings import Settings, default_in_words, make_settings, row_options, taken_by
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INSPECT_SCHEMA = 1  # of the JSON that ``inspect`` prints
 # Shares above which --check fails; measured on each array alone.
 QUALITY_LIMITS = {"flagged": 0.3, "saturated": 0.05, "not_above_background": 0.5, "missing": 0.1}
 
 
-def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **options: Any) -> dict[str, Any]:
+def inspect_options(by: By = "print-tip") -> set[str]:
+    """Names of the options that ``inspect`` takes; those of groupings that were given as rows are among them."""
+    own = () if isinstance(by, str) else (option.name for option in grouping_options(by))
+    return {"by", "layout", "gal", *row_options("by"), *row_options("format"), *own}
+
+
+@shows(taken_by(inspect_options()), default_in_words)
+def inspect(paths: Paths | pd.DataFrame, **options: Any) -> dict[str, Any]:
     """Look at array files, GALs and targets tables without normalizing them.
 
     Parameters
     ----------
     paths
-        A file, folder, glob or targets table, or several.
+        A file, folder, glob or targets table, or several. Or a DataFrame.
     **options
-        ``by``, ``channels``, ``columns``, ``foreground``, ``layout``, ``gal`` as for ``normalize``, and what groupings
-        and formats of your own take.
 
     Returns
     -------
@@ -59,9 +67,13 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     >>> gn.inspect("example_data/slide1.gpr")["inputs"][0]["layout"]["source"]  # doctest: +SKIP
     'positions'
     """
-    listed = [os.fspath(paths)] if isinstance(paths, str | os.PathLike) else [os.fspath(p) for p in paths]
+    if is_frame(paths):
+        made, more = with_spot_data(paths, options, None)
+        settings = make_settings(made, inspect_options(made.get("by", "print-tip")), "inspect")
+        opened = open_frame(paths, settings, more)
+        return {"schema": INSPECT_SCHEMA, "inputs": [_record(opened.raw, opened.layout, settings)]}
+    files = array_files(listed(paths))
     settings = make_settings(options, inspect_options(options.get("by", "print-tip")), "inspect")
-    files = array_files(listed)
     records: list[dict[str, Any]] = []
     wrong: list[OptionError] = []
     for given in files:
@@ -75,18 +87,12 @@ def inspect(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **
     return {"schema": INSPECT_SCHEMA, "inputs": records}
 
 
-def inspect_options(by: By = "print-tip") -> set[str]:
-    """Names of the options that ``inspect`` takes; those of groupings that were given as rows are among them."""
-    own = () if isinstance(by, str) else (option.name for option in grouping_options(by))
-    return {"by", "layout", "gal", *row_options("by"), *row_options("format"), *own}
-
-
 def _inspected(given: InputFile, settings: Settings) -> dict[str, Any]:
     try:
-        recognised = recognise_file(given.path, settings, gal=True)
+        recognised = recognise_file(given.path, settings, name=given.file, gal=True)
     except FormatError as error:
         if given.named:
-            raise
+            raise with_origin(error, given, None) from None
         return {"file": given.file, "status": "skipped", "reason": error.what}
     if recognised.format is None:
         return _gal_record(given, settings)

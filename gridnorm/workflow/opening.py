@@ -12,11 +12,13 @@ from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.arrays.weights import weight_columns
 from gridnorm.arrays.within import choose_method
-from gridnorm.errors import OptionError, option_word
+from gridnorm.errors import FormatError, OptionError, option_word
 from gridnorm.io.columns import LATER
 from gridnorm.io.formats import Format, Head, recognise
-from gridnorm.io.text import Text, load, load_head, name_of
+from gridnorm.io.text import Text, load, load_head, name_of, path_text
+from gridnorm.plain import named
 from gridnorm.provenance import History, InputDigest
+from gridnorm.workflow.inputs import is_targets
 from gridnorm.workflow.settings import READING, RUN_OPTIONS, Settings
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArrayTask:
-    """One array of a plan: where it lies, what it is called, how it is read."""
+    """One array of a plan: where it lies, what it and its file (``plain.named``) are called, how it is read."""
 
     path: str
     name: str
@@ -49,15 +51,17 @@ class Recognised:
         return self.format.head(self.text, self.settings.reading)
 
 
-def recognise_file(path: str, settings: Settings, *, gal: bool = False) -> Recognised:
-    """The format of a file, from its beginning; None for a GAL, where one is welcome.
+def recognise_file(path: str, settings: Settings, *, name: str = "", gal: bool = False) -> Recognised:
+    """The format of a file, from its beginning; None for a GAL, where one is welcome. ``name`` is for messages.
 
     Raises
     ------
     FormatError
-        It cannot be opened, no reader knows it, or it is a GAL.
+        It cannot be opened, no reader knows it, or it is a GAL or a targets table.
     """
-    text = load_head(path)
+    text = load_head(path, name=name)
+    if is_targets(text.data):
+        raise FormatError("a targets table (name it to use it)", text.name)
     if gal:
         from gridnorm.io.formats.gal import sniff
 
@@ -73,18 +77,18 @@ def read_array(task: ArrayTask, settings: Settings) -> tuple[RawArray, InputDige
     ------
     FormatError, LayoutError, OptionError
     """
-    text = load(task.path)
+    text = load(task.path, task.file)
     raw = replace(task.format.read(text, task.options), not_found=task.format.not_found)
     if settings.gal is not None:
         raw = annotate(raw, read_gal(settings.gal))
-    return raw, InputDigest(task.file, text.size, text.sha256)
+    return raw, InputDigest(task.file, text.size, text.sha256, text.content)
 
 
 def read_gal(path: str) -> Gal:
     """The GAL of ``gal``; decoded once, although every array of a run asks for it."""
     from gridnorm.io.formats import gal
 
-    return gal.read_file(path)
+    return gal.read_file(path, named(name_of(path), path_text(path)))
 
 
 def layout_of(raw: RawArray, settings: Settings) -> tuple[Layout | None, tuple[str, ...]]:
@@ -104,6 +108,7 @@ def layout_of(raw: RawArray, settings: Settings) -> tuple[Layout | None, tuple[s
         spots.get("X"),
         spots.get("Y"),
         gal_blocks=None if settings.gal is None else read_gal(settings.gal).blocks or None,
+        grid=raw.grid,
         override=settings.layout,
         file=raw.name,
     )

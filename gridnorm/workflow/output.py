@@ -16,6 +16,7 @@ from gridnorm.arrays.grouping import WHOLE
 from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision
+from gridnorm.plain import shown
 from gridnorm.provenance import History, InputDigest, common, twins
 from gridnorm.workflow.between import Alike, alike_of, check_saving, make_alike, target_bytes
 from gridnorm.workflow.collect import collect
@@ -101,6 +102,10 @@ def normalize_to(
     else:
         _write_table(job, map)
     outcome.timings["total"] = time.perf_counter() - started
+    # Records have been made; what follows is for people.
+    outcome.warnings[:] = [shown(text) for text in outcome.warnings]
+    outcome.skipped[:] = [(shown(file), reason) for file, reason in outcome.skipped]
+    outcome.failures[:] = [failure._replace(file=shown(failure.file)) for failure in outcome.failures]
     if not outcome.arrays:
         refuse_wrong_option(outcome.failures)
     return outcome
@@ -203,7 +208,7 @@ def _watched(job: _Job, files: Iterable[Sequence[Any]]) -> Iterator[Any]:
 
 
 def _named(failures: Sequence[Failure]) -> list[tuple[str, str]]:
-    return [(failure.file, str(failure.error)) for failure in failures]
+    return [(failure.file, failure.error.recorded()) for failure in failures]
 
 
 def _draw(files: Output, request: Request, outcome: Outcome, sets: Sequence[ArraySet], total: int) -> None:

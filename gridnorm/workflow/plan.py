@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gridnorm.arrays.grouping import WHOLE
 from gridnorm.arrays.raw import RawArray
-from gridnorm.core.option import no_meaning
-from gridnorm.errors import FormatError, GridnormError, OptionError, option_word
+from gridnorm.core.option import AUTO, no_meaning
+from gridnorm.errors import (
+    FormatError,
+    GridnormError,
+    OptionError,
+    option_word,
+    recorded_option,
+    speaks_command_line,
+)
 from gridnorm.io.formats import Head
+from gridnorm.plain import few, shown, some
 from gridnorm.provenance import InputDigest
-from gridnorm.workflow.inputs import InputFile, array_files, unique_names
-from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, reading_history, recognise_file
-from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options
+from gridnorm.workflow.inputs import InputFile, array_files, file_names, unique_names, with_origin
+from gridnorm.workflow.opening import (
+    ArrayTask,
+    layout_of,
+    read_array,
+    read_gal,
+    read_options,
+    reading_history,
+    recognise_file,
+)
+from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options, default_in_words
 from gridnorm.workflow.unit import Failure, Reference, reference_of
 
 KNOWN_LATER = "known when the file is read"  # of the parts of a file, in a plan
@@ -25,14 +42,15 @@ class Plan:
     """What ``normalize`` is going to do.
 
     ``tasks[0]`` is the array that ``reference`` came from; it has been read already and lies in ``first`` with its
-    digest (None where every array stands for itself), so that no file is read twice.
+    digest (``first`` is None where every array stands for itself), so that no file is read twice. A table in memory has
+    no digest.
     """
 
     settings: Settings
     tasks: tuple[ArrayTask, ...]
     heads: tuple[Head, ...]
     reference: Reference | None
-    first: tuple[RawArray, InputDigest] | None
+    first: tuple[RawArray, InputDigest | None] | None
     failures: tuple[Failure, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -72,21 +90,21 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     chosen: list[InputFile] = []
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
-    for given in files:
-        known = False
+    for given, file in zip(files, file_names([given.path for given in files]), strict=True):
+        known = None
         try:
-            recognised = recognise_file(given.path, settings)
-            assert recognised.format is not None  # a GAL is refused
-            known = True
+            recognised = recognise_file(given.path, settings, name=file)
+            known = recognised.format
+            assert known is not None  # a GAL is refused
             head = recognised.head()
-            options = read_options(settings, head.columns, given.file, keys_only=compare and bool(tasks))
+            options = read_options(settings, head.columns, file, keys_only=compare and bool(tasks))
         except (FormatError, OptionError) as error:
-            if given.named or known:
-                failures.append(Failure(given.file, _with_origin(error, given)))
+            if given.named or known is not None:
+                failures.append(Failure(file, with_origin(error, given, known)))
             else:
-                skipped.append((given.file, error.what))
+                skipped.append((file, error.what))
             continue
-        tasks.append(ArrayTask(given.path, given.name, given.file, recognised.format, options, given.origin))
+        tasks.append(ArrayTask(given.path, given.name, file, known, options, given.origin))
         # Of thousands of heads only this is needed again; their titles are mostly the same.
         barcodes.append(head.header.get("Barcode", "").strip())
         heads.append(head._replace(header={}, columns=known_titles.setdefault(head.columns, head.columns)))
@@ -101,18 +119,13 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         None,
         tuple(failures),
         tuple(skipped),
-        _doubts(tasks, barcodes, settings),
+        (*_gal_warnings(settings), *_doubts(tasks, barcodes, settings)),
         _columns_of(chosen),
     )
-    _one_kind(plan)
-    _refuse_strangers(plan)
+    if compare:
+        _one_kind(plan)
+    refuse_strangers(plan)
     return _with_reference(plan) if compare else plan
-
-
-def _with_origin(error: FormatError | OptionError, given: InputFile) -> FormatError | OptionError:
-    if not given.origin:
-        return error
-    return error.completed(hint=f"Named in {given.origin}")
 
 
 def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:
@@ -121,7 +134,7 @@ def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:
 
 
 def _one_kind(plan: Plan) -> None:
-    """One- and two-channel files cannot share a run: their result tables differ."""
+    """One- and two-channel files cannot share a table: their columns differ."""
     if plan.settings.channels:
         return
     kinds = {
@@ -132,14 +145,21 @@ def _one_kind(plan: Plan) -> None:
     if len(kinds) > 1:
         found = ", ".join(f"{file} with {n}" for n, file in sorted(kinds.items()))
         raise OptionError(
-            "arrays with different numbers of channels in one run",
+            "arrays with different numbers of channels in one table",
             found=found,
-            hint=f"Run them apart, or choose with {option_word('channels')}",
+            hint=f"Choose with {option_word('channels')}, or give each its own: "
+            + ("-o FOLDER/" if speaks_command_line() else "read them apart"),
         )
 
 
-def _refuse_strangers(plan: Plan) -> None:
-    """Options of formats that no file of the run takes, where they were given explicitly."""
+def refuse_strangers(plan: Plan) -> None:
+    """Options of formats that no file of the run takes, where they were given explicitly.
+
+    Raises
+    ------
+    OptionError
+        Naming the first.
+    """
     formats = {task.format.name: task.format for task in plan.tasks}
     if not formats:
         return
@@ -179,20 +199,26 @@ def _with_reference(plan: Plan) -> Plan:
     return replace(plan, tasks=(), heads=(), failures=tuple(failures), targets={})
 
 
+def _gal_warnings(settings: Settings) -> tuple[str, ...]:
+    """What there is to say of the GAL itself, once a run."""
+    return () if settings.gal is None else read_gal(settings.gal).warnings
+
+
 def _doubts(tasks: list[ArrayTask], barcodes: list[str], settings: Settings) -> tuple[str, ...]:
     """Things about the set of files that a person should look at."""
     out = []
     for name in settings.reading:
         strange = [task for task in tasks if all(option.name != name for option in task.format.options)]
         if strange and name in settings.given and len(strange) < len(tasks):
-            # The plain name, on the command line too: the sidecar is the same on every route.
-            out.append(f"{strange[0].file}: {name} has no meaning for {strange[0].format.name} files")
-    first: dict[str, str] = {}
+            out.append(f"{strange[0].file}: {recorded_option(name)} has no meaning for {strange[0].format.name} files")
+    scans: dict[str, list[str]] = {}
     for task, code in zip(tasks, barcodes, strict=True):
-        if code and code in first:
-            out.append(f"{task.file}: same barcode {code} as {first[code]}: two scans of one slide?")
-        elif code:
-            first[code] = task.file
+        if code:
+            scans.setdefault(code, []).append(task.file)
+    for code, (first, *others) in scans.items():
+        if others:
+            which = "two" if len(others) == 1 else str(len(others) + 1)
+            out.append(f"{some(others)}: same barcode {few([code])} as {first}: {which} scans of one slide?")
     return tuple(out)
 
 
@@ -204,7 +230,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "arrays": [
             {
                 "name": task.name,
-                "file": task.file,
+                "file": shown(task.file),
                 "format": task.format.name,
                 "version": head.version,
                 "channels": list(head.channels),
@@ -214,9 +240,9 @@ def describe(plan: Plan) -> dict[str, Any]:
         ],
         "layout": layout.to_dict() if layout else None,
         "spots": plan.reference.keys.size if plan.reference else None,
-        "failed": [{"file": failure.file, "error": str(failure.error)} for failure in plan.failures],
-        "skipped": [{"file": file, "reason": reason} for file, reason in plan.skipped],
-        "warnings": list(plan.warnings),
+        "failed": [{"file": shown(failure.file), "error": str(failure.error)} for failure in plan.failures],
+        "skipped": [{"file": shown(file), "reason": reason} for file, reason in plan.skipped],
+        "warnings": [shown(text) for text in plan.warnings],
     }
 
 
@@ -230,14 +256,38 @@ def _parts(plan: Plan, task: ArrayTask) -> dict[str, Any]:
 
 
 def _effective(plan: Plan) -> dict[str, Any]:
-    """Settings as the first array will have them; as they were given, where no array has been read."""
-    settings = plan.settings
-    if plan.first is None:
+    """Settings as the first array will have them, in words where only its data tell; no ``auto``, nothing empty."""
+    raw = _first(plan)
+    if raw is None:
         known = all_options()
-        given = {name: known[name].plain(value) if name in known else value for name, value in settings.own.items()}
-        return {name: option.plain(settings.run[name]) for name, option in RUN_OPTIONS.items()} | given
-    raw, recipe = plan.first[0], settings.recipe
+        run = {name: option.plain(plan.settings.run[name]) for name, option in RUN_OPTIONS.items()}
+        own = {n: known[n].plain(value) if n in known else value for n, value in plan.settings.own.items()}
+        run["device"] = "gpu" if run["device"] == "gpu" else "cpu"
+        words = {name: default_in_words(known[name]) for name in (*run, *own) if name in known}
+        return {name: _in_words(value, words.get(name, AUTO)) for name, value in (run | own).items()}
+    settings, recipe = plan.settings, plan.settings.recipe
     history = reading_history(raw, plan.tasks[0].format, settings)
     history = history if settings.split == WHOLE else history.then("split", split=settings.split)
     steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
-    return replace(history, steps=steps).parameters()
+    found = replace(history, steps=steps).parameters()
+    with suppress(GridnormError):  # a failure of this array, told when it is normalized
+        layout, _ = layout_of(raw, settings)
+        found["layout"] = "none: no Block, Row and Column" if layout is None else layout.describe()
+    if "channels" in found:
+        found["channels"] = [nm or name for nm, name in zip(raw.wavelengths, raw.channels, strict=True)]
+    return {name: _in_words(value) for name, value in found.items()}
+
+
+def _first(plan: Plan) -> RawArray | None:
+    """The first array, read here where each stands for itself; None where there is none that can be read."""
+    if plan.first is not None:
+        return plan.first[0]
+    for task in plan.tasks[:1]:
+        with suppress(GridnormError):
+            return read_array(task, plan.settings)[0]
+    return None
+
+
+def _in_words(value: Any, automatic: str = f"{AUTO}: found from the data of each array") -> Any:
+    """A setting for people: what ``auto`` and null stand for."""
+    return automatic if value == AUTO else "none" if value is None else value

@@ -46,7 +46,7 @@ def extra_inputs(settings: Settings, alike: Alike | None = None) -> list[InputDi
     found = []
     if settings.gal is not None:
         text = load(settings.gal)
-        found.append(InputDigest(text.name, text.size, text.sha256))
+        found.append(InputDigest(name_of(settings.gal), text.size, text.sha256))
     if alike is not None and alike.digest is not None:
         found.append(alike.digest)
     return found

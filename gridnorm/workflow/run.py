@@ -4,42 +4,47 @@ from __future__ import annotations
 
 import builtins
 import os
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between import BetweenTarget
-from gridnorm.arrays.grouping import SPLIT, WHOLE
+from gridnorm.arrays.given import as_arrays, is_labels, kind_of, placed, with_labels
+from gridnorm.arrays.grouping import SPLIT, WHOLE, Grouping
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.split import join_parts, split_sets
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
-from gridnorm.errors import GridnormWarning, OptionError
-from gridnorm.plain import one_line
+from gridnorm.core.option.signature import shows
+from gridnorm.errors import OptionError, warn
 from gridnorm.workflow.between import Alike, alike_of, make_alike
-from gridnorm.workflow.collect import collect
+from gridnorm.workflow.collect import collect, kept
+from gridnorm.workflow.given import Paths, frame_plan, is_frame, listed, reordered, with_spot_data
 from gridnorm.workflow.output import first_error, run_plan
-from gridnorm.workflow.plan import make_plan
+from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.record import extra_inputs, put_set
-from gridnorm.workflow.settings import READING, Settings, make_settings, row_options
+from gridnorm.workflow.settings import READING, Settings, default_in_words, make_settings, row_options, taken_by
 from gridnorm.workflow.target import beside_of, check_device, parse_precision
 from gridnorm.workflow.unit import Failure, SetWork, names_tips
 
-Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+if TYPE_CHECKING:
+    import pandas as pd
+
+READS = {*READING, SPLIT.name, "preset"}  # and what formats take
 
 
-def read(paths: Paths, **options: Any) -> ArraySet:
+@shows(taken_by({*READS, *row_options("format")}), default_in_words)
+def read(paths: Paths | pd.DataFrame, **options: Any) -> ArraySet:
     """Read array files into one set.
 
     Parameters
     ----------
     paths
-        A file, folder, glob or targets table, or several.
+        A file, folder, glob or targets table, or several. Or a DataFrame, which is read as its file would be: roles by
+        ``columns`` or titles of their own, levels of its index that have a name as columns, text in the index as ID
+        where nothing else is.
     **options
-        As on the command line: ``foreground``, ``channels``, ``columns``, ``split``, ``gal``, ``layout``, ``align``,
-        ``keep``, and what a format of your own takes.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     Warns
     -----
     GridnormWarning
-        One per repair, naming file and line.
+        One per repair, naming file and line; that rows of a DataFrame are in another order now.
 
     Notes
     -----
@@ -67,14 +72,22 @@ def read(paths: Paths, **options: Any) -> ArraySet:
     >>> import gridnorm as gn
     >>> arrays = gn.read("example_data/slide1.gpr")  # doctest: +SKIP
     """
-    settings = make_settings(options, {*READING, SPLIT.name, "preset", *row_options("format")}, "reading")
-    return _run(paths, settings, builtins.map, normalize=False)
+    allowed, owner = {*READS, *row_options("format")}, "reading"
+    if is_frame(paths):
+        made, more = with_spot_data(paths, options, None)
+        plan = frame_plan(paths, make_settings(made, allowed, owner), more)
+        done = _run(plan, builtins.map, normalize=False)
+        warn(reordered(plan, done))
+        return done
+    _refuse_labels(options)
+    return _run(make_plan(listed(paths), make_settings(options, allowed, owner)), builtins.map, normalize=False)
 
 
+@shows(taken_by(), default_in_words)
 def normalize(
-    arrays: ArraySet | Paths,
+    arrays: ArraySet | Paths | pd.DataFrame,
     *,
-    weights: FloatArray | str | None = None,
+    weights: Any = None,
     target: BetweenTarget | str | os.PathLike[str] | None = None,
     map: Callable[..., Iterable[Any]] = builtins.map,
     **options: Any,
@@ -84,17 +97,15 @@ def normalize(
     Parameters
     ----------
     arrays
-        Raw arrays, or paths as for ``read``.
+        Raw arrays, or paths or a DataFrame as for ``read``. Options that say how files are read belong to these.
     weights
-        ``none``, a column, ``area:LOW,HIGH``, ``saturation``, or (for an ArraySet) float64 (spot, array) or (spot,).
+        ``none``, a column, ``area:LOW,HIGH``, ``saturation``; or, where no file is read, numbers of shape (spot, array)
+        or (spot,). A Series or DataFrame goes by its index (that of ``arrays.spots``, or IDs) and the names of arrays.
     target
-        What former arrays were brought to, or its file: these are brought to the same.
+        What former arrays were brought to (``result.between``), or its file: these are brought to the same.
     map
         Runs the arrays one by one: the built-in ``map``, or that of a pool.
     **options
-        The names of the command line: ``by``, ``split``, ``method``, ``span``, ``iterations``, ``background``,
-        ``offset``, ``flags``, ``min_group``, ``small_groups``, ``preset``, …; ``by``, ``method`` and ``background``
-        take a row of your own too.
 
     Returns
     -------
@@ -108,7 +119,9 @@ def normalize(
 
     Notes
     -----
-    Peer: limma's ``backgroundCorrect`` and ``normalizeWithinArrays``.
+    ``by``, ``method`` and ``background`` take a row of your own too. ``by`` and ``split`` also take one label for every
+    spot, where no file is read: a list, an array, or a Series, which goes by its index as weights do; a tuple crosses
+    several groupings. Peer: limma's ``backgroundCorrect`` and ``normalizeWithinArrays``.
 
     Examples
     --------
@@ -124,17 +137,51 @@ def normalize(
         options["weights"], weights = weights, None
     if target is not None and not isinstance(target, BetweenTarget):
         options["target"], target = os.fspath(target), None
-    settings = make_settings(options)
-    check_device(settings)
-    alike = alike_of(settings, target)
+    if is_frame(arrays):
+        made, more = with_spot_data(arrays, options, weights)
+        settings, alike = _settings(made, target)
+        return _run(frame_plan(arrays, settings, more), map, normalize=True, alike=alike)
     if isinstance(arrays, ArraySet):
+        for option in ("by", "split"):
+            if option in options:
+                arrays, options[option] = with_labels(arrays, options[option], option)
+        settings, alike = _settings(options, target)
         return _normalize_set(arrays, settings, weights, map, alike)
+    paths = listed(arrays)
     if weights is not None:
         raise OptionError("weights as numbers need an ArraySet", hint="Read the files first: gn.read(paths)")
-    return _run(arrays, settings, map, normalize=True, alike=alike)
+    _refuse_labels(options)
+    settings, alike = _settings(options, target)
+    return _run(make_plan(paths, settings), map, normalize=True, alike=alike)
 
 
-def write(arrays: ArraySet, path: str | os.PathLike[str], *, precision: int | str = 6, force: bool = False) -> None:
+def _settings(options: dict[str, Any], target: BetweenTarget | None) -> tuple[Settings, Alike | None]:
+    """Settings of the whole chain, and what makes the arrays alike."""
+    settings = make_settings(options)
+    check_device(settings)
+    return settings, alike_of(settings, target)
+
+
+def _refuse_labels(options: dict[str, Any]) -> None:
+    """Labels of spots, where files are read whose spots nobody has seen yet."""
+    for option in ("by", "split"):
+        given = options.get(option)
+        for part in given if isinstance(given, tuple) and not isinstance(given, Grouping) else (given,):
+            if is_labels(part):
+                raise OptionError(
+                    f"{option} as labels needs arrays that have been read", found=kind_of(part),
+                    hint="Read the files first: gn.read(paths)",
+                )  # fmt: skip
+
+
+def write(
+    arrays: ArraySet,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    precision: int | str = 6,
+    force: bool = False,
+) -> None:
     """Write a table (``.tsv .csv``, also ``.gz``; ``.parquet``) and the record of its making; whole or not at all.
 
     The record stands beside the table, as ``<path>.gridnorm.json``; both are what the command line writes.
@@ -145,6 +192,8 @@ def write(arrays: ArraySet, path: str | os.PathLike[str], *, precision: int | st
         A normalized (or raw) set.
     path
         Target; the suffix says the format. ``-`` is standard output, without a record.
+    format
+        ``tsv``, ``csv``, ``tsv.gz``, ``csv.gz``, ``parquet``, instead of the suffix.
     precision
         Decimals 0…15, or ``full`` for the shortest exact text.
     force
@@ -169,43 +218,26 @@ def write(arrays: ArraySet, path: str | os.PathLike[str], *, precision: int | st
     from gridnorm.io.atomic import Output
     from gridnorm.io.write import form_of
 
-    target = os.fspath(path)
+    arrays = as_arrays(arrays)
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise OptionError("no path to write to", found=kind_of(path), expected="the name of a file")
+    target = os.fsdecode(path)
     beside = beside_of(target)
     with Output(force) as files:
-        put_set(
-            arrays, target, files, precision=parse_precision(precision), form=form_of(target), beside=beside
-        )  # fmt: skip
+        form = form_of(target, format)
+        put_set(arrays, target, files, precision=parse_precision(precision), form=form, beside=beside)
 
 
-def _listed(paths: Paths) -> list[str]:
-    if isinstance(paths, str | os.PathLike):
-        return [os.fspath(paths)]
-    return [os.fspath(path) for path in paths]
-
-
-def _run(
-    paths: Paths,
-    settings: Settings,
-    map: Callable[..., Iterable[Any]],
-    *,
-    normalize: bool,
-    alike: Alike | None = None,
-) -> ArraySet:
+def _run(plan: Plan, map: Callable[..., Iterable[Any]], *, normalize: bool, alike: Alike | None = None) -> ArraySet:
     """All arrays of a run in one set; the first that failed is raised."""
-    plan = make_plan(_listed(paths), settings)
     found = list(run_plan(plan, map, normalize=normalize))
     failures = [*plan.failures, *(item for item in found if isinstance(item, Failure))]
     if failures or not plan.tasks:
         raise first_error(failures)
-    done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(settings, alike))
-    done = make_alike(done, alike, settings)
-    _warn(done.warnings, stacklevel=4)
-    return done
-
-
-def _warn(texts: Sequence[str], stacklevel: int = 3) -> None:
-    for text in texts:
-        warnings.warn(one_line(text), GridnormWarning, stacklevel=stacklevel)
+    done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(plan.settings, alike))
+    done = make_alike(done, alike, plan.settings)
+    warn(done.warnings)
+    return kept(done)
 
 
 def _normalize_set(
@@ -222,7 +254,7 @@ def _normalize_set(
         raise OptionError(
             f"{strange[0]} has no meaning for arrays that have been read", hint=f"Give it to gn.read: {strange[0]}=…"
         )
-    given = weights_per_array(weights, arrays.n_spots, len(arrays))
+    given = weights_per_array(placed(weights, arrays, "weights"), arrays.n_spots, len(arrays))
     work = SetWork(settings.recipe.resolved())
     if settings.split == WHOLE:
         tasks = [(arrays.part(index), given[index]) for index in range(len(arrays))]
@@ -235,5 +267,5 @@ def _normalize_set(
         sets = [replace(one, columns=part.columns) for one, (*_, part) in zip(map(work, tasks), parts, strict=True)]
         done = join_parts(sets, arrays, settings.align if "align" in settings.given else None)
     done = make_alike(done, alike, settings)
-    _warn(done.warnings[len(arrays.warnings) :])
+    warn(done.warnings[len(arrays.warnings) :])
     return done

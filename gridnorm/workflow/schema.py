@@ -1,6 +1,6 @@
 """The published schema of the sidecar; what it says of options is made from their rows.
 
-``python -m gridnorm.workflow.schema`` writes the file anew.
+``python -m gridnorm.workflow.schema`` writes the file anew, and that of the types (`stub`).
 """
 
 from __future__ import annotations
@@ -52,4 +52,7 @@ def write() -> None:
 
 
 if __name__ == "__main__":
+    from gridnorm.workflow import stub
+
     write()
+    stub.write()

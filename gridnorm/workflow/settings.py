@@ -12,7 +12,7 @@ from gridnorm.arrays.recipe import BACKGROUND, BETWEEN, BETWEEN_BY, BY, DEVICE, 
 from gridnorm.arrays.weights import FLAGS, WEIGHTS
 from gridnorm.arrays.within import method_options
 from gridnorm.core.option import TEXT, WORDS, Option, Table, defaults_in_words, nearest
-from gridnorm.errors import OptionError, option_word
+from gridnorm.errors import OptionError, option_value, option_word
 from gridnorm.io.formats import FORMATS
 
 ALIGN_RULE = Option(
@@ -104,6 +104,18 @@ def row_names(name: str) -> tuple[str, ...]:
     if name not in _TABLES or name == "format":
         return ()
     return (*(("auto",) if RUN_OPTIONS[name].default == "auto" else ()), *_TABLES[name])
+
+
+def help_text(option: Option) -> str:
+    """What an option does, with the rows that it may name."""
+    return option.help.replace("{rows}", ", ".join(word for word in row_names(option.name) if word != "auto"))
+
+
+def taken_by(names: Iterable[str] | None = None) -> list[Option]:
+    """Options by name (None: all), in the order of the help page, as a function of Python shows them."""
+    known = all_options()
+    wanted = None if names is None else set(names)
+    return [o._replace(help=help_text(o)) for o in known.values() if wanted is None or o.name in wanted]
 
 
 def owners(name: str) -> tuple[str, ...]:
@@ -207,8 +219,8 @@ def make_settings(options: Mapping[str, Any], only: Iterable[str] | None = None,
     allowed = None if only is None else set(only)
     for name in options:
         if name not in known:
-            near = nearest(name, known)
-            listed = [option_word(one) for one in known if allowed is None or one in allowed]
+            taken = [one for one in known if allowed is None or one in allowed]
+            near, listed = nearest(name, taken), [option_word(one) for one in taken]
             hint = f"Did you mean {option_word(near)}?" if near else "Known: " + ", ".join(listed)
             raise OptionError("unknown option", found=option_word(name), hint=hint)
         if allowed is not None and name not in allowed:
@@ -267,6 +279,10 @@ def _applying(preset: Mapping[str, Any], made: Settings) -> dict[str, Any]:
         except OptionError:
             continue
         found[name] = value
-    if made.own.get("small_groups") is None and made.own.get("min_group") is not None:
-        found.pop("small_groups", None)
+    if found.get("small_groups") == "own" and "small_groups" not in made.own and made.own.get("min_group") is not None:
+        raise OptionError(
+            f"{option_word('min_group')} has no meaning for {option_value('small_groups', 'own')}, which "
+            f"{option_value('preset', made.run['preset'])} sets",
+            hint=f"Name a rule too, such as {option_value('small_groups', 'shrink')}, or leave it out",
+        )
     return found

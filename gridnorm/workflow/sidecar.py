@@ -15,7 +15,7 @@ from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.record import ArrayRecord
 from gridnorm.arrays.within import WithinResult, spread_of
 from gridnorm.core.spread.difference import Difference
-from gridnorm.plain import visible
+from gridnorm.plain import recorded, visible
 from gridnorm.provenance import SCHEMA_VERSION, History, InputDigest
 
 SUFFIX = ".gridnorm.json"
@@ -81,7 +81,7 @@ def _lines(texts: Sequence[str]) -> Iterator[bytes]:
 
 
 def _json(value: Any) -> str:
-    return visible(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    return visible(recorded(json.dumps(value, ensure_ascii=False, allow_nan=False)))
 
 
 def set_sidecar(arrays: ArraySet, table: dict[str, Any]) -> tuple[Sidecar, list[Summary]]:

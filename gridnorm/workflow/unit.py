@@ -14,7 +14,7 @@ from gridnorm.arrays.arrayset import ArraySet, of_raw
 from gridnorm.arrays.chain import normalize_one
 from gridnorm.arrays.grouping import WHOLE, by_text
 from gridnorm.arrays.join import moved
-from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.layout import Layout, refuse_other_grid
 from gridnorm.arrays.raw import Column, RawArray
 from gridnorm.arrays.recipe import BY, Recipe
 from gridnorm.arrays.record import record_of
@@ -115,6 +115,8 @@ class Work(NamedTuple):
         Of a set whose rows are the reference's, in its order, ``columns`` is empty: they need not travel.
         """
         try:
+            if self.reference is not None and (self.settings.align == "strict" or "ID" not in raw.spots):
+                refuse_other_grid(self.reference.layout, raw.grid, raw.name, self.reference.file)
             pieces = self._pieces(raw)
         except GridnormError as error:
             return [Failure(task.file, error.completed(file=raw.name))]

@@ -105,6 +105,41 @@ def test_up_to_five_percent_of_other_ids_are_spots_of_their_own() -> None:
     assert index[0][:2].tolist() == [0, -1] and index[1][:2].tolist() == [-1, 0]
 
 
+@pytest.mark.parametrize("align", ["id", "union"])
+def test_spots_that_only_moved_are_the_same_spots_where_arrays_are_joined_by_id(align: str) -> None:
+    rows = slide()
+    moved = [(*place[:3], row[3]) for place, row in zip(rows, rows[::-1], strict=True)]
+    found = compare(keys(rows), keys(moved), "b.gpr", align, "a.gpr")
+    assert (found.identical, found.order, found.missing, found.extra, found.notes) == (False, None, 0, 0, ())
+    other = keys([*moved[2:], (9, 1, 1, "new")])
+    found = compare(keys(rows), other, "b.gpr", align, "a.gpr")
+    left_out = "the table has what is in all files, and leaves them out"
+    assert (found.missing, found.extra) == (2, 1) and found.notes == (
+        f"b.gpr: 2 of the 60 spots of a.gpr are missing; {left_out if align == 'id' else 'their cells stay empty'}",
+        f"b.gpr: 1 spots are not in a.gpr; {left_out if align == 'id' else 'they have rows of their own'}",
+    )
+    # What has positions in one file only can be joined, and is counted, as well.
+    bare = SpotKeys(other.size, id=other.id)
+    assert compare(keys(rows), bare, "b.gpr", align, "a.gpr").notes == found.notes
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 2), st.integers(1, 3), st.just(1), st.sampled_from("abc")), min_size=1),
+    st.lists(st.tuples(st.integers(1, 2), st.integers(1, 3), st.just(1), st.sampled_from("abc")), min_size=1),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_is_said_to_be_missing_and_extra_is_what_the_table_shows(
+    one: list[tuple[int, int, int, str]], two: list[tuple[int, int, int, str]]
+) -> None:  # fmt: skip
+    a, b = keys(one), keys(two)
+    said = compare(a, b, "b.gpr", "union")
+    _, (rows_a, rows_b) = union([a, b], "union")
+    assert (said.missing, said.extra) == ((rows_b < 0).sum(), (rows_a < 0).sum())
+    said = compare(a, b, "b.gpr", "id")
+    table, _ = union([a, b], "id")
+    assert (said.missing, said.extra) == (a.size - table.size, b.size - table.size)
+
+
 def test_two_rows_of_one_position_are_both_kept() -> None:
     rows = slide(1, 1, 3)
     twice = [rows[0], rows[0], *rows[1:]]
@@ -213,19 +248,21 @@ def array(**spots: np.ndarray) -> RawArray:
 
 def test_a_gal_names_the_spots_and_conflicts_are_reported() -> None:
     place = {k: np.array(v, np.int64) for k, v in (("Block", [1, 1, 2]), ("Row", [1, 1, 1]), ("Column", [1, 2, 1]))}
-    raw = array(**place, ID=np.array([b"old", b"same", b"mine"]))
-    spots = {k: v[:2][::-1] for k, v in place.items()}
-    spots |= {"ID": np.array([b"same", b"longer name"]), "Plate": np.array([7.0, 3.0])}
+    place = {k: np.concatenate([v, np.arange(30) + 5]) for k, v in place.items()}
+    same = [b"same"] * 30
+    raw = array(**place, ID=np.array([b"old", b"same", b"mine", *same]))
+    spots = {k: np.concatenate([v[:2][::-1], v[3:]]) for k, v in place.items()}
+    spots |= {"ID": np.array([b"same", b"longer name", *same]), "Plate": np.array([7.0, 3.0, *[0.0] * 30])}
     listed = gal.Gal("b.gal", {}, (), spots, (), ())
     named = annotate(raw, listed)
-    assert named.spots["ID"].tolist() == [b"longer name", b"same", b"mine"]
-    np.testing.assert_array_equal(named.spots["Plate"], [3.0, 7.0, np.nan])
+    assert named.spots["ID"].tolist() == [b"longer name", b"same", b"mine", *same]
+    np.testing.assert_array_equal(named.spots["Plate"], [3.0, 7.0, np.nan, *[0.0] * 30])
     assert named.warnings == (
         "a.gpr: ID differs from b.gal in 1 spot (Block 1 Row 1 Column 1: 'old', GAL 'longer name'); the GAL's is used",
         "a.gpr: 1 spots are not in b.gal; they keep the ID of the file",
     )
     with pytest.raises(LayoutError, match=r"a\.gpr: b\.gal lists none of the spots"):
-        annotate(array(**{k: v + 10 for k, v in place.items()}), listed)
+        annotate(array(**{k: v + 100 for k, v in place.items()}), listed)
     with pytest.raises(LayoutError, match="needs Block, Row and Column"):
         annotate(array(ID=raw.spots["ID"]), listed)
 

@@ -73,12 +73,13 @@ def test_one_channel_that_was_normalized_is_known_as_such() -> None:
 
 
 def test_one_array_out_of_many_is_the_array_itself(arrays: gn.ArraySet) -> None:
-    for k, raw in enumerate(arrays):
+    raws = [arrays.raw(k) for k in range(len(arrays))]
+    for k, raw in enumerate(raws):
         np.testing.assert_array_equal(raw.foreground, [arrays.R[:, k], arrays.G[:, k]])
         assert raw.background is not None
         np.testing.assert_array_equal(raw.background[1], arrays.Gb[:, k])
         assert raw.name == arrays.names[k]
-    again = stack([of_raw(raw, name, arrays.layout) for raw, name in zip(arrays, arrays.names, strict=True)])
+    again = stack([of_raw(raw, name, arrays.layout) for raw, name in zip(raws, arrays.names, strict=True)])
     for name in arrays.values:
         np.testing.assert_array_equal(again.values[name], arrays.values[name])
 

@@ -391,7 +391,7 @@ def test_a_mixture_that_is_not_there_is_said_once_for_both_channels() -> None:
     for method in normexp.METHODS:
         note = bg.correct(e, None, "normexp", names=("R", "G"), normexp_method=method).notes[-1]
         assert note.startswith("R, G: normexp cannot tell signal from background")
-        assert "--background subtract or --background none; found mean signal" in note
+        assert "--background=subtract or --background=none; found mean signal" in note
 
 
 def test_small_numbers_and_a_fixed_offset_are_said_and_scaled_numbers_are_not() -> None:

@@ -35,14 +35,14 @@ def said(contents: list[int], shifts: list[float] | None = None, **options: Any)
 
 def test_blocks_of_one_content_may_be_sub_arrays() -> None:
     assert said([0] * 16) == (
-        "16 blocks hold the same IDs: sub-arrays? --split block makes each an array; --by print-tip levels the blocks' "
+        "16 blocks hold the same IDs: sub-arrays? --split=block makes each an array; --by=print-tip levels the blocks' "
         "medians, which lie up to 1.50 apart"
     )
 
 
 def test_contents_are_counted_and_medians_compared_within_one() -> None:
     text = said([0, 1] * 21, [0.0, 5.0] * 20 + [0.25, 5.0])
-    assert text.startswith("42 blocks have 2 contents, 21 times each: sub-arrays? --split block ")
+    assert text.startswith("42 blocks have 2 contents, 21 times each: sub-arrays? --split=block ")
     assert text.endswith("up to 0.25 apart within a content")
 
 
@@ -51,15 +51,15 @@ def test_repeats_that_fill_pads_suggest_to_split_by_pad() -> None:
     assert layout.n_pads == 4
     found = contents_of(spots, layout)
     assert found is not None and found.repeats == (4, 4, 4) and found.pads == 4
-    assert "12 blocks have 3 contents, 4 times each, alike in each of 4 pads: sub-arrays? --split pad" in said(
+    assert "12 blocks have 3 contents, 4 times each, alike in each of 4 pads: sub-arrays? --split=pad" in said(
         [0, 1, 2] * 4, gap_after=3
     )
-    assert "--split block" in said([0, 1, 2] * 3 + [2, 1, 1], gap_after=3)  # the last pad holds others
+    assert "--split=block" in said([0, 1, 2] * 3 + [2, 1, 1], gap_after=3)  # the last pad holds others
 
 
 def test_contents_of_their_own_are_no_sub_arrays() -> None:
     assert said([0, 1, 2, 3], [0.0, 0.5, -0.25, np.nan]) == (
-        "the medians of its 4 blocks lie up to 0.75 apart; where blocks are print-tips, --by print-tip levels them"
+        "the medians of its 4 blocks lie up to 0.75 apart; where blocks are print-tips, --by=print-tip levels them"
     )
     assert "sub-arrays" not in said([0, 0, 1, 2])  # two of four are not most
     assert "5 blocks have 3 contents, up to 3 times each" in said([0, 0, 0, 1, 2])
@@ -69,7 +69,7 @@ def test_contents_of_their_own_are_no_sub_arrays() -> None:
 def test_no_distance_is_told_where_medians_are_unknown_or_equal() -> None:
     for shifts in ([np.nan] * 4, [0.5, np.nan, np.nan, np.nan], [0.5, 0.504, 0.5, 0.5]):
         assert said([0, 1, 2, 3], shifts) == ""
-        assert said([0] * 4, shifts) == "4 blocks hold the same IDs: sub-arrays? --split block makes each an array"
+        assert said([0] * 4, shifts) == "4 blocks hold the same IDs: sub-arrays? --split=block makes each an array"
     assert said([0, 1], [0.0, 0.0051]).startswith("the medians of its 2 blocks lie up to 0.01 apart")
 
 
@@ -118,25 +118,26 @@ def test_a_simulated_slide_of_samples_is_left_alone_with_that_sentence() -> None
 @pytest.mark.parametrize(
     ("file", "says"),
     [
-        ("AutoAntigen/Slide1_635.gpr.gz", "16 blocks hold the same IDs: sub-arrays? --split block"),
+        ("AutoAntigen/Slide1_635.gpr.gz", '16 blocks hold the same IDs: sub-arrays? split="block" makes'),
         ("bioc_protGear/KK2-06.txt.gz", "42 blocks have 2 contents, 21 times each, alike in each of 21 pads"),
         ("cran_RPPanalyzer/Slide1.gpr.gz", "48 blocks have 12 contents, 4 times each, alike in each of 4 pads"),
     ],
 )
 def test_real_slides_of_samples_come_out_as_they_went_in(shared: Path, file: str, says: str) -> None:
+    path = shared / "data" / "arrays" / file
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        done = gn.normalize(shared / "data" / "arrays" / file)
-        level = gn.normalize(shared / "data" / "arrays" / file, method="none")
+        done = gn.normalize(path)
+        level = gn.normalize(path, method="none")
     np.testing.assert_array_equal(done.E, level.E)
     mine = [str(one.message) for one in seen if "left as it is" in str(one.message)]
-    assert len(mine) == 1 and mine[0].startswith(Path(file).name + ": ") and says in mine[0]
+    assert len(mine) == 1 and mine[0].startswith(f"{path}: ") and says in mine[0]
 
 
 def test_two_channels_are_told_of_blocks_that_all_hold_the_same() -> None:
     spots, layout = slide([0] * 16)
     assert same_content(spots, layout) == (
-        "16 blocks hold the same IDs: sub-arrays of several samples? --split block makes each an array"
+        "16 blocks hold the same IDs: sub-arrays of several samples? --split=block makes each an array"
     )
     assert same_content(*slide([0] * 15 + [1])) == "" and same_content(*slide([0])) == ""
     assert same_content(spots, None) == "" and same_content({"Block": spots["Block"]}, layout) == ""

@@ -28,7 +28,9 @@ def test_a_kept_fit_serves_another_array(arrays: gn.ArraySet) -> None:
     """Fit on one array, keep it as text, apply it to the other: nothing but the fit is needed."""
     recipe = Recipe(background="half")
     row, options = recipe.within(arrays.channels)
-    one, two = (levels_of(correct_one(raw, arrays.layout, recipe).raw)[0] for raw in arrays)
+    one, two = (
+        levels_of(correct_one(raw, arrays.layout, recipe).raw)[0] for raw in map(arrays.raw, range(len(arrays)))
+    )
     groups = groups_of(recipe, arrays.columns, arrays.layout, arrays.n_spots)
     use = use_of(None, arrays.n_spots, "ignore")
     kept = Fit.from_plain(json.loads(json.dumps(fit_one(one, groups, row, use, options).to_plain())))
@@ -50,7 +52,7 @@ def test_one_channel_keeps_the_level_that_the_fit_has_learnt() -> None:
     arrays = gn.simulate(2, (2, 2), (12, 10), channels=1, seed=3).arrays
     recipe = Recipe(background="none", options={"small_groups": "own"}, given=frozenset({"by"}))
     row, options = recipe.within(arrays.channels)
-    levels = [levels_of(correct_one(raw, arrays.layout, recipe).raw)[0] for raw in arrays]
+    levels = [levels_of(correct_one(raw, arrays.layout, recipe).raw)[0] for raw in map(arrays.raw, range(len(arrays)))]
     groups = groups_of(recipe, arrays.columns, arrays.layout, arrays.n_spots)
     use = use_of(None, arrays.n_spots, "ignore")
     found = fit_one(levels[0], groups, row, use, options)

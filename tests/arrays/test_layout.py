@@ -185,8 +185,10 @@ def test_contradicting_sources_are_both_named() -> None:
     assert (layout.grid_rows, layout.grid_columns, layout.source) == (8, 2, "override")
     assert layout.warnings == ("a.gpr: --layout says 8 x 2 blocks, the X/Y positions say 4 x 4; the first is used",)
     records = [Record(k + 1, 0.0 if k < 12 else 5000.0, 2000.0 * (k % 12), 4, 200, 5, 200) for k in range(16)]
-    layout = infer_layout(b, r, c, x, y, gal_blocks=records, file="a.gpr")
-    assert layout.source == "gal" and "the GAL says 12 x 2 blocks, the X/Y positions say 4 x 4" in layout.warnings[0]
+    with pytest.raises(LayoutError, match="a.gpr: the GAL is not that of .* found 4 x 4 blocks by .*, expected 12 x 2"):
+        infer_layout(b, r, c, x, y, gal_blocks=records, file="a.gpr")
+    layout = infer_layout(b, r, c, x, y, gal_blocks=records, override="4x4x5x4", file="a.gpr")  # who is right is said
+    assert layout.warnings == ("a.gpr: --layout says 4 x 4 blocks, the GAL says 12 x 2; the first is used",)
 
 
 def test_a_gal_of_another_print_is_not_used() -> None:
@@ -269,7 +271,7 @@ def test_every_source_that_is_used_is_named_and_no_other(override: str | None, g
     layout = infer_layout(
         block, row, column, *((x, y) if positions else ()), override=override, gal_blocks=records if gal else None
     )
-    begins = {"--layout 2x3x4x5": override is not None, "block records of the GAL: 2 x 3 blocks": gal}
+    begins = {"--layout=2x3x4x5": override is not None, "block records of the GAL: 2 x 3 blocks": gal}
     begins["X/Y positions: 6 blocks in 2 x 3 places"] = positions
     begins["block numbers only: "] = not (override or gal or positions)
     assert len(layout.evidence) == sum(begins.values()), layout.evidence

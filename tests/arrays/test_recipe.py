@@ -52,7 +52,7 @@ def test_options_that_the_chosen_rows_do_not_take_are_told_or_refused() -> None:
     idle = Recipe(method="auto", options={"span": 0.5}, given=frozenset({"span"}))
     assert idle.idle(TWO, True) == []
     assert idle.idle(ONE, True) == [
-        "span has no meaning for background normexp and method none, which were chosen for it"
+        "--span has no meaning for background normexp and method none, which were chosen for it"
     ]
     check_options(idle)
     with pytest.raises(OptionError, match="span has no meaning for method median"):

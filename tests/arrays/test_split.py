@@ -111,7 +111,7 @@ def test_parts_of_other_content_have_rows_of_their_own() -> None:
     ]
     mixed = slide(8, names=[f"{'xy'[k // 12 % 2]}{k % 12}" for k in range(96)])
     assert (
-        "4 parts of 12 spots (block 1, 3, 5, …); 4 parts of 12 spots (block 2, 4, 6, …); of" in said(mixed, "block")[0]
+        "4 parts of 12 spots (block 1, 3, 5, 7); 4 parts of 12 spots (block 2, 4, 6, 8); of" in said(mixed, "block")[0]
     )
     assert "3 parts of 12 spots (block 1, 3, 5); 3 parts" in said(taken(mixed, range(72)), "block")[0]
     every = [f"n{k}" for k in range(60)]
@@ -177,7 +177,7 @@ def test_labels_are_one_line_and_no_two_alike() -> None:
     labels = np.repeat(np.array([b"a  b", b"a\tb", b"", b"(none)", b"1.5"]), 12)
     raw = slide(5)
     raw.spots["Sample"] = labels
-    assert [p.label for p in split_raw(raw, None, "Sample")] == ["(none)", "1.5", "a b", "a b (2)", "(none) (2)"]
+    assert [p.label for p in split_raw(raw, None, "Sample")] == ["1.5", "(none)", "a b", "a b (2)", "(none) (2)"]
     assert "a.gpr: 12 spots have no Sample; they are the part (none)" in said(raw, "Sample")
 
 
@@ -212,7 +212,7 @@ def test_pads_and_blocks_need_the_columns() -> None:
     with pytest.raises(gn.LayoutError, match='split="block" needs the blocks of the slide; found no Block column'):
         split_raw(raw, None, "block")
     with pytest.raises(
-        gn.OptionError, match="split is out of range; found , expected none, block, pad, or a spot column"
+        gn.OptionError, match="unknown value of split; found '', expected none, block, pad, or a spot column"
     ):
         SPLIT.read("")
 

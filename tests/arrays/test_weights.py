@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,6 +161,22 @@ def test_area_rises_to_1_and_falls_at_the_same_slope(low: float, extra: float) -
     np.testing.assert_allclose(found, [0, 0.5, 1, 1, 0.5, 0], atol=1e-12)
 
 
+def test_weights_that_leave_no_spot_are_refused_with_the_areas_that_there_are() -> None:
+    arrays = gn.simulate(1, (2, 2), (8, 7), seed=1).arrays
+    areas = np.linspace(30, 90, arrays.n_spots)
+    arrays = replace(arrays, columns={**arrays.columns, "F Pixels": areas})
+    with pytest.raises(gn.FitError) as caught:
+        gn.normalize(arrays, weights="area:1")
+    lowest, highest = areas[areas > 0].min(), areas.max()
+    assert str(caught.value) == (
+        f'array1: no spot has a weight above 0 with weights="area:1"; found areas of {lowest:g} to {highest:g} pixels, '
+        "expected area:LOW,HIGH with the usual areas between them"
+    )
+    with pytest.raises(gn.FitError, match="no spot has a weight above 0; expected one above 0 for some spots"):
+        gn.normalize(arrays, weights=np.zeros(arrays.n_spots))
+    assert np.isfinite(gn.normalize(arrays, weights="area:1", preset="limma", background="half").M).any()  # as limma
+
+
 @pytest.mark.parametrize(
     "spec", ["area:", "area:x", "area:0", "area:-1,2", "area:2,1", "area:1,2,3", "area:nan", "area:1,inf"]
 )
@@ -171,13 +188,13 @@ def test_malformed_areas_are_usage_errors(spec: str) -> None:
 def test_weights_come_from_a_column_of_numbers(raw: RawArray) -> None:
     assert spot_weights("none", raw) is None
     np.testing.assert_array_equal(spot_weights("trust", raw), raw.spots["Trust"])
-    with pytest.raises(FormatError, match="is text"):
+    with pytest.raises(FormatError, match="holds text; found 'x'"):
         spot_weights("Word", raw)
     with pytest.raises(FormatError, match="'Trust' must be neither negative nor infinite; found -0.02"):
         spot_weights("Trust", replace(raw, spots={"Trust": -raw.spots["Trust"]}))
     with pytest.raises(OptionError, match="names no column"):
         spot_weights("Trusty", raw)
-    with pytest.raises(FormatError, match="'F Pixels' is text"):
+    with pytest.raises(FormatError, match="'F Pixels' holds text; found 'x'"):
         spot_weights("area:1,2", replace(raw, spots={"F Pixels": raw.spots["Word"]}))
     with pytest.raises(FormatError, match="no spot area"):
         spot_weights("area:1,2", replace(raw, spots={}))
@@ -212,3 +229,11 @@ def test_of_some_spots_only_those_that_are_seen_enter_a_fit() -> None:
     assert some.use.tolist() == [True, False, False] and some.dropped.tolist() == [False, True, False]
     assert some.weights is not None and some.weights.tolist() == [2, 1, 0.5] and some.reported.tolist() == [2, 0, 0.5]
     assert use_of(None, 5, "ignore").of(np.array([3]), np.array([True])).weights is None
+
+
+def test_weights_that_are_text_show_their_first_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("ID,R,G,w\nx,5,6,1\ny,5,6,\nz,5,6," + "bad" * 20 + "\n")
+    with pytest.raises(
+        FormatError, match=r"a\.csv: the weights column 'w' holds text; found '(bad){13}b', expected numbers"
+    ):
+        gn.normalize(tmp_path / "a.csv", weights="w", by="array", method="median", min_group=0)

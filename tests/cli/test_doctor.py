@@ -44,7 +44,7 @@ def test_a_missing_package_is_named_with_what_to_do_and_exit_1(cli: Cli, monkeyp
     ran = cli("doctor")
     assert ran.code == 1
     assert "MISSING: pip install scipy" in ran.out
-    assert "pip install gridnorm[torch]" in ran.out
+    assert 'pip install "gridnorm[torch]"' in ran.out
     assert json.loads(cli("doctor", "--json").out)["missing"] == ["scipy"]
 
 

@@ -98,7 +98,7 @@ def test_blocks_of_one_channel_flags_and_a_dark_channel_are_doubts(cli: Cli) -> 
     flagged = damage.with_cells(sheet(), "Flags", sheet().where(Block=2), "-50")
     damage.with_cells(flagged, "F532 Mean", range(224), lambda cell: str(600 + int(cell) % 50)).write(Path("two.gpr"))
     (two,) = inspected(cli, "two.gpr")
-    assert len(two["warnings"]) == 2 and "--channels 635 reads" in two["warnings"][0]
+    assert len(two["warnings"]) == 2 and "--channels=635 reads" in two["warnings"][0]
     assert two["warnings"][1].startswith("two.gpr: 100% of group 2 are flagged, 0% of group 1;")
     assert [group["usable"] for group in two["groups"]] == [56, 56, 56, 56]  # not found, but in every fit
 
@@ -111,7 +111,7 @@ def test_a_gal_a_targets_table_a_folder_and_a_glob_are_inputs_too(cli: Cli) -> N
     Path("t.txt").write_text("FileName\tName\na.gpr\tfirst\n")
     assert [r["file"] for r in inspected(cli, "t.txt")] == ["a.gpr"]
     assert [r["file"] for r in inspected(cli, "*.gpr")] == ["a.gpr"]
-    assert {r["file"] for r in inspected(cli, ".")} >= {"a.gpr", "print.gal"}
+    assert {r["file"] for r in inspected(cli, ".")} >= {"./a.gpr", "./print.gal"}
 
 
 def test_by_layout_channels_and_gal_are_those_of_normalize(cli: Cli) -> None:
@@ -144,13 +144,16 @@ def test_what_is_found_and_no_array_is_listed_as_skipped(cli: Cli) -> None:
     assert cli("inspect", "in").code == 3
     sheet().write(Path("in/a.gpr"))
     assert {r["file"]: r["status"] for r in inspected(cli, "in")} == {
-        "a.gpr": "ok",
-        "notes.txt": "skipped",
-        "t.txt": "skipped",
+        "in/a.gpr": "ok",
+        "in/notes.txt": "skipped",
+        "in/t.txt": "skipped",
     }
-    assert "notes.txt\n  skipped: not an array file" in cli("inspect", "in").out
+    told = cli("inspect", "in", "-v").out
+    assert "in/notes.txt\n  skipped: not an array file" in told
+    assert "in/t.txt\n  skipped: a targets table (name it to use it)" in told
+    assert "\nskipped in/notes.txt: not an array file" in cli("inspect", "in").out
     Path("in/cut.gpr").write_text(sheet().text()[:-300], newline="")
-    assert {r["file"]: r["status"] for r in inspected(cli, "in", code=1)}["cut.gpr"] == "error"
+    assert {r["file"]: r["status"] for r in inspected(cli, "in", code=1)}["in/cut.gpr"] == "error"
 
 
 def test_an_option_that_fits_one_file_only_costs_the_others_nothing(cli: Cli) -> None:
@@ -158,6 +161,35 @@ def test_an_option_that_fits_one_file_only_costs_the_others_nothing(cli: Cli) ->
     damage.with_columns(other, [t for t in other.titles if t != "Dia."]).write(Path("b.gpr"))
     assert [r["status"] for r in inspected(cli, "a.gpr", "b.gpr", "--by", "Dia.", code=1)] == ["ok", "error"]
     assert cli("inspect", "b.gpr", "--by", "Dia.").code == 2
+
+
+def test_several_files_are_a_line_each_and_a_single_one_or_verbose_shows_all(cli: Cli) -> None:
+    sheet(1, blocks=(4, 2)).write(Path("芯片.gpr"))
+    sheet(channels=1, same_probes=True).write(Path("one.gpr"))
+    Path("bad.gpr").write_text("nothing")
+    damage.gal_of(sheet(), Path("print.gal"))
+    ran = cli("inspect", "a.gpr", "芯片.gpr", "one.gpr", "bad.gpr", "print.gal")
+    assert ran.code == 1
+    titles, a, wide, one, bad, gal, *said = ran.out.splitlines()
+    at = titles.index("format")
+    assert [line[at - shift :].split()[0] for line, shift in ((a, 0), (wide, 2), (one, 0), (gal, 0))] == ["GPR"] * 3 + [
+        "GAL"
+    ]
+    assert "R 635, G 532    224  2 x 2, 8 x 7 spots" in a and a.endswith("  not tested           ok")
+    assert gal.split()[-5:] == ["–", "none", "–", "–", "ok"]
+    assert "differ, p = " in wide or "no effect, p = " in wide
+    assert one.endswith("ok, 1 warning") and " E 635 " in one and bad.endswith("cannot be read")
+    assert [line.partition(": ")[0] for line in said] == ["cannot be read", "warning"]
+    for args in (["a.gpr"], ["-v", "a.gpr", "one.gpr"]):
+        assert "\n  layout     2 x 2 blocks of 8 x 7 spots (from X/Y positions)\n" in cli("inspect", *args).out
+
+
+def test_forty_files_that_say_the_same_say_it_once(cli: Cli) -> None:
+    for k in range(12):
+        sheet(channels=1, same_probes=True).write(Path(f"s{k}.gpr"))
+    lines = cli("inspect", "s*.gpr").out.splitlines()
+    assert len(lines) == 14 and "s2.gpr" in lines[3] and "s10.gpr" in lines[11]
+    assert lines[-1].startswith("warning: s0.gpr, s1.gpr, s2.gpr and 9 more: 4 blocks hold the same IDs")
 
 
 def test_check_fails_with_7_and_names_the_rule(cli: Cli) -> None:

@@ -188,6 +188,21 @@ def test_a_folder_compares_nothing_so_that_prints_may_differ(cli: Cli) -> None:
     assert len(table(Path("each/b.tsv"))["ID"]) == 150
 
 
+def test_in_a_folder_arrays_of_one_and_two_channels_stand_side_by_side(cli: Cli) -> None:
+    sheet(1, channels=1).write(Path("one.gpr"))
+    Path("bad.gpr").write_text("nothing")
+    ran = cli("normalize", "a.gpr", "one.gpr", "bad.gpr", "b.gpr", "-o", "each/")
+    assert ran.code == 1 and "wrote 3 arrays to each/" in ran.err and "failed: bad.gpr: " in ran.err
+    assert table(Path("each/a.tsv")) == made(cli, "a.gpr") and table(Path("each/one.tsv")) == made(cli, "one.gpr")
+    assert "E.one" in table(Path("each/one.tsv"))
+    assert json.loads(Path("each/gridnorm.json").read_text())["parameters"]["method"] == ["loess", "none"]
+    ran = cli("normalize", "a.gpr", "one.gpr", "-o", "x.tsv")
+    assert (
+        ran.code == 2
+        and "found one.gpr with 1, a.gpr with 2. Choose with --channels, or give each its own: -o FOLDER/" in ran.err
+    )
+
+
 def test_in_a_folder_nothing_is_overwritten_and_nothing_half_done(cli: Cli) -> None:
     Path("each").mkdir()
     Path("each/b.tsv").write_text("mine")
@@ -301,13 +316,14 @@ def test_quiet_says_only_what_went_wrong_and_that_it_says(cli: Cli) -> None:
 
 def test_verbose_shows_every_warning(cli: Cli) -> None:
     names = []
-    for k in range(10):
+    for k in range(18):
         names.append(Path(f"s{k}.gpr"))
-        damage.with_records(sheet(0), Barcode="one", Copy=str(k)).write(names[-1])
+        damage.with_records(sheet(0), Barcode=f"slide {k // 2}", Copy=str(k)).write(names[-1])
     options = ("--background", "half", "--force", "-o", "x.tsv")
     short, long = cli("normalize", *names, *options), cli("normalize", *names, "-v", *options)
-    assert (short.err.count("same barcode"), long.err.count("same barcode")) == (6, 9)
-    assert "warning: 3 more, see the sidecar or use -v" in short.err
+    assert (short.err.count("same barcode"), long.err.count("same barcode")) == (1, 9)
+    assert "two scans of one slide? (likewise s3.gpr, s5.gpr, s7.gpr and 5 more)" in short.err
+    assert len(damage.sidecar(Path("x.tsv"))["warnings"]) == 9
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gridnorm.cli.table import TITLES, summary, verdicts
+from gridnorm.cli.table import MOST_ROWS, TITLES, WIDEST_NAME, short_name, summary, verdicts, width
 from gridnorm.workflow.sidecar import Summary
 
 ONE = Summary("slide1", 5184, 99, 0, 16, "loess", (), (0.1234, 0.281), (-0.0001, 0.008), "normexp, offset 50")
@@ -79,3 +79,20 @@ def test_three_names_stand_in_a_sentence() -> None:
 def test_long_names_lose_their_beginning_beyond_32_letters() -> None:
     for name, shown in (("n" * 31 + "1", "n" * 31 + "1"), ("a" + "n" * 31 + "1", "…" + "n" * 30 + "1")):
         assert len(shown) == 32 and summary([ONE._replace(name=name)])[1].split()[0] == shown
+
+
+def test_columns_stand_under_each_other_where_signs_are_wide_or_stand_on_others() -> None:
+    names = ("slide1", "芯片一", "e\u0301te\u0301", "ｘ1")
+    lines = summary([ONE._replace(name=name) for name in names])
+    ends = [line[: line.index(word) + len(word)] for line, word in zip(lines, ["spots", *["5184"] * 4], strict=True)]
+    assert [width(name) for name in names] == [6, 6, 3, 3]
+    assert {width(end) for end in ends} == {len("slide1  spots")}
+    assert width(short_name("芯" * 40)) <= WIDEST_NAME and width(short_name("芯" * 16)) == WIDEST_NAME
+
+
+def test_of_very_many_arrays_the_first_are_shown_and_the_others_counted() -> None:
+    many = [ONE._replace(name=f"s{k}") for k in range(MOST_ROWS + 1)]
+    assert len(summary(many[:MOST_ROWS])) == 1 + MOST_ROWS
+    short = summary(many)
+    assert len(short) == 1 + MOST_ROWS and short[-1] == "and 2 more arrays; -v shows all"
+    assert len(summary(many, all_rows=True)) == 2 + MOST_ROWS

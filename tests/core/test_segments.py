@@ -75,6 +75,16 @@ def test_kind_of_container_does_not_matter(labels: object) -> None:
     assert segments.codes.tolist() == [1, 0, 2, 1]
 
 
+@pytest.mark.parametrize("kind", ["S", "U", "O"])
+def test_numbers_in_text_count_as_numbers(kind: str) -> None:
+    labels = ["P10", "P2", "b", "P2", "P010", "B1", "9" * 5000, "P10x2", ""]
+    made = Segments.from_labels(np.array(labels, kind))
+    assert made.labels == ("9" * 5000, "B1", "P2", "P010", "P10", "P10x2", "b", "(none)")
+    assert [made.labels[code] for code in made.codes] == [label or "(none)" for label in labels]
+    crossed = Segments.from_labels(np.array(["x2", "x10", "x2"], kind), np.array(["p10", "p1", "p9"], kind))
+    assert crossed.labels == (("x2", "p9"), ("x2", "p10"), ("x10", "p1"))
+
+
 def test_numbers_sort_by_value_and_missing_last() -> None:
     assert Segments.from_labels([10.0, 9.0, np.nan, 100.0]).labels == (9, 10, 100, NONE_LABEL)
     assert Segments.from_labels(np.array([True, False])).labels == (False, True)

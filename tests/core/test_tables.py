@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from gridnorm.core.groups import normalize_groups
-from gridnorm.errors import OptionError
+from gridnorm.core.segments import Segments
+from gridnorm.errors import GridnormWarning, OptionError
 
 RNG = np.random.default_rng(5)
 INDEX = [f"i{k}" for k in range(60)]
@@ -82,3 +83,30 @@ def test_the_very_same_index_may_repeat_itself() -> None:
     twice = ["a", "a", "b", "b"]
     done = normalize_groups(pd.Series([1.0, 3.0, 5.0, 9.0], twice), pd.Series(twice, twice))
     assert done.tolist() == [-1, 1, -2, 2]
+
+
+def test_label_vectors_with_indexes_are_crossed_by_index() -> None:
+    kinds = pd.Series(np.arange(60) % 4, INDEX)
+    crossed = Segments.from_labels(PLATE, mixed(kinds), np.arange(60) % 2)
+    expected = Segments.from_labels(PLATE.to_numpy(), kinds.to_numpy(), np.arange(60) % 2)
+    assert crossed.labels == expected.labels
+    np.testing.assert_array_equal(crossed.codes, expected.codes)
+    with pytest.raises(OptionError, match="the index of labels is not that of the first labels"):
+        Segments.from_labels(PLATE, kinds[1:])
+    with pytest.raises(OptionError, match="cannot be matched with that of the first labels"):
+        Segments.from_labels(PLATE, kinds.set_axis(["x"] * 60))
+
+
+def test_labels_that_are_all_different_are_told() -> None:
+    values = FRAME["a"]
+    with pytest.warns(GridnormWarning, match="every group holds one value: all 60 labels are different"):
+        done = normalize_groups(values, np.arange(60))
+    assert (done == 0).all()
+    with pytest.warns(GridnormWarning, match="every group holds one value") as told:
+        normalize_groups(values, INDEX, "loess", covariate=np.arange(60.0))
+    assert len(told) == 1
+    normalize_groups(values, np.arange(60), "none")
+    normalize_groups(values[:1], ["a"])  # of one value there is nothing to tell
+    labels = np.arange(60)
+    labels[1] = 0
+    normalize_groups(values, labels)

@@ -80,6 +80,17 @@ def test_the_table_of_the_page_on_split_is_what_the_run_writes(tmp_path: Path, m
     assert shown[-1] == "…" and len(shown) > 8 and shown[:-1] == written[: len(shown) - 1]
 
 
+def test_the_page_on_python_shows_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(CHECKOUT / "example_data", tmp_path / "example_data")
+    monkeypatch.chdir(tmp_path)
+    code = "".join(found for _, found in _BLOCK.findall((DOCS / "how-to" / "python.md").read_text(encoding="utf-8")))
+    exec(compile(code, "python.md", "exec"), {"__name__": "page"})
+    shown = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
+    assert len(shown) >= 9 and capsys.readouterr().out.splitlines() == shown
+
+
 def test_pages_name_no_place_outside_the_project() -> None:
     own = [*PAGES, *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"))]
     for page in own:
@@ -91,3 +102,10 @@ def test_every_decision_is_in_the_index() -> None:
     pages = sorted(path.stem for path in (DOCS / "decisions").glob("[0-9]*.md"))
     assert pages == re.findall(r"^\d{4}-[a-z0-9-]+$", index, flags=re.MULTILINE)
     assert [int(page[:4]) for page in pages] == list(range(1, len(pages) + 1))
+
+
+def test_an_extra_stands_in_quotes_wherever_it_is_to_be_installed() -> None:
+    """Shells such as zsh take brackets for a pattern."""
+    texts = [*PAGES, CHECKOUT / "README.md", *(CHECKOUT / "gridnorm").rglob("*.py")]
+    found = [path.name for path in texts if re.search(r"pip install gridnorm\[", path.read_text(encoding="utf-8"))]
+    assert found == []

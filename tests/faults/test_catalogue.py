@@ -425,11 +425,11 @@ def test_20_equal_file_names_get_their_folders_in_front(cli: Cli) -> None:
     assert sorted(p.name for p in Path("each").glob("*.tsv")) == ["x_a.tsv", "y_a.tsv"]
 
 
-def test_20_one_file_given_twice_is_two_columns(cli: Cli) -> None:
+def test_20_one_file_given_twice_is_refused(cli: Cli) -> None:
+    """Its two columns would be one measurement under two names."""
     sheet().write(Path("a.gpr"))
-    found, _ = normalized(cli, "a.gpr", "a.gpr")
-    first, second = (title for title in found if title.startswith("M."))
-    assert found[first] == found[second]
+    ran = cli("normalize", "a.gpr", "./a.gpr", "-o", "x.tsv")
+    assert (ran.code, ran.err) == (2, "gridnorm: a file was given twice; found a.gpr and ./a.gpr. Give it once\n")
 
 
 def test_20_26_equal_barcodes_are_a_doubt_worth_a_warning(cli: Cli) -> None:

@@ -10,7 +10,7 @@ import pytest
 from gridnorm.arrays.raw import RawArray, ReadOptions
 from gridnorm.errors import FormatError, OptionError
 from gridnorm.io import columns
-from gridnorm.io.columns import Frame, Source
+from gridnorm.io.columns import Frame, Source, read_spots
 from gridnorm.io.formats import FORMATS
 from gridnorm.io.text import Text
 
@@ -69,8 +69,20 @@ def test_missing_and_infinite_intensities_are_counted_and_other_cells_are_not() 
     )
 
 
+@pytest.mark.parametrize(("row", "good"), [("0", False), ("1", True), ("999999", True), ("1000000", False)])
+def test_rows_and_columns_of_blocks_are_numbered_from_1_to_a_million(row: str, good: bool) -> None:
+    text = Text("a.txt", f"r\tc\tE\n{row}\t1\t5\n".encode(), "utf-8", (), 0, "")
+    frame = Frame(("r", "c", "E"), b"\t", 6, 1)
+    roles = {"BlockRow": 0, "BlockColumn": 1, "E": 2}
+    if good:
+        assert read_spots(text, frame, roles, levels=["E"]).grid == (int(row), 1)
+    else:
+        with pytest.raises(FormatError, match=rf"a\.txt:2: column 'r' numbers rows or columns of blocks; found {row}"):
+            read_spots(text, frame, roles, levels=["E"])
+
+
 def test_blocks_without_a_number_are_counted_row_by_row() -> None:
-    roles = {"grid row": 0, "grid column": 1, "Row": 2, "Column": 2, "E": 4}
+    roles = {"BlockRow": 0, "BlockColumn": 1, "Row": 2, "Column": 2, "E": 4}
     raw = read("1,1,1,a,1,1,0,x", "1,3,1,a,1,1,0,x", "2,1,1,a,1,1,0,x", roles=roles)
     assert list(raw.spots) == ["Block", "Row", "Column"]
     assert raw.spots["Block"].tolist() == [1, 3, 4]
@@ -103,7 +115,7 @@ def test_a_further_column_never_replaces_a_role() -> None:
 def test_a_further_column_that_is_not_there_is_an_error_that_lists_those_that_are() -> None:
     with pytest.raises(
         FormatError,
-        match=r"a\.txt:1: there is no column 'Lot'; found columns Block, .*, lot, expected 'Lot'\. Did you mean lot\?",
+        match=r"a\.txt:1: there is no column 'Lot'; found columns Block, .* and 2 more, expected 'Lot'\. Did you mean lot\?",
     ):
         read(*ROWS, extra=("Lot",))
 

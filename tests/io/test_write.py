@@ -134,7 +134,7 @@ def test_parquet_keeps_names_types_doubles_and_missing_values(tmp_path: Path) ->
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(OutputError, match=r"pip install gridnorm\[parquet\]"):
+    with pytest.raises(OutputError, match=r'pip install "gridnorm\[parquet\]"'):
         write_table(tmp_path / "a.parquet", *table())
     assert list(tmp_path.iterdir()) == []
 

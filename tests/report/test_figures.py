@@ -172,7 +172,7 @@ def test_without_matplotlib_the_error_says_what_to_install_before_any_work(
     monkeypatch.setattr(figures, "find_spec", lambda name: None)
     # The input does not exist: the figure is refused first.
     assert run(["normalize", str(tmp_path / "none.gpr"), "--figure", str(tmp_path / "ma.png")]) == OutputError.exit_code
-    assert "pip install gridnorm[report]" in capsys.readouterr().err
+    assert 'pip install "gridnorm[report]"' in capsys.readouterr().err
 
 
 def test_unknown_suffix_is_a_usage_error() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import gridnorm as gn
 from gridnorm.errors import OptionError
-from gridnorm.report.panels import panels_of
+from gridnorm.report.panels import _title, panels_of
 
 
 def test_two_channels_are_one_panel_an_array_one_channel_has_no_covariate() -> None:
@@ -45,3 +45,8 @@ def test_what_is_not_normalized_or_nothing_is_refused() -> None:
         panels_of(gn.simulate(1, (2, 2), (8, 7)).arrays)
     with pytest.raises(OptionError, match="at least one normalized array"):
         panels_of([])
+
+
+def test_an_image_without_a_wavelength_is_called_a_channel() -> None:
+    assert _title("a", "M", ("635", "532")) == "a"
+    assert [_title("a", f"E.{w}", ("635", "532", "")) for w in ("635", "3")] == ["a (635 nm)", "a (channel 3)"]

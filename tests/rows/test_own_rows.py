@@ -160,7 +160,7 @@ def test_a_format(registered: None, cli: Cli) -> None:
     ran = cli("normalize", "a.gpr", "--unit", "10", "-o", "y.tsv")
     assert (ran.code, ran.err) == (
         2,
-        "gridnorm: --unit has no meaning for GPR files. It takes --foreground, --channels\n",
+        "gridnorm: --unit has no meaning for GPR files. It takes --foreground, --channels, --columns\n",
     )
     ran = cli("inspect", "x.spots", "--json")
     assert json.loads(ran.out)["inputs"][0]["format"] == "spots"
@@ -203,7 +203,8 @@ def test_rows_go_through_pools_of_processes(
             assert one.history == many.history
             of_set = gn.normalize(gn.read(["a.gpr", "b.gpr"]), **chosen, **taken, map=pool.map)
             np.testing.assert_array_equal(one.M, of_set.M)
-        twice, by_id = ["x.spots", "x.spots"], {"by": "ID", "method": "median", "min_group": 0}
+        Path("y.spots").write_bytes(Path("x.spots").read_bytes())
+        twice, by_id = ["x.spots", "y.spots"], {"by": "ID", "method": "median", "min_group": 0}
         with pytest.warns(gn.GridnormWarning, match="same content"):
             found = gn.normalize(twice, unit=10, **by_id, map=pool.map)
         assert found.M.shape == (400, 2)

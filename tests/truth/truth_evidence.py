@@ -209,7 +209,7 @@ def _simulated() -> float:
     tips = {"tip_offset_sd": 0.0, "tip_slope_sd": 0.0, "tip_curve_sd": 0.0}
     arrays = gn.simulate(SLIDES, blocks=blocks, spots=spots, seed=3, **tips).arrays
     found = []
-    for raw in arrays:
+    for raw in map(arrays.raw, range(SLIDES)):
         levels = levels_of(correct_one(raw, arrays.layout, Recipe(background="subtract")).raw)[0]
         seen = np.ones(raw.n_spots, np.bool_) if raw.flags is None else raw.flags >= 0
         assert arrays.layout is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -69,10 +70,33 @@ def test_every_row_of_every_file_is_in_the_table_exactly_once() -> None:
         }
         present = [key for key, value in zip(keys, table.numbers[f"M.{k}"].tolist(), strict=True) if value == value]
         assert set(present) == have and len(present) == len(part.rows)
+    lacking = table.rows - SPOTS + 30
     assert [text for text in table.warnings if "of the table" in text] == [
-        f"{k}.gpr: {table.rows - SPOTS + 30} of {table.rows} spots of the table are not in this file; their cells are empty"
-        for k in range(3)
+        f"0.gpr, 1.gpr and 2.gpr: {lacking} of {table.rows} spots of the table are not in these files; their cells are empty"
     ]
+
+
+@pytest.mark.parametrize("align", ["id", "union"])
+def test_joined_by_id_nothing_is_said_of_spots_that_moved_and_the_truth_of_the_others(align: str) -> None:
+    """Every spot that had moved was said to be missing, and extra, and one that ``id`` drops to have its row."""
+    names = iter(sheet(0).cells("ID")[::-1])
+    moved = damage.with_cells(sheet(1), "ID", range(SPOTS), lambda _: next(names))
+    table, failures = joined(sheet(0), moved, align=align)
+    assert not failures and (table.rows, table.warnings) == (SPOTS, ())
+    other = damage.with_cells(moved, "ID", [5], lambda _: "new")
+    table, _ = joined(sheet(0), other, align=align)
+    says = {
+        "id": (SPOTS - 1, [
+            f"1.gpr: 1 of the {SPOTS} spots of 0.gpr are missing; the table has what is in all files, and leaves them out",
+            "1.gpr: 1 spots are not in 0.gpr; the table has what is in all files, and leaves them out",
+        ]),
+        "union": (SPOTS + 1, [
+            f"1.gpr: 1 of the {SPOTS} spots of 0.gpr are missing; their cells stay empty",
+            "1.gpr: 1 spots are not in 0.gpr; they have rows of their own",
+            f"0.gpr and 1.gpr: 1 of {SPOTS + 1} spots of the table are not in these files; their cells are empty",
+        ]),
+    }  # fmt: skip
+    assert (table.rows, list(table.warnings)) == says[align]
 
 
 @pytest.mark.parametrize(("share", "refused"), [(0.0, False), (0.04, False), (0.06, True), (1.0, True)])
@@ -177,20 +201,46 @@ def test_rows_stand_in_layout_order_whatever_the_order_of_the_files(
         np.testing.assert_array_equal(turned.numbers[title], plain.numbers[title])
 
 
-def test_rows_and_columns_without_blocks_order_nothing(tmp_path: Path) -> None:
-    rows = [["Row", "Column", "R", "G"], ["2", "1", "8", "1"], ["1", "1", "4", "1"], ["1", "2", "2", "1"]]
-    (tmp_path / "a.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
+@pytest.mark.parametrize(
+    ("last", "rows", "m", "why"),
+    [
+        ("2", [1, 1, 2], [2, 1, 3], ""),
+        ("1", [2, 1, 1], [3, 2, 1], "repeat"),
+        ("0", [2, 1, 1], [3, 2, 1], "do not begin at 1"),
+    ],
+)
+def test_rows_and_columns_without_blocks_are_one_block_where_they_can_be(
+    last: str, rows: list[int], m: list[float], why: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    lines = [["Row", "Column", "R", "G"], ["2", "1", "8", "1"], ["1", "1", "4", "1"], ["1", last, "2", "1"]]
+    (tmp_path / "a.txt").write_text("".join("\t".join(line) + "\n" for line in lines))
     done = gn.normalize(tmp_path / "a.txt", columns="R=R,G=G", by="array", method="none")
-    assert done.M[:, 0].tolist() == [3, 2, 1] and done.columns["Row"].tolist() == [2, 1, 1]
+    assert done.M[:, 0].tolist() == m and done.columns["Row"].tolist() == rows
+    assert ("Block" in done.columns) == (why == "") and set(done.columns.get("Block", [1])) == {1}
+    said = [str(one.message) for one in recwarn if "no layout" in str(one.message)]
+    assert said == [
+        f"{tmp_path}/a.txt: Row and Column {why}, so they are no block; without a column Block there is no layout"
+    ] * bool(why)
 
 
-@pytest.mark.parametrize("second", ["1.gpr", "0.gpr"])
-def test_the_same_data_twice_are_said_on_every_route(second: str) -> None:
+@pytest.mark.parametrize(
+    ("copies", "says"),
+    [
+        (["1.gpr"], "1.gpr: same content as 0.gpr: arrays 0 and 1 are one measurement"),
+        (["1.gpr.gz"], "1.gpr.gz: same content as 0.gpr: arrays 0 and 1 are one measurement"),
+        (
+            [f"{k}.gpr" for k in range(1, 6)],
+            "1.gpr, 2.gpr, 3.gpr and 2 more: same content as 0.gpr: arrays 0, 1, 2 and 3 more are one measurement",
+        ),
+    ],
+)
+def test_the_same_data_twice_are_said_once_on_every_route(copies: list[str], says: str) -> None:
     """Copies of one file were taken for arrays of their own, in silence."""
-    for k in (0, 1):
-        sheet().write(Path(f"{k}.gpr"))
+    text = sheet().write(Path("0.gpr")).read_bytes()
+    for name in copies:
+        Path(name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
     sheet(1).write(Path("other.gpr"))
-    paths, says = ["0.gpr", "other.gpr", second], f"{second}: same content as 0.gpr: arrays "
+    paths = ["0.gpr", "other.gpr", *copies]
     with pytest.warns(gn.GridnormWarning, match=says):
         gn.normalize(paths)
     for output in ("x.tsv", "x/"):

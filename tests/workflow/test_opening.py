@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from damage import sheet
 
 import gridnorm as gn
 from gridnorm.core.methods import METHODS, Method
-from gridnorm.errors import FormatError, OptionError
+from gridnorm.errors import FormatError, LayoutError, OptionError
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_options, recognise_file
 from gridnorm.workflow.settings import Settings, make_settings
 
@@ -100,3 +101,38 @@ def test_a_column_that_only_the_method_looks_at_is_read_from_every_file(tmp_path
     np.testing.assert_array_equal(done.M, gn.normalize(files, method="median").M)
     with pytest.raises(gn.OptionError, match="method names no column; found 'Dia.'"):
         gn.normalize(gn.read(files), method=method)
+
+
+@pytest.mark.parametrize("route", ["table", "-j 2", "folder", "inspect", "read", "normalize"])
+def test_a_gal_of_another_print_run_is_refused_on_every_route(
+    route: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It took the place of the file's IDs, with a warning at most."""
+    for k, name in enumerate(("a.gpr", "b.gpr")):
+        sheet(k).write(Path(name))
+    Path("gals").mkdir()
+    damage.gal_of(sheet(), Path("gals/p.gal"), ids={k: f"other{k}" for k in range(12)})  # 5.4 %
+    says = ": the spots are not those of gals/p.gal: another print run; found another ID in 12 spots (Block 1 Row 1 "
+    if route in ("read", "normalize"):
+        with pytest.raises(LayoutError, match=re.escape(f"a.gpr{says}")):
+            getattr(gn, route)(["a.gpr", "b.gpr"], gal="gals/p.gal")
+        return
+    if route == "inspect":
+        assert f"a.gpr{says}" in gn.inspect("a.gpr", gal="gals/p.gal")["inputs"][0]["error"]
+        return
+    cli = damage.Cli(capsys, tmp_path)
+    out = "out/" if route == "folder" else "o.tsv"
+    jobs = ["-j", "2"] if route == "-j 2" else []
+    ran = cli("normalize", "a.gpr", "b.gpr", "--gal", "gals/p.gal", "-o", out, "-q", *jobs)
+    assert ran.code == 3 and not Path(out).exists()
+    assert f"failed: a.gpr, b.gpr{says}" in ran.err  # what is the same of both is said once
+
+
+def test_doubts_about_a_gal_are_said_once_a_run() -> None:
+    for k, name in enumerate(("a.gpr", "b.gpr")):
+        sheet(k).write(Path(name))
+    blocks = "\n".join(f'"Block{k + 1}= {2000 * (k % 2)}, {2000 * (k // 2)}, 100, 7, 180, 9, 180"' for k in range(4))
+    damage.gal_of(sheet(), Path("p.gal"), blocks=blocks)
+    with pytest.warns(gn.GridnormWarning, match="p.gal: the rows disagree with the block records in 4 of 4 blocks"):
+        found = gn.read(["a.gpr", "b.gpr"], gal="p.gal").warnings
+    assert len([text for text in found if text.startswith("p.gal: the rows disagree")]) == 1

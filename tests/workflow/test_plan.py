@@ -10,6 +10,7 @@ import pytest
 from damage import sheet
 
 from gridnorm.errors import OptionError
+from gridnorm.plain import recorded, shown
 from gridnorm.workflow.plan import describe, make_plan
 from gridnorm.workflow.settings import make_settings
 
@@ -26,7 +27,7 @@ def test_the_first_array_is_the_reference_and_read_once(monkeypatch: pytest.Monk
 
     read = []
     known = text.load
-    monkeypatch.setattr(text, "load", lambda path: read.append(str(path)) or known(path))
+    monkeypatch.setattr(text, "load", lambda path, name: read.append(str(path)) or known(path, name))
     plan = make_plan(["b.gpr", "a.gpr"], make_settings({}))
     assert [task.name for task in plan.tasks] == ["b", "a"]
     assert plan.reference is not None and plan.first is not None
@@ -51,15 +52,16 @@ def test_found_files_that_are_no_arrays_are_skipped_and_damaged_arrays_are_failu
     Path("damaged.gpr").write_text('ATF\t1.0\n1\t5\n"Type=GenePix Results 3"\n')
     plan = make_plan(["."], make_settings({}))
     assert [task.name for task in plan.tasks] == ["a", "b", "c"]
-    assert [file for file, _ in plan.skipped] == ["notes.txt"]
-    assert [failure.file for failure in plan.failures] == ["damaged.gpr"]
+    assert [(recorded(file), shown(file)) for file, _ in plan.skipped] == [("notes.txt", "./notes.txt")]
+    assert [(recorded(f.file), shown(f.file)) for f in plan.failures] == [("damaged.gpr", "./damaged.gpr")]
 
 
 def test_a_missing_file_of_a_targets_table_names_the_row() -> None:
     Path("t.txt").write_text("FileName\tDose\na.gpr\t1\nnone.gpr\t2\nb.gpr\t3\n")
     plan = make_plan(["t.txt"], make_settings({}))
     assert [str(f.error) for f in plan.failures] == [
-        "none.gpr: the file cannot be read; found No such file or directory. Named in t.txt:3"
+        "none.gpr: there is no such file. "
+        "Named in t.txt:3; looked for beside the table and in the current folder, also as .gz"
     ]
     assert plan.targets == {"FileName": ["a.gpr", "b.gpr"], "Dose": ["1", "3"]}
 
@@ -89,7 +91,35 @@ def test_the_plan_is_plain_data_for_json() -> None:
     found = json.loads(json.dumps(describe(make_plan(["."], make_settings({}))), allow_nan=False))
     assert [a["version"] for a in found["arrays"]] == ["GenePix Results 3"] * 3
     assert found["spots"] == 224
-    assert found["warnings"] == ["c.gpr: same barcode 7 as b.gpr: two scans of one slide?"]
+    assert found["warnings"] == ["./c.gpr: same barcode 7 as ./b.gpr: two scans of one slide?"]
+
+
+def test_settings_of_a_plan_are_those_that_will_be_effective_or_say_what_they_depend_on() -> None:
+    for compare in (True, False):
+        found = describe(make_plan(["a.gpr", "b.gpr"], make_settings({"span": 0.4}), compare=compare))["settings"]
+        assert (found["method"], found["background"], found["span"], found["min_group"]) == (
+            "loess",
+            "normexp",
+            0.4,
+            200,
+        )
+        assert (found["channels"], found["device"], found["gal"], found["keep"]) == (["635", "532"], "cpu", "none", [])
+        assert found["layout"] == "2 x 2 blocks of 8 x 7 spots (from X/Y positions)"
+        assert found["offset"] == "auto: found from the data of each array"
+    limma = describe(make_plan(["a.gpr"], make_settings({"preset": "limma", "channels": "532"}), compare=False))[
+        "settings"
+    ]
+    assert (limma["background"], limma["offset"], limma["method"], limma["channels"]) == (
+        "subtract",
+        0,
+        "none",
+        ["532"],
+    )
+    assert "auto" not in limma.values() and None not in limma.values()
+    Path("a.gpr").write_text(sheet().text()[:-300], newline="")
+    lost = describe(make_plan(["a.gpr"], make_settings({}), compare=False))["settings"]
+    assert (lost["background"], lost["device"]) == ("auto = normexp where measured", "cpu")
+    assert "auto" not in lost.values() and None not in lost.values()
 
 
 def test_keep_and_by_columns_are_read_and_wrong_ones_are_usage_errors() -> None:

@@ -323,7 +323,7 @@ def test_missing_counts_spots_of_any_channel() -> None:
 
 def test_an_option_that_the_row_chosen_by_auto_does_not_take_is_said(cli: Cli) -> None:
     ran = cli("normalize", "a.gpr", "--channels", "635", "--span", "0.5", "-o", "x.tsv")
-    said = "a.gpr: span has no meaning for background normexp and method none, which were chosen for it"
+    said = "a.gpr: --span has no meaning for background normexp and method none, which were chosen for it"
     assert ran.code == 0 and f"warning: {said}" in ran.err
     assert said in damage.sidecar(Path("x.tsv"))["warnings"]
     assert "no meaning" not in cli("normalize", "a.gpr", "--channels", "635", "--preset", "limma", "-o", "y.tsv").err
@@ -345,6 +345,11 @@ def test_targets_follow_the_arrays_that_came_out(cli: Cli) -> None:
     assert collect(sets, plan).targets["Dose"] == ["1", "3"]
 
 
+def plain_table() -> str:
+    Path("t.csv").write_text("R,G\n1,2\n")
+    return "t.csv"
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -362,7 +367,7 @@ def test_targets_follow_the_arrays_that_came_out(cli: Cli) -> None:
         (lambda: gn.normalize_groups([1.0, 2.0], ["a", "a"], method="none", min_group=9), "^min_group has no meaning for method none"),
         (lambda: gn.normalize_groups([1.0, 2.0], ["a", "a"], method="none", weights=[1, 1]), "^weights has no meaning for method none"),
         (lambda: gn.normalize(gn.read("a.gpr"), keep="X"), "^keep has no meaning for arrays that have been read"),
-        (lambda: gn.normalize("a.gpr", columns={"R": "x", "G": "y"}), "^columns has no meaning for GPR files"),
+        (lambda: gn.normalize(plain_table(), channels="635,532"), "^channels has no meaning for table files"),
         (lambda: gn.normalize_within(gn.read("a.gpr"), offset=3), "^offset has no meaning for method loess"),
         (lambda: gn.background_correct(gn.read("a.gpr"), span=3), "^span has no meaning for background normexp"),
         (lambda: gn.normalize_groups([1.0, 2.0], ["a", "a"], span=0.5), "^span has no meaning for method median"),

@@ -52,7 +52,13 @@ def test_an_option_that_the_chosen_row_does_not_take_is_refused_by_name() -> Non
 def test_a_preset_sets_only_what_applies() -> None:
     made = make_settings({"preset": "limma", "method": "median"})
     assert (made.span, made.clamp_weights, made.small_groups, made.offset) == (None, None, "own", 0.0)
-    assert make_settings({"preset": "limma", "min_group": 20}).small_groups is None
+    made = make_settings({"preset": "limma", "min_group": 20, "small_groups": "array"})
+    assert (made.small_groups, made.min_group) == ("array", 20)
+    # The preset's rule stays what it is: another one would be other numbers than those that were asked for.
+    with pytest.raises(
+        OptionError, match='^min_group has no meaning for small_groups="own", which preset="limma" sets'
+    ):
+        make_settings({"preset": "limma", "min_group": 20})
 
 
 @pytest.mark.parametrize("preset", PRESETS)

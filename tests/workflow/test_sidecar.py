@@ -16,7 +16,7 @@ from gridnorm.workflow.sidecar import entry_of, set_sidecar, sidecar
 @pytest.fixture(scope="module")
 def done() -> gn.ArraySet:
     few = gn.simulate(2, (2, 2), (8, 7), seed=1).arrays
-    with pytest.warns(gn.GridnormWarning, match="no group of --by print-tip has a fit of its own"):
+    with pytest.warns(gn.GridnormWarning, match="no group of by=.print-tip. has a fit of its own"):
         return gn.normalize(few, background="half", small_groups="array", min_group=60)
 
 

@@ -183,7 +183,7 @@ BETWEEN: Table[Between] = Table(
         ),
         Between(
             "vsn", "vsn", CHANNELS, True, "together",
-            "one variance at every level: an arsinh of every channel, in the place of logarithms and of a method within",
+            "one variance at every level: an arsinh of every channel, in the place of logarithms and a method within",
             "vsn's vsn2, limma's normalizeVSN; Huber et al., Bioinformatics 18 (2002) S96", stage=INTENSITIES,
         ),
     ],

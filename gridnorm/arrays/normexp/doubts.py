@@ -1,6 +1,6 @@
 """Where the model is not there in a channel, in words.
 
-Options are named as the command line has them on every route: the sentences go into the sidecar, which is the same.
+Options are named in one way on every route (`recorded_option`): the sentences go into the sidecar, which is the same.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.normexp.model import NormexpFit
+from gridnorm.errors import recorded_option
 
 FloatArray = NDArray[np.float64]
 
+_SUBTRACT = recorded_option("background", "subtract")
 MOST = 0.5  # a fit is doubted where more than this share of the signals is below the offset or the noise
 
 
@@ -30,7 +32,7 @@ def doubts_of(fit: NormexpFit, signal: FloatArray, offset: float, automatic: boo
         return (
             Doubt(
                 "normexp cannot tell signal from background: the mean signal is less than the noise, and the corrected "
-                "intensities are flattened. Use --background subtract or --background none",
+                f"intensities are flattened. Use {_SUBTRACT} or {recorded_option('background', 'none')}",
                 f"mean signal {fit.alpha:.4g}, noise {fit.sigma:.4g}, background {fit.mu:.4g}",
             ),
         )
@@ -40,10 +42,11 @@ def doubts_of(fit: NormexpFit, signal: FloatArray, offset: float, automatic: boo
     if below <= MOST:
         return ()
     if offset >= fit.sigma and not automatic:
-        what = "normexp: most signals are smaller than the offset, which flattens them. Use --offset auto or 0"
+        use = recorded_option("offset", "auto")
+        what = f"normexp: most signals are smaller than the offset, which flattens them. Use {use} or 0"
     else:
         what = (
             "normexp: most signals are smaller than the noise of the darkest spots, which flattens them. "
-            "Compare with --background subtract"
+            f"Compare with {_SUBTRACT}"
         )
     return (Doubt(what, f"{below:.0%} below {floor:.4g}"),)

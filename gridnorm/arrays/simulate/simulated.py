@@ -14,6 +14,7 @@ from gridnorm.arrays.raw import Column, FloatArray, RawArray
 from gridnorm.arrays.simulate.options import OPTIONS
 from gridnorm.arrays.simulate.slide import EMPTY_LEVEL, HIGHEST, LOWEST, IntArray, Probes, make_slide, scan
 from gridnorm.core.option import no_meaning, take
+from gridnorm.core.option.signature import shows
 from gridnorm.errors import OptionError, option_word
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Simulated:
         return labels, numbers | {f"bias.{name}": self.bias[k] for k, name in enumerate(self.names)}
 
 
+@shows(OPTIONS)
 def simulate(
     n_arrays: int, blocks: tuple[int, int] = (12, 4), spots: tuple[int, int] = (21, 20), **options: Any
 ) -> Simulated:
@@ -119,12 +121,6 @@ def simulate(
     blocks, spots
         Rows and columns of blocks, and of spots in a block.
     **options
-        ``channels``, ``seed``; the print-tips: ``tip_offset_sd``, ``tip_slope_sd``, ``tip_curve_sd``, ``tip_scale_sd``;
-        noise: ``noise_sd`` of M and ``additive_sd`` in counts; the truth: ``empty``, ``changed``, ``up``, ``effect``;
-        spots that mislead: ``outliers``, ``bad``, ``not_found``, ``not_found_sd``; what all tips share: ``dye_bias``,
-        ``spatial``, ``background``; unequal groups: ``small_tips``, ``small_tip_spots``, ``uneven``; blocks with a
-        content of their own: ``content_sd``, ``same_probes``; scans of one slide: ``gains``. ``OPTIONS`` lists them
-        with their defaults, as does ``gridnorm simulate --help``.
 
     Raises
     ------

@@ -102,7 +102,8 @@ class Option(NamedTuple):
             hint = f"Did you mean {near}?" if near else None
             raise OptionError(f"unknown value of {self.word}", found=repr(given), expected=", ".join(words), hint=hint)
         if self.check is not None and not self._fits(value):
-            raise OptionError(f"{self.word} is out of range", found=str(given), expected=self._expected)
+            what = f"unknown value of {self.word}" if isinstance(value, str) else f"{self.word} is out of range"
+            raise OptionError(what, found=str(given) or repr(given), expected=self._expected)
         return value
 
     def plain(self, value: Any) -> Any:
@@ -154,8 +155,10 @@ def effective(options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, 
     return found
 
 
-def take(options: Iterable[Option], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
+def take(options: Iterable[Option], given: Mapping[str, Any], owner: str, also: Iterable[str] = ()) -> dict[str, Any]:
     """``effective`` for keywords that somebody wrote: read, checked, and refused where the owner does not take them.
+
+    ``also`` names what the caller takes beside the options, as one of which a slip of the pen may have been meant.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def take(options: Iterable[Option], given: Mapping[str, Any], owner: str) -> dic
     known = {option.name: option for option in options}
     for name in given:
         if name not in known:
-            raise no_meaning(name, owner, known)
+            raise no_meaning(name, owner, [*known, *also])
     return effective(known.values(), {name: known[name].read(value) for name, value in given.items()})
 
 

@@ -39,7 +39,7 @@ def recognise(head: Text, settings: Mapping[str, Any]) -> Format:
     for row in sorted(FORMATS.values(), key=lambda row: row.catch_all):
         if row.sniff(head, settings):
             return row
-    from gridnorm.io.formats import gal  # rarely needed, and never by the main job
+    from gridnorm.io.formats import foreign, gal  # rarely needed, and never by the main job
 
     if gal.sniff(head):
         raise FormatError(
@@ -47,11 +47,4 @@ def recognise(head: Text, settings: Mapping[str, Any]) -> Format:
             head.name,
             hint=f"Give it as {option_word('gal')} beside the array files",
         )
-    first = head.data.split(b"\n", 1)[0][:60].decode("utf-8", "replace").strip()
-    raise FormatError(
-        "not an array file that can be read here",
-        head.name,
-        found=f"a file that begins with {first!r}",
-        expected=" or ".join(FORMATS),
-        hint=f"Plain tables need {option_word('columns')}, for example R=ch2,G=ch1,ID=gene",
-    )
+    raise foreign.not_an_array(head, FORMATS)

@@ -18,6 +18,7 @@ from gridnorm.arrays.raw import Column
 from gridnorm.errors import FormatError
 from gridnorm.io import atf, cells, columns
 from gridnorm.io.text import Text, load, name_of
+from gridnorm.plain import few
 
 _EXPECTED = "a line with Block, Column, Row and ID or Name"
 
@@ -88,7 +89,10 @@ def read(text: Text) -> Gal:
     >>> gal.blocks[0].columns, gal.spots["ID"].tolist()
     (2, [b'x', b'y'])
     """
-    found = atf.parse(text, _is_titles, _EXPECTED)
+    try:
+        found = atf.parse(text, _is_titles, _EXPECTED)
+    except FormatError as error:
+        raise _no_list(text, error) from None
     titles = found.frame.titles
     roles = columns.positions(titles, (*columns.KEYS, *columns.NAMES))
     if not roles.keys() & set(columns.NAMES):
@@ -101,30 +105,45 @@ def read(text: Text) -> Gal:
     return Gal(text.name, found.records, blocks, spots.columns, titles, tuple(warnings))
 
 
-def read_file(path: str | os.PathLike[str]) -> Gal:
+def read_file(path: str | os.PathLike[str], name: str = "") -> Gal:
     """Load and read a GAL file; one that was read before and has not changed is not read again.
+
+    ``name`` is what messages call it; by default its name without folder.
 
     Raises
     ------
     FormatError
         As ``read``, or the file cannot be opened.
     """
+    name = name or name_of(path)
     try:
         seen = os.stat(path)
     except OSError as error:
-        raise FormatError("the file cannot be read", name_of(path), found=error.strerror or str(error)) from None
-    return _read_file(os.path.realpath(path), seen.st_mtime_ns, seen.st_size)
+        raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None
+    return _read_file(os.path.realpath(path), name, seen.st_mtime_ns, seen.st_size)
 
 
 @lru_cache(maxsize=4)
-def _read_file(path: str, mtime: int, size: int) -> Gal:
-    return read(load(path))
+def _read_file(path: str, name: str, mtime: int, size: int) -> Gal:
+    return read(load(path, name))
 
 
 def _is_titles(found: list[str]) -> bool:
     named = any(title.casefold() in ("id", "name") for title in found)
     measured = any(title[:1] == "F" and title[1:2].isdigit() for title in found)
     return columns.has_keys(found) and named and not measured
+
+
+def _no_list(text: Text, error: FormatError) -> FormatError:
+    """The error of a file without titles, or that it is of another kind."""
+    from gridnorm.io.formats import FORMATS
+    from gridnorm.io.formats.foreign import said_of
+
+    kind = next((row.name for row in FORMATS.values() if row.sniff(text, {})), None)
+    said = f"This is a {kind} file with results" if kind else said_of(text)
+    return (
+        error if said is None else FormatError("this is no array list (GAL)", text.name, expected=_EXPECTED, hint=said)
+    )
 
 
 def _record(records: dict[str, str], name: str) -> str:
@@ -158,15 +177,16 @@ def _blocks(found: atf.Atf, file: str, warnings: list[str]) -> tuple[BlockRecord
 def _doubts(found: atf.Atf, blocks: tuple[BlockRecord, ...], spots: dict[str, Column], file: str) -> list[str]:
     """Where header and rows disagree."""
     doubts: list[str] = []
+    told = {name: few([_record(found.records, name)]) for name in ("BlockType", "BlockCount")}
     kind = cells.number(_record(found.records, "BlockType").encode())
     if kind is None or kind > 0 or kind < 0:
         doubts.append(
-            f"{file}: BlockType is {_record(found.records, 'BlockType')}: the spots of a block stand in no rectangle; "
+            f"{file}: BlockType is {told['BlockType']}: the spots of a block stand in no rectangle; "
             "rows and columns are taken as written"
         )
     count = cells.number(_record(found.records, "BlockCount").encode())
     if blocks and (count is None or (count == count and count != len(blocks))):
-        doubts.append(f"{file}: BlockCount is {_record(found.records, 'BlockCount')}, block records: {len(blocks)}")
+        doubts.append(f"{file}: BlockCount is {told['BlockCount']}, block records: {len(blocks)}")
     if not blocks:
         return doubts
     numbers, _, sizes = block_extents(*(spots[key] for key in columns.KEYS))

@@ -13,13 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gridnorm.arrays.raw import NOT_FOUND, RawArray, ReadOptions
-from gridnorm.errors import FormatError, OptionError
+from gridnorm.errors import FormatError, OptionError, option_word
 from gridnorm.io import atf, cells, columns
 from gridnorm.io import table as tables
 from gridnorm.io.formats.row import Format, Head
+from gridnorm.io.roles import COLUMNS, all_named, channels_named, named_doubts, with_named
 from gridnorm.io.text import Text
+from gridnorm.plain import few
 
 _MEASURES = ("Mean", "Median")
+SHORTEST = 100  # nm: smaller numbers in titles count the images of a scan
 _EXPECTED = "a line with Block, Column, Row and F<wavelength> Mean or Median"
 
 
@@ -63,7 +66,9 @@ def head(text: Text, settings: Mapping[str, Any]) -> Head:
         There are no column titles of a GPR file.
     """
     found = _header(text)
-    return Head("GPR", found.version, _channels(found.wavelengths), found.frame.titles, found.records)
+    named = dict(columns.settings_of((COLUMNS,), settings)["columns"])
+    channels = channels_named(named) or _channels(found.wavelengths)
+    return Head("GPR", found.version, channels, found.frame.titles, found.records)
 
 
 def read(text: Text, options: ReadOptions) -> RawArray:
@@ -74,8 +79,8 @@ def read(text: Text, options: ReadOptions) -> RawArray:
     text
         The whole file.
     options
-        Settings are ``foreground``, ``"mean"`` (default) or ``"median"``, and ``channels``, the wavelengths to take,
-        R first.
+        Settings are ``foreground``, ``"mean"`` (default) or ``"median"``, ``channels``, the wavelengths to take,
+        R first, and ``columns``, titles that are taken in the place of those of the roles.
 
     Returns
     -------
@@ -97,32 +102,50 @@ def read(text: Text, options: ReadOptions) -> RawArray:
     """
     settings = columns.settings_of(FORMAT.options, options.settings)
     found = _header(text)
-    titles = found.frame.titles
-    asked = tuple(_nm(name) for name in settings["channels"])
-    # Place holders are needed to know the channels, the channels to know the columns: most files have none.
-    dead = _dead(text, found.frame, [s for s in found.suspects if s not in asked])
     warnings = list(found.warnings)
-    chosen = _chosen(text.name, found.frame.line, [w for w in _wavelengths(titles) if w not in dead], asked, warnings)
-    channels = _channels(chosen)
-    foreground = _foreground(text.name, found.frame, chosen, settings["foreground"].capitalize(), warnings)
-    background = _background(text.name, found.frame, chosen, warnings)
-    roles = {
-        **dict(zip(channels, foreground, strict=True)),
-        **{f"{channel}b": at for channel, at in zip(channels, background, strict=False)},
-        **columns.positions(titles, (*columns.KEYS, *columns.NAMES, *columns.PLACES, columns.FLAGS)),
-    }
+    channels, wavelengths, roles = _measured(text, found, settings, warnings)
     warnings += _normalised(text.name, found)
     source = columns.Source(
-        "GPR", found.version, found.frame, channels, tuple(chosen), roles, settings, found.records, warnings
+        "GPR", found.version, found.frame, channels, wavelengths, roles, settings, found.records, warnings
     )
     return columns.read_array(text, source, options)
+
+
+def _measured(
+    text: Text, found: _Header, settings: Mapping[str, Any], warnings: list[str]
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, int]]:
+    """Channels, wavelengths, and the column of every role."""
+    named = dict(settings["columns"])
+    channels = channels_named(named)
+    if all_named(channels, named, settings["channels"], text.name):
+        chosen = [_wavelength(named[channel]) for channel in channels]
+    else:
+        asked = tuple(_nm(name) for name in settings["channels"])
+        # Place holders are needed to know the channels, the channels to know the columns: most files have none.
+        dead = _dead(text, found.frame, [s for s in found.suspects if s not in asked])
+        lit = [w for w in _wavelengths(found.frame.titles) if w not in dead]
+        chosen = _chosen(text.name, found.frame, lit, asked, warnings)
+        _refuse_others(channels, chosen, named, text.name)
+        channels = _channels(chosen)
+    own = {channel: w for channel, w in zip(channels, chosen, strict=True) if channel not in named}
+    foreground = _foreground(text.name, found.frame, [*own.values()], settings["foreground"].capitalize(), warnings)
+    below = [channel for channel in own if f"{channel}b" not in named]
+    background = _background(text.name, found.frame, [own[channel] for channel in below], warnings)
+    warnings += named_doubts(named, settings, found.frame, text.name)
+    roles = {
+        **dict(zip(own, foreground, strict=True)),
+        **{f"{channel}b": at for channel, at in zip(below, background, strict=False)},
+        **columns.positions(found.frame.titles, (*columns.KEYS, *columns.NAMES, *columns.PLACES, columns.FLAGS)),
+    }
+    nm = tuple(w if (cells.count(w) or 0) >= SHORTEST else "" for w in chosen)
+    return channels, nm, with_named(roles, named, found.frame, text.name)
 
 
 def _header(text: Text) -> _Header:
     found = atf.parse(text, _is_titles, _EXPECTED)
     titled = _wavelengths(found.frame.titles)
     recorded = _recorded(found.records)
-    suspects = [w for w in titled if int(w) < 100 or (recorded and w not in recorded)]
+    suspects = [w for w in titled if int(w) < SHORTEST or (recorded and w not in recorded)]
     if len(suspects) == len(titled):  # the record is wrong, not every column
         suspects = []
     return _Header(
@@ -173,7 +196,24 @@ def _dead(text: Text, frame: columns.Frame, suspects: list[str]) -> list[str]:
     return [w for w, pair in pairs.items() if not any(lit[at] for at in pair)]
 
 
-def _chosen(file: str, line: int, wavelengths: list[str], asked: tuple[str, ...], warnings: list[str]) -> list[str]:
+def _wavelength(title: str) -> str:
+    """The wavelength in a title such as ``F635 Median - B635``; empty where there is none."""
+    number = title.partition(" ")[0][1:]
+    return number if title[:1] in ("F", "B") and cells.count(number) is not None else ""
+
+
+def _refuse_others(channels: tuple[str, ...], chosen: list[str], named: Mapping[str, str], file: str) -> None:
+    if channels and len(channels) != len(chosen):
+        raise OptionError(
+            f"{option_word('columns')} names columns of {' and '.join(channels)}", file,
+            found=f"{', '.join(named)}, and wavelengths {', '.join(chosen)} in the file",
+            expected=" and ".join(f"{channel}=…" for channel in channels),
+        )  # fmt: skip
+
+
+def _chosen(
+    file: str, frame: columns.Frame, wavelengths: list[str], asked: tuple[str, ...], warnings: list[str]
+) -> list[str]:
     """Wavelengths of the channels, R first."""
     if len(set(asked)) < len(asked):
         raise OptionError(f"a wavelength is named twice: {', '.join(asked)}")
@@ -182,9 +222,10 @@ def _chosen(file: str, line: int, wavelengths: list[str], asked: tuple[str, ...]
         raise FormatError(
             f"there is no wavelength {', '.join(absent)}" if absent else "there is no intensity to read",
             file,
-            line,
+            frame.line,
             found=", ".join(wavelengths) or "no foreground column (F<wavelength> Mean or Median)",
             expected=", ".join(asked) or "at least one wavelength",
+            hint=None if wavelengths else _subtracted(frame.titles),
         )
     chosen = list(asked) or wavelengths
     if not asked and len(chosen) == 2:
@@ -192,10 +233,20 @@ def _chosen(file: str, line: int, wavelengths: list[str], asked: tuple[str, ...]
         low = [w for w in chosen if int(w) < 300]
         if low:
             warnings.append(
-                f"{file}:{line}: {low[0]} is no wavelength of a scanner; R is {chosen[0]} as the larger number "
+                f"{file}:{frame.line}: {low[0]} is no wavelength of a scanner; R is {chosen[0]} as the larger number "
                 "(the channels option says it otherwise)"
             )
     return chosen
+
+
+def _subtracted(titles: Sequence[str]) -> str | None:
+    """How columns are taken whose background GenePix has subtracted, if the file has only those."""
+    net = {_wavelength(title): title for title in reversed(titles) if title[:1] == "F" and " - B" in title}
+    if not 1 <= len(net) <= 2:
+        return None
+    titled = [net[w] for w in sorted(net, key=lambda w: int(w or 0), reverse=True)]
+    given = ",".join(f"{role}={title}" for role, title in zip("RG" if len(net) == 2 else "E", titled, strict=True))
+    return f'Take what is left above the background with {option_word("columns")} "{given}"'
 
 
 def _channels(wavelengths: Sequence[str]) -> tuple[str, ...]:
@@ -235,8 +286,8 @@ def _normalised(file: str, header: _Header) -> list[str]:
     changed = [factor for factor in factors if factor is not None and factor == factor and factor != 1]
     if method.strip().casefold() in ("", "none") and not changed:
         return []
-    named = ", ".join(f"{factor:g}" for factor in factors if factor is not None)
-    said = f"method {method or 'not named'}, factors {named or 'not named'}"
+    named = few(f"{factor:g}" for factor in factors if factor is not None)
+    said = f"method {few([method]) or 'not named'}, factors {named or 'not named'}"
     return [f"{file}: GenePix normalised these data ({said}); export them without normalisation if you can"]
 
 
@@ -245,7 +296,7 @@ FORMAT = Format(
     sniff,
     head,
     read,
-    (columns.FOREGROUND, columns.CHANNELS),
+    (columns.FOREGROUND, columns.CHANNELS, COLUMNS),
     "GenePix results of every version, and GenePix exports",
     'GenePix Pro file formats; the columns are those of limma\'s source "genepix"',
     not_found=NOT_FOUND,

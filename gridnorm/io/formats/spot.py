@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gridnorm.arrays.raw import RawArray, ReadOptions
-from gridnorm.errors import FormatError
+from gridnorm.errors import FormatError, OptionError, option_word
 from gridnorm.io import columns
 from gridnorm.io import table as tables
 from gridnorm.io.formats.row import Format, Head
+from gridnorm.io.roles import COLUMNS, all_named, channels_named, named_doubts, with_named
 from gridnorm.io.text import Text
 
-_PLACES = {"grid row": "grid.r", "grid column": "grid.c", "Row": "spot.r", "Column": "spot.c"}  # role: title
+_PLACES = {"BlockRow": "grid.r", "BlockColumn": "grid.c", "Row": "spot.r", "Column": "spot.c"}  # role: title
 
 
 def sniff(text: Text, settings: Mapping[str, Any]) -> bool:
@@ -39,7 +40,8 @@ def head(text: Text, settings: Mapping[str, Any]) -> Head:
     FormatError
         The first line holds no SPOT titles.
     """
-    return Head("SPOT", "", ("R", "G"), _needed_frame(text).titles)
+    named = dict(columns.settings_of((COLUMNS,), settings)["columns"])
+    return Head("SPOT", "", channels_named(named) or ("R", "G"), _needed_frame(text).titles)
 
 
 def read(text: Text, options: ReadOptions) -> RawArray:
@@ -51,7 +53,8 @@ def read(text: Text, options: ReadOptions) -> RawArray:
         The whole file.
     options
         Settings are ``foreground``, ``"mean"`` (default) or ``"median"``, and ``channels``, nothing or R and G in
-        either order. ``extra`` may name ``area`` or ``badspot``.
+        either order; and ``columns``, titles in the place of those of the roles. ``extra`` may name ``area`` or
+        ``badspot``.
 
     Returns
     -------
@@ -75,12 +78,19 @@ def read(text: Text, options: ReadOptions) -> RawArray:
     settings = columns.settings_of(FORMAT.options, options.settings)
     frame = _with_row_names(text.data, _needed_frame(text))
     sources = _sources(settings["channels"], text.name)
-    channels = ("R", "G") if len(sources) == 2 else ("E",)
-    warnings: list[str] = []
+    named = dict(settings["columns"])
+    channels = channels_named(named) or (("R", "G") if len(sources) == 2 else ("E",))
+    if not all_named(channels_named(named), named, settings["channels"], text.name) and len(channels) < len(sources):
+        expected = "E=…, or the channels option with one of R and G"
+        raise OptionError(f"{option_word('columns')} names no intensities", text.name, None, ", ".join(named), expected)
+    warnings = named_doubts(named, settings, frame, text.name)
     roles = {role: columns.need(frame, title, text.name) for role, title in _PLACES.items()}
-    for channel, source in zip(channels, sources, strict=True):
-        roles[channel] = columns.need(frame, source + settings["foreground"], text.name)
-        roles[f"{channel}b"] = _background(frame, source, text.name, warnings)
+    for channel, source in zip(channels, sources, strict=False):  # E that is named stands for none of them
+        if channel not in named:
+            roles[channel] = columns.need(frame, source + settings["foreground"], text.name)
+            if f"{channel}b" not in named:
+                roles[f"{channel}b"] = _background(frame, source, text.name, warnings)
+    roles = with_named(roles, named, frame, text.name)
     found = columns.Source("SPOT", "", frame, channels, ("",) * len(channels), roles, settings, warnings=warnings)
     return columns.read_array(text, found, options)
 
@@ -132,7 +142,7 @@ FORMAT = Format(
     sniff,
     head,
     read,
-    (columns.FOREGROUND, columns.CHANNELS),
+    (columns.FOREGROUND, columns.CHANNELS, COLUMNS),
     "results of CSIRO Spot",
     'the columns are those of limma\'s source "spot"',
 )

@@ -6,62 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gridnorm.arrays.raw import RawArray, ReadOptions
-from gridnorm.core.option import Kind, Option
 from gridnorm.errors import FormatError, OptionError, option_word
 from gridnorm.io import cells, columns
 from gridnorm.io import table as tables
 from gridnorm.io.formats.row import Format, Head
+from gridnorm.io.roles import COLUMNS, ONE, SPOT_ROLES, TWO, Pairs, channels_named, grid_titles, no_such_titles
 from gridnorm.io.text import Text
 
-Pairs = tuple[tuple[str, str], ...]  # role, title
-
 HEAD_LINES = 200  # the row of titles is looked for among these
-TWO = ("R", "G", "Rb", "Gb")
-ONE = ("E", "Eb")
-SPOT_ROLES = (*columns.KEYS, *columns.NAMES, *columns.PLACES, columns.FLAGS)
-ROLES = (*TWO, *ONE, *SPOT_ROLES)
-
-
-def pairs_of(given: Any) -> Pairs:
-    """Roles and titles from ``R=…,G=…``, a mapping or pairs.
-
-    Raises
-    ------
-    OptionError
-        A part without ``=``, an unknown role, or a role given twice.
-
-    Examples
-    --------
-    >>> pairs_of("R=ch2,G=ch1"), pairs_of({"E": "signal"})
-    ((('R', 'ch2'), ('G', 'ch1')), (('E', 'signal'),))
-    """
-    if isinstance(given, str):
-        parts = [part.partition("=") for part in filter(None, given.split(","))]
-        for role, equals, _ in parts:
-            if not equals:
-                expected = "ROLE=title, for example R=ch2,G=ch1,ID=gene"
-                raise OptionError(f"malformed {option_word('columns')}", found=repr(role), expected=expected)
-        pairs = [(role.strip(), title.strip()) for role, _, title in parts]
-    else:
-        listed = given.items() if isinstance(given, Mapping) else given
-        pairs = [(str(role), str(title)) for role, title in listed]
-    roles = [role for role, _ in pairs]
-    for role in roles:
-        if role not in ROLES:
-            raise OptionError(f"unknown role in {option_word('columns')}", found=repr(role), expected=", ".join(ROLES))
-    twice = {role for role in roles if roles.count(role) > 1}
-    if twice:
-        raise OptionError(f"a role is given twice in {option_word('columns')}", found=", ".join(sorted(twice)))
-    return tuple(pairs)
-
-
-COLUMNS = Option(
-    "columns",
-    Kind("a list of ROLE=title", pairs_of, {"type": "object", "additionalProperties": {"type": "string"}}, plain=dict),
-    (),
-    "Columns of plain tables: R, G, Rb, Gb or E, Eb; Block, Row, Column, ID, Name, X, Y, Flags.",
-    metavar="ROLE=TITLE,…",
-)
 
 
 def sniff(text: Text, settings: Mapping[str, Any]) -> bool:
@@ -117,7 +69,12 @@ def read(text: Text, options: ReadOptions) -> RawArray:
     channels = _channels(titles)
     roles = {role: columns.need(frame, title, text.name) for role, title in titles.items()}
     source = columns.Source("table", "", frame, channels, ("",) * len(channels), roles, settings)
-    return columns.read_array(text, source, options)
+    try:
+        return columns.read_array(text, source, options)
+    except FormatError as error:
+        # The rows of another kind of file may not be those of a plain table.
+        hint = ". ".join(filter(None, (_foreign(text), error.hint))) or None
+        raise FormatError(error.what, error.file, error.line, error.found, error.expected, hint) from None
 
 
 def _channels(roles: Mapping[str, str]) -> tuple[str, ...]:
@@ -150,7 +107,12 @@ def _roles(titles: list[str], named: Pairs) -> dict[str, str]:
     """Roles as named; others by a title that equals the role, intensities only where none is named."""
     roles = dict(named)
     own = SPOT_ROLES if roles.keys() & {"R", "G", "E"} else (*SPOT_ROLES, *(TWO if "R" in titles else ONE))
-    return {role: role for role in own if role in titles} | roles
+    found = {role: role for role in own if role in titles}
+    if not {"Block", *columns.GRID} & (roles.keys() | found.keys()):
+        found |= grid_titles(titles)
+    numbered = "Block" in roles or ("Block" in found and columns.GRID[0] not in roles)
+    other = columns.GRID if numbered or not set(columns.GRID) <= (found | roles).keys() else ("Block",)
+    return {role: title for role, title in found.items() if role not in other} | roles
 
 
 def _refuse_doubled(frame: columns.Frame, roles: Mapping[str, str], file: str) -> None:
@@ -171,23 +133,40 @@ def _header(text: Text, named: Pairs) -> tuple[columns.Frame, dict[str, str]]:
         raise OptionError(
             f"{option_word('columns')} names no intensities", found=", ".join(roles), expected="R=… and G=…, or E=…"
         )
-    if "E" in roles and roles.keys() & set(TWO):
-        raise OptionError(
-            f"{option_word('columns')} mixes one and two channels", found=", ".join(roles), expected="R=…,G=… or E=…"
-        )
+    channels_named(roles)
+    if any(title[:2] in ("M.", "A.") for title in roles.values()):
+        from gridnorm.io.formats.foreign import refuse_result  # rarely needed
+
+        refuse_result(text)
     found = _find(text, named)
     if found is None:
-        lines = text.data.splitlines()[:HEAD_LINES]
-        best = max((titles for line in lines for _, titles in tables.splits(line)), key=len, default=[])
-        missing = [title for _, title in named if title not in best]
-        raise FormatError(
-            "no row of titles holds the columns asked for",
-            text.name,
-            found=", ".join(best[:30]) or "nothing",
-            expected=", ".join(missing) or "R and G, or E",
-            hint=f"Name the columns with {option_word('columns')}, for example R=ch2,G=ch1,ID=gene",
-        )
+        raise _not_titled(text, roles)
     return found
+
+
+def _not_titled(text: Text, named: Mapping[str, str]) -> FormatError:
+    """The error that no row has the titles, with those of the line that looks most like it."""
+    wanted = {title.casefold() for title in named.values()}
+    lines = enumerate(text.data.split(b"\n", HEAD_LINES)[:HEAD_LINES], 1)
+    rows = [(titles, number) for number, line in lines for _, titles in tables.splits(line)]
+    titles, number = max(rows, key=lambda row: (sum(title.casefold() in wanted for title in row[0]), len(row[0])))
+    kind = _foreign(text)
+    return no_such_titles(titles, named, text.name, number, kind)
+
+
+def _foreign(text: Text) -> str | None:
+    """The sentence that a file is of a kind which is not read as such."""
+    from gridnorm.io.formats.foreign import said_of  # rarely needed, and never by the main job
+
+    return said_of(text)
+
+
+def titled(text: Text, named: Pairs) -> bool:
+    """Whether a row of titles holds all that are named."""
+    try:
+        return _find(text, named) is not None
+    except FormatError:
+        return False
 
 
 FORMAT = Format(
@@ -196,6 +175,6 @@ FORMAT = Format(
     head,
     read,
     (COLUMNS,),
-    "plain tables whose columns are named with --columns or called R, G, E and so on",
+    "plain tables whose columns are named (`columns`) or called R, G, E and so on",
     catch_all=True,
 )

@@ -446,3 +446,76 @@ def test_other_files_are_not_taken_for_gpr(shared: Path) -> None:
     assert others
     for path in others:
         assert not gpr.sniff(load_head(shared / "data/arrays" / path), {}), path
+
+
+OTHER_BACKGROUND = (("Rb", "B635"), ("Gb", "B532"))
+SUBTRACTED = [title for title in TITLES if title[:1] not in "FB" or title in ("Block", "Flags")]
+SUBTRACTED += ["F635 Median - B635", "F532 Median - B532"]
+
+
+def test_columns_that_are_named_come_before_those_of_the_format() -> None:
+    raw = read(text(), columns=OTHER_BACKGROUND)
+    assert raw.taken == (("R", "F635 Mean"), ("Rb", "B635"), ("G", "F532 Mean"), ("Gb", "B532"))
+    assert raw.background is not None and raw.background[:, 0].tolist() == [9, 19] and raw.warnings == ()
+    assert raw.settings["columns"] == OTHER_BACKGROUND and raw.wavelengths == ("635", "532")
+    raw = read(text(), columns="G=F532 Median,Gb=B532,Name=ID")
+    assert raw.taken == (("R", "F635 Mean"), ("Rb", "B635 Median"), ("G", "F532 Median"), ("Gb", "B532"))
+    assert raw.spots["Name"].tolist() == raw.spots["ID"].tolist()
+    one = read(text(), columns={"E": "F532 Median", "Eb": "B532"})
+    assert (one.channels, one.wavelengths, one.foreground[0, 0]) == (("E",), ("532",), 190)
+    assert gpr.head(text(), {"columns": "E=F532 Median"}).channels == ("E",)
+
+
+def test_a_foreground_that_is_named_without_a_background_has_none_and_says_so() -> None:
+    raw = read(text(), columns="R=F635 Median,G=F532 Median")
+    assert raw.background is None
+    assert raw.warnings == ("a.gpr:6: the columns option names no background (Rb, Gb); the array has none",)
+    raw = read(text(), columns="R=F635 Mean,Rb=B635", foreground="median")
+    assert raw.taken[2] == ("G", "F532 Median")
+    assert raw.warnings == ("a.gpr:6: foreground median does not count for R, which columns names",)
+
+
+def test_a_file_with_subtracted_columns_only_says_how_they_are_taken() -> None:
+    rows = [cells | {"F635 Median - B635": 81, "F532 Median - B532": 171} for cells in FOUR]
+    only = text(rows, SUBTRACTED)
+    with pytest.raises(
+        FormatError, match="no intensity to read.*Take what is left above the background with"
+    ) as caught:
+        read(only)
+    given = str(caught.value).partition('"')[2].rstrip('"')
+    assert given == "R=F635 Median - B635,G=F532 Median - B532"
+    raw = read(only, columns=given)
+    assert (raw.foreground[:, 0].tolist(), raw.background, raw.warnings) == ([81, 171], None, ())
+    assert raw.wavelengths == ("635", "532")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        ({"columns": "Rb=b635"}, FormatError, r"a\.gpr:6: there is no column 'b635'; found columns Block.*Did you mean B635"),
+        ({"columns": "Eb=B635"}, OptionError, "columns names columns of E; found Eb, and wavelengths 635, 532 in the file"),
+        ({"columns": "E=B635,Rb=B532"}, OptionError, "columns mixes one and two channels"),
+        ({"columns": "E=F635 Mean", "channels": "635"}, OptionError, "channels and columns both say what the channels are"),
+    ],
+)  # fmt: skip
+def test_columns_that_fit_no_gpr_are_refused(settings: dict[str, str], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        read(text(), **settings)
+
+
+@pytest.mark.parametrize(("number", "nm"), [("3", ""), ("99", ""), ("100", "100")])
+def test_an_image_without_a_wavelength_is_a_channel_of_that_number(number: str, nm: str) -> None:
+    more = {f"F{number} Mean": 500, f"B{number} Median": 40}
+    header = HEADER | {"Wavelengths": f"635\t532\t{number}"}
+    raw = read(text([cells | more for cells in FOUR], [*TITLES, *more], header))
+    assert (raw.channels, raw.wavelengths) == (("635", "532", number), ("635", "532", nm))
+
+
+def test_error_cells_of_an_intensity_are_missing_and_said_once() -> None:
+    bad = [row(1, 1, 1), row(1, 2, 1, F635_Mean="Error"), row(1, 1, 2, F635_Mean='"Error"', F532_Mean="#N/A")]
+    raw = read(text([*bad, row(1, 2, 2, F532_Mean="NA")]))
+    assert raw.missing == 4
+    assert raw.warnings == (
+        "a.gpr:8: 3 cells hold an error and no number (2 of column 'F635 Mean' and 1 of column 'F532 Mean'; first: "
+        "Error); they are missing",
+    )

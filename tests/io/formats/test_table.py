@@ -95,7 +95,7 @@ def test_keys_only_leaves_out_what_later_files_do_not_need() -> None:
 @pytest.mark.parametrize(
     ("content", "columns", "says"),
     [
-        ("gene,ch1\nx,1\n", NAMED, "found gene, ch1, expected ch2"),
+        ("gene,ch1\nx,1\n", NAMED, r"a\.csv:1: .*found titles gene, ch1, expected ch2$"),
         ("gene,ch1,ch2,ch2\nx,1,2,3\n", NAMED, "several columns are called 'ch2'"),
         ("gene,ch1,ch2\nx,1,red\n", NAMED, r"a\.csv:2: column 'ch2' holds text.*'red'"),
         ("gene,ch1,ch2\nx,1,2\ny,3\n", NAMED, r"a\.csv:3"),

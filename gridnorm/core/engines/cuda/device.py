@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from gridnorm.core.engines.cuda.loading import Instance, source
-from gridnorm.errors import DeviceError
+from gridnorm.errors import DeviceError, option_value
 
 INSTALL = 'pip install "gridnorm[gpu-cuda13]" (gpu-cuda12 for older drivers)'
 # No multiplication is fused into an addition unless a kernel says fma(): the arithmetic that is executed on the CPU in
@@ -132,7 +132,9 @@ def cuda_device() -> CudaDevice:
     """CUDA; DeviceError with the reason where it cannot be used."""
     usable, reason = cuda_status()
     if not usable:
-        raise DeviceError("the GPU cannot be used", found=reason, hint="To compute on the CPU: --device auto")
+        raise DeviceError(
+            "the GPU cannot be used", found=reason, hint=f"To compute on the CPU: {option_value('device', 'auto')}"
+        )
     return CudaDevice()
 
 
@@ -223,7 +225,10 @@ def explain(error: BaseException) -> tuple[str, str]:
     kind, status = type(error).__name__, getattr(error, "status", None)
     line = first_line(error)
     if isinstance(error, MemoryError):
-        return f"out of device memory ({line})", "Free memory on the device, or compute on the CPU (--device cpu)"
+        return (
+            f"out of device memory ({line})",
+            f"Free memory on the device, or compute on the CPU ({option_value('device', 'cpu')})",
+        )
     if status == _NO_DRIVER:
         return f"no NVIDIA driver that CuPy can use ({line})", f"install or update the driver, or {INSTALL}"
     if status == _NO_DEVICE:

@@ -14,7 +14,7 @@ from gridnorm.core.engines.cuda import loading
 from gridnorm.core.engines.cuda.device import current_device, explain
 from gridnorm.core.engines.cuda.loading import Instance, kernel_names, parameters
 from gridnorm.core.engines.cuda.signatures import ALSO, Parameter
-from gridnorm.errors import DeviceError
+from gridnorm.errors import DeviceError, option_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +146,7 @@ def in_batches(count: int, bytes_each: int, work: Callable[[int, int], None]) ->
                     "the device has too little memory for a single batch entry",
                     found=f"{current_device().free_bytes() / 2**20:.0f} MiB free",
                     expected=f"about {bytes_each / 2**20:.0f} MiB",
-                    hint="Free memory on the device, or compute on the CPU (--device cpu)",
+                    hint=f"Free memory on the device, or compute on the CPU ({option_value('device', 'cpu')})",
                 ) from None
             size = (stop - start) // 2
             continue

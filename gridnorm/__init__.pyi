@@ -1,0 +1,182 @@
+"""Made by `python -m gridnorm.workflow.schema` from the package; not to be edited."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from gridnorm import nn as nn
+from gridnorm._version import __version__ as __version__
+from gridnorm.arrays.arrayset import ArraySet as ArraySet
+from gridnorm.arrays.background import Background
+from gridnorm.arrays.between import BetweenTarget as BetweenTarget
+from gridnorm.arrays.simulate import Simulated
+from gridnorm.core.methods import Method
+from gridnorm.core.segments import Segments as Segments
+from gridnorm.errors import DeviceError as DeviceError
+from gridnorm.errors import FitError as FitError
+from gridnorm.errors import FormatError as FormatError
+from gridnorm.errors import GridnormError as GridnormError
+from gridnorm.errors import GridnormWarning as GridnormWarning
+from gridnorm.errors import LayoutError as LayoutError
+from gridnorm.errors import OptionError as OptionError
+from gridnorm.errors import OutputError as OutputError
+from gridnorm.workflow.given import Paths
+
+def background_correct(
+    arrays: ArraySet,
+    method: str | Background = ...,
+    *,
+    offset: float | str | None = ...,
+    normexp_method: str = ...,
+) -> ArraySet: ...
+def inspect(
+    paths: Paths | pd.DataFrame,
+    *,
+    by: Any = ...,
+    foreground: str | None = ...,
+    channels: str | Sequence[Any] = ...,
+    columns: Any = ...,
+    layout: Any = ...,
+    gal: Any = ...,
+) -> dict[str, Any]: ...
+def normalize(
+    arrays: ArraySet | Paths | pd.DataFrame,
+    *,
+    weights: Any = ...,
+    target: BetweenTarget | str | os.PathLike[str] | None = ...,
+    map: Callable[..., Iterable[Any]] = ...,
+    by: Any = ...,
+    split: Any = ...,
+    method: Any = ...,
+    small_groups: str = ...,
+    min_group: int | str | None = ...,
+    span: float = ...,
+    iterations: int = ...,
+    clamp_weights: bool | str | None = ...,
+    background: Any = ...,
+    offset: float | str | None = ...,
+    normexp_method: str = ...,
+    foreground: str | None = ...,
+    channels: str | Sequence[Any] = ...,
+    columns: Any = ...,
+    between: Any = ...,
+    cyclic_method: str = ...,
+    cyclic_span: float = ...,
+    cyclic_rounds: int = ...,
+    vsn_keep: float = ...,
+    vsn_trim: str = ...,
+    vsn_rounds: int = ...,
+    between_by: Any = ...,
+    flags: Any = ...,
+    align: str = ...,
+    layout: Any = ...,
+    gal: Any = ...,
+    keep: str | Sequence[Any] = ...,
+    preset: str = ...,
+    device: str = ...,
+) -> ArraySet: ...
+def normalize_between(
+    arrays: ArraySet,
+    method: str | Between = ...,
+    *,
+    by: By = ...,
+    target: BetweenTarget | None = ...,
+    options: Any,
+) -> ArraySet: ...
+def normalize_groups(
+    values: Any,
+    groups: Any,
+    method: str | Method = ...,
+    covariate: Any = ...,
+    weights: Any = ...,
+    axis: int = ...,
+    *,
+    use: Any = ...,
+    min_group: int = ...,
+    small_groups: str = ...,
+    span: float = ...,
+    iterations: int = ...,
+    clamp_weights: bool | str | None = ...,
+) -> Any: ...
+def normalize_within(
+    arrays: ArraySet,
+    by: Any = ...,
+    method: str | Method = ...,
+    *,
+    flags: str = ...,
+    weights: Any = ...,
+    small_groups: str = ...,
+    min_group: int | str | None = ...,
+    span: float = ...,
+    iterations: int = ...,
+    clamp_weights: bool | str | None = ...,
+) -> ArraySet: ...
+def read(
+    paths: Paths | pd.DataFrame,
+    *,
+    split: Any = ...,
+    foreground: str | None = ...,
+    channels: str | Sequence[Any] = ...,
+    columns: Any = ...,
+    align: str = ...,
+    layout: Any = ...,
+    gal: Any = ...,
+    keep: str | Sequence[Any] = ...,
+    preset: str = ...,
+) -> ArraySet: ...
+def read_target(
+    path: str | os.PathLike[str],
+) -> BetweenTarget: ...
+def simulate(
+    n_arrays: int,
+    blocks: tuple[int, int] = ...,
+    spots: tuple[int, int] = ...,
+    *,
+    channels: int = ...,
+    tip_offset_sd: float = ...,
+    tip_slope_sd: float = ...,
+    tip_curve_sd: float = ...,
+    tip_scale_sd: float = ...,
+    noise_sd: float = ...,
+    additive_sd: float = ...,
+    empty: float = ...,
+    changed: float = ...,
+    up: float = ...,
+    effect: float = ...,
+    outliers: float = ...,
+    bad: float = ...,
+    not_found: float = ...,
+    not_found_sd: float = ...,
+    dye_bias: float = ...,
+    spatial: float = ...,
+    background: float = ...,
+    small_tips: int = ...,
+    small_tip_spots: int = ...,
+    uneven: float = ...,
+    content_sd: float = ...,
+    same_probes: bool = ...,
+    gains: str | Sequence[Any] = ...,
+    seed: int = ...,
+) -> Simulated: ...
+def split(
+    arrays: ArraySet,
+    by: Any = ...,
+    *,
+    align: str | None = ...,
+) -> ArraySet: ...
+def write(
+    arrays: ArraySet,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = ...,
+    precision: int | str = ...,
+    force: bool = ...,
+) -> None: ...
+def write_target(
+    target: BetweenTarget,
+    path: str | os.PathLike[str],
+    *,
+    force: bool = ...,
+) -> None: ...

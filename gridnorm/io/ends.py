@@ -1,0 +1,47 @@
+"""Where the rows of a table end: at the end of the file, at blank lines before it, or where a program says so."""
+
+from __future__ import annotations
+
+import re
+
+from gridnorm.io.ragged import is_blank
+
+# What programs write below the last row: the only cell of its line.
+_TRAILER = re.compile(
+    rb'^[\t,; "]*((end[ _]+(of[ _]+)?(the[ _]+)?(raw[ _]+)?(data|file|table|spots|report)|!\w+_table_end|<?eof>?)[.:]?)'
+    rb'[\t,; "\r]*$',
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def last_row_end(data: bytes, start: int, stop: int, separator: bytes) -> int:
+    """Offset behind the last line that is neither blank nor a trailer."""
+    while stop > start:
+        begin = data.rfind(b"\n", start, stop - 1) + 1 or start
+        last = data[begin:stop].rstrip(b"\n")
+        if not is_blank(last, separator) and not is_trailer(last):
+            break
+        stop = begin
+    return stop
+
+
+def is_trailer(line: bytes) -> bool:
+    r"""Whether a line ends the table: ``END DATA``, ``!sample_table_end``, ``End of File``.
+
+    Examples
+    --------
+    >>> is_trailer(b"END DATA,,,\r"), is_trailer(b"end data,5")
+    (True, False)
+    """
+    return _TRAILER.match(line) is not None
+
+
+def end_of_rows(data: bytes, start: int, stop: int, line: int, separator: bytes, file: str) -> tuple[int, list[str]]:
+    """Where the rows end, at the first trailer below one, and a warning where something stands below it."""
+    found = _TRAILER.search(data, start, stop)
+    end = start if found is None else last_row_end(data, start, found.start(), separator)
+    if found is None or end == start:  # a table without rows has more wrong with it
+        return stop, []
+    at, below = line + data.count(b"\n", start, found.start()), data.count(b"\n", found.start(), stop)
+    said = found[1].decode("utf-8", "replace")
+    return end, [f"{file}:{at}: the table ends here ({said}); {below} lines below were not read"]
