@@ -10,6 +10,7 @@ from gridnorm import nn as nn
 from gridnorm._version import __version__ as __version__
 from gridnorm.arrays.arrayset import ArraySet as ArraySet
 from gridnorm.arrays.background import Background
+from gridnorm.arrays.between import Between
 from gridnorm.arrays.between import BetweenTarget as BetweenTarget
 from gridnorm.arrays.simulate import Simulated
 from gridnorm.core.methods import Method
@@ -81,9 +82,14 @@ def normalize_between(
     arrays: ArraySet,
     method: str | Between = ...,
     *,
-    by: By = ...,
+    by: Any = ...,
     target: BetweenTarget | None = ...,
-    options: Any,
+    cyclic_method: str = ...,
+    cyclic_span: float = ...,
+    cyclic_rounds: int = ...,
+    vsn_keep: float = ...,
+    vsn_trim: str = ...,
+    vsn_rounds: int = ...,
 ) -> ArraySet: ...
 def normalize_groups(
     values: Any,

@@ -440,7 +440,6 @@ ELSEWHERE = {
     "arrays/normexp/scaled.py:_NEXT": "test_scaled.py::test_a_few_spots_far_below_all_others_are_no_noise",
     "arrays/normexp/scaled.py:FARTHEST": "test_scaled.py::test_a_few_spots_far_below_all_others_are_no_noise",
     "arrays/subset.py:SHOWN_ROWS": "test_subset.py::test_a_page_shows_20_arrays_and_counts_the_others",
-    "core/tables.py:SHOWN": "test_tables.py::test_an_index_with_other_entries_is_refused",
     "plain.py:WHOLE": "no limit: names of files are not cut",
     "core/weights.py:LARGEST_WEIGHT": "test_weights.py::test_the_largest_weights_still_give_the_numbers_of_equal_ones",
     "core/pooling.py:_REACH": "test_pooling.py::test_one_group_far_off_among_many_is_far_off",

@@ -19,7 +19,7 @@ from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts, one_group
 from gridnorm.arrays.grouping import by_text, find_column, group_spots, refuse_without_tips, slide_position
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.made import as_set, counted
+from gridnorm.arrays.made import as_intensities, as_set, counted
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
@@ -281,11 +281,11 @@ def normalize_one(
     history = replace(known.history, steps=(*known.history.steps, *corrected.steps, step))
     background = str(history.parameters().get("background"))
     idle = [f"{raw.name}: {text}" for text in recipe.idle(raw.channels, raw.background is not None)]
-    as_intensities = recipe.takes_intensities
-    notes = (*idle, *corrected.notes, *counted(raw, 0 if as_intensities else n_bad, background), *doubts)
+    intensities = recipe.takes_intensities
+    notes = (*idle, *corrected.notes, *counted(raw, 0 if intensities else n_bad, background), *doubts)
     known = known._replace(history=history, models=corrected.models or known.models)
     made = as_set(raw, layout, name or raw.name, levels, done, use, known, notes)
-    return as_intensities(made, corrected.raw, use) if as_intensities else made
+    return as_intensities(made, corrected.raw, use) if intensities else made
 
 
 def _covariates(levels: Levels, row: Method) -> FloatArray | None:

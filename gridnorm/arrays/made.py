@@ -12,7 +12,7 @@ from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import INTENSITIES, LEVELS, declared
 from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.record import ArrayRecord
-from gridnorm.arrays.weights import SpotUse
+from gridnorm.arrays.weights import SpotUse, count_flagged
 from gridnorm.arrays.within import WithinResult
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ BETWEEN = Option(
 )  # fmt: skip
 BETWEEN_BY = Option(
     "between_by", Kind("a grouping", _by, {"type": "string"}, by_text), WHOLE_ARRAY,
-    "Groups of spots that are made alike apart, as --by has them.", metavar="GROUPING",
+    "Groups of spots that are made alike apart, in the words of groupings.", metavar="GROUPING",
 )  # fmt: skip
 DEVICE = Option(
     "device", TEXT, "auto", "Where to compute: auto is the CPU; gpu never falls back.", choices=("auto", "cpu", "gpu"),

@@ -25,7 +25,7 @@ LAYOUT = Option(
 )  # fmt: skip
 GAL = Option("gal", TEXT, None, "GAL with identifiers and layout; it overrides the files.", metavar="FILE", auto=True)
 TARGET = Option(
-    "target", TEXT, None, "Bring arrays to what others were brought to: what --save-target has kept.", metavar="FILE",
+    "target", TEXT, None, "Bring arrays to what others were brought to: a target that was kept.", metavar="FILE",
     auto=True,
 )  # fmt: skip
 KEEP = Option("keep", WORDS, (), "Further spot columns in the table.", metavar="COL,…")

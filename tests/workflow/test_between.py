@@ -12,7 +12,7 @@ from damage import Cli, sidecar, table
 import gridnorm as gn
 from gridnorm.errors import FormatError, OptionError
 
-METHODS = ["scale", "quantile", "cyclic-loess"]
+METHODS = ["scale", "quantile", "cyclic-loess", "vsn"]
 
 
 @pytest.fixture
@@ -53,14 +53,15 @@ def test_table_folder_workers_and_python_agree(cli: Cli, method: str) -> None:
             np.testing.assert_allclose(getattr(result, name)[:, k - 1], shown, atol=6e-7)
         for record in (sidecar(Path("t.tsv")), sidecar(Path(f"f/array{k}.tsv"))):
             assert record["parameters"]["between"] == method and record["parameters"]["between_by"] == "array"
-    steps = gn.normalize_between(gn.normalize(gn.read(FILES)), method)
+    first = gn.background_correct(gn.read(FILES), "subtract") if method == "vsn" else gn.normalize(gn.read(FILES))
+    steps = gn.normalize_between(first, method)
     np.testing.assert_array_equal(steps.M, result.M)
     np.testing.assert_array_equal(gn.normalize(gn.read(FILES), between=method).A, result.A)
     assert json.loads(Path("f/gridnorm.json").read_text())["parameters"]["between"] == method
     assert not list(Path("f").glob(".*"))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS[:3])
 def test_one_array_at_a_time_comes_to_the_same(cli: Cli, method: str) -> None:
     normalized(cli, *FILES, "--between", method, "-o", "t.tsv", "--save-target", "t.json")
     whole = table(Path("t.tsv"))
@@ -78,6 +79,20 @@ def test_one_array_at_a_time_comes_to_the_same(cli: Cli, method: str) -> None:
     )
     gn.write_target(kept, "u.json")
     assert Path("u.json").read_bytes() == Path("t.json").read_bytes()
+
+
+def test_vsn_stands_in_the_place_of_levels(cli: Cli) -> None:
+    said = normalized(cli, *FILES, "--between", "vsn", "-o", "t.tsv", "--save-target", "t.json")
+    assert "background: subtract, offset 0; between: vsn" in said and "not positive" not in said
+    record = sidecar(Path("t.tsv"))
+    assert (record["parameters"]["method"], record["parameters"]["vsn_keep"]) == ("none", 0.9)
+    assert all(one["missing"] == 0 for one in record["arrays"])
+    whole = table(Path("t.tsv"))
+    normalized(cli, FILES[1], "--target", "t.json", "-o", "one.tsv")
+    near = np.array(table(Path("one.tsv"))["M.array2"], float) - np.array(whole["M.array2"], float)
+    assert np.abs(near).max() < 0.05, "its own likelihood, with the levels of the others"
+    says = "--between vsn takes the place of a method within arrays; found loess, expected no --method, or none"
+    refused(cli, *FILES, "--between", "vsn", "--method", "loess", code=2, says=says)
 
 
 def test_groups_apart_and_options_of_the_method(cli: Cli) -> None:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between.rows import BETWEEN, Between, Made
 from gridnorm.arrays.between.target import BetweenTarget, digest_of
+from gridnorm.arrays.given import as_arrays, with_labels
 from gridnorm.arrays.grouping import By, by_text, group_spots, grouping_options
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import BACKGROUND, LEVELS
 from gridnorm.arrays.raw import Column, FloatArray
 from gridnorm.core.across import Target, normalize_across
 from gridnorm.core.option import effective, take
+from gridnorm.core.option.signature import default_words, shows
 from gridnorm.errors import OptionError, option_word
 
 WHOLE = "array"  # the grouping that is none
@@ -80,11 +82,15 @@ class Heads(Protocol):
     def targets(self) -> Mapping[str, Sequence[str]]: ...
 
 
+_OPTIONS = [(row.name, row.options) for row in BETWEEN.values()]
+
+
+@shows([option for _, owned in _OPTIONS for option in owned], default_words(_OPTIONS))
 def normalize_between(
     arrays: ArraySet,
     method: str | Between = "scale",
     *,
-    by: By = WHOLE,
+    by: Any = WHOLE,
     target: BetweenTarget | None = None,
     **options: Any,
 ) -> ArraySet:
@@ -93,16 +99,17 @@ def normalize_between(
     Parameters
     ----------
     arrays
-        Arrays after ``normalize`` or ``normalize_within``.
+        Arrays after ``normalize`` or ``normalize_within``; for ``vsn`` after ``background_correct``.
     method
-        ``scale``, ``quantile``, ``aquantile``, ``gquantile``, ``rquantile``, ``tquantile``, ``cyclic-loess``, or a row
-        of your own.
+        ``none``, ``scale``, ``quantile``, ``aquantile``, ``gquantile``, ``rquantile``, ``tquantile``, ``cyclic-loess``,
+        ``vsn``, or a row of your own.
     by
-        Groups of spots that are treated apart, as for ``normalize_within``; ``array``: all spots at once.
+        Groups of spots that are treated apart, as for ``normalize_within``, or one label a spot; ``array``: all spots
+        at once.
     target
         What former arrays were brought to (``result.between``): these are brought to the same, one by one.
     **options
-        Of the method: ``cyclic_method``, ``cyclic_span`` and ``cyclic_rounds`` of ``cyclic-loess``.
+        Of the method.
 
     Returns
     -------
@@ -133,6 +140,7 @@ def normalize_between(
     >>> bool(np.allclose(np.sort(alike.A - alike.M / 2, axis=0)[:, 0], np.sort(alike.A + alike.M / 2, axis=0)[:, 1]))
     True
     """
+    arrays, by = with_labels(as_arrays(arrays), by)
     row = BETWEEN.find(method)
     chosen = take(row.options, options, f"{option_word('between')} {row.name}")
     if target is not None:

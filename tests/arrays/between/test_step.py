@@ -22,7 +22,7 @@ SHIFTS = np.array([[0.0], [0.9], [-0.6]])
 SOUND = replace(SOUND, values={**SOUND.values, "A": SOUND.values["A"] + SHIFTS})
 ONE = replace(ONE, values={"E": ONE.values["E"] + SHIFTS})
 SAMPLES = replace(SOUND, targets={"Cy3": ["ref", "ref", "a"], "Cy5": ["a", "b", "ref"]})
-FOR_TWO = [name for name in BETWEEN if name != "none"]
+FOR_TWO = [name for name in BETWEEN if name not in ("none", "vsn")]
 FOR_ONE = ["scale", "quantile", "cyclic-loess"]
 
 
@@ -102,6 +102,36 @@ def test_blocks_apart() -> None:
         weights = np.where(mine[:, None], TWO.weights, 0)
         alone = normalize_between(replace(TWO, spot_weights=np.ascontiguousarray(weights.T)), "scale")
         np.testing.assert_allclose(found.M[mine], alone.M[mine], rtol=1e-13)
+
+
+CORRECTED = gn.background_correct(gn.simulate(3, blocks=(2, 2), spots=(9, 9), seed=1).arrays, "subtract")
+
+
+def test_vsn_takes_intensities_and_makes_levels() -> None:
+    """Intensities below their background are not missing, and M of dim spots does not fan out."""
+    assert (CORRECTED.R <= 0).any() or (CORRECTED.G <= 0).any()
+    found = normalize_between(CORRECTED, "vsn")
+    assert list(found.values) == ["M", "A"] and not np.isnan(found.M).any() and found.stage == "levels"
+    bright = np.minimum(CORRECTED.R, CORRECTED.G) > 3000
+    ratio = np.log2(CORRECTED.R[bright] / CORRECTED.G[bright])
+    assert np.corrcoef(found.M[bright], ratio)[0, 1] > 0.99, "where there is much signal it is the log ratio"
+    for index in range(3):
+        alone = normalize_between(CORRECTED.part(index), "vsn", target=found.between)
+        np.testing.assert_allclose(alone.M[:, 0], found.M[:, index], rtol=0, atol=0.06)
+    one = normalize_between(gn.background_correct(gn.simulate(3, (2, 2), (9, 9), channels=1).arrays, "subtract"), "vsn")
+    assert list(one.values) == ["E"]
+    labels = np.asarray(CORRECTED.columns["Block"]) % 2
+    apart = normalize_between(CORRECTED, "vsn", by=labels)
+    assert apart.between.parts["G+R"].labels == (0, 1)
+
+
+def test_vsn_refuses_what_is_no_intensity() -> None:
+    with pytest.raises(OptionError, match="vsn takes intensities, and these are logarithms"):
+        normalize_between(TWO, "vsn")
+    with pytest.raises(OptionError, match="vsn takes intensities without their background; found Rb, Gb"):
+        normalize_between(gn.simulate(2, blocks=(2, 2), spots=(9, 9), seed=1).arrays, "vsn")
+    with pytest.raises(OptionError, match="between vsn takes the place of a method within arrays; found loess"):
+        gn.normalize(gn.simulate(2, blocks=(2, 2), spots=(9, 9), seed=1).arrays, between="vsn", method="loess")
 
 
 def test_nothing_is_done_where_nothing_is_asked() -> None:
