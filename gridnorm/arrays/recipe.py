@@ -175,6 +175,14 @@ class Recipe(NamedTuple):
         }
         return Step("normalize_within", parameters)
 
+    def between_steps(self) -> tuple[Step, ...]:
+        """The step between arrays with every effective setting, where there is one."""
+        row, options = self.alike()
+        if row.across is None:
+            return ()
+        step = {"method": row.name, "by": by_text(self.between_by), **plain_options(row.options, options)}
+        return (Step("normalize_between", step),)
+
     def idle(self, channels: tuple[str, ...], measured: bool) -> list[str]:
         """Sentences about options that were given and that the rows chosen for this array do not take."""
         method, background = self.chosen(channels), self._background(measured)

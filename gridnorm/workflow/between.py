@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from gridnorm._version import __version__
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between import BetweenTarget, normalize_between
-from gridnorm.arrays.between.rows import BETWEEN, Between
-from gridnorm.arrays.grouping import By, by_text
+from gridnorm.arrays.between.rows import Between
+from gridnorm.arrays.grouping import By
+from gridnorm.arrays.recipe import check_options
 from gridnorm.errors import FormatError, OptionError, option_value, option_word
 from gridnorm.io.text import Text, load
 from gridnorm.provenance import InputDigest
@@ -27,36 +29,38 @@ class Alike(NamedTuple):
 
     def effective(self, settings: Settings) -> tuple[Between, dict[str, Any]]:
         """The method's row and its options: as given, else the target's, else the row's defaults."""
-        asked, options = settings.recipe.alike()
+        row, options = settings.recipe.alike()
         if self.target is None:
-            return asked, options
-        row = asked if asked.name == self.method else BETWEEN.find(self.method)
+            return row, options
         given = {name: value for name, value in options.items() if name in settings.given}
         return row, {**self.target.options, **given}
 
 
-def alike_of(settings: Settings, target: BetweenTarget | None = None) -> Alike | None:
-    """What a run was asked to do between arrays; a target names the method and the grouping where nothing else does.
+def alike_of(settings: Settings, target: BetweenTarget | None = None) -> tuple[Settings, Alike | None]:
+    """Settings with the method and the grouping that a target names where nothing else does, and what makes alike.
 
     Raises
     ------
     FormatError
         The file of the target cannot be read, or is none.
+    OptionError
+        The target's method cannot stand beside other options.
     """
     digest = None
     if target is None and settings.target is not None:
         target, digest = read_target_file(settings.target)
+    if target is not None:
+        named = {"between": target.method, "between_by": target.by}
+        run = {**settings.run, **{name: word for name, word in named.items() if name not in settings.given}}
+        settings = replace(settings, run=run)
+        check_options(settings.recipe)
     row, _ = settings.recipe.alike()
-    if target is None:
-        return None if row.across is None else Alike(row.name, settings.between_by)
-    method = row.name if "between" in settings.given else target.method
-    by = settings.between_by if "between_by" in settings.given else target.by
-    if BETWEEN.find(method).across is None:
+    if row.across is None and target is not None:
         raise OptionError(
             f"{option_word('target')} has no meaning for {option_word('between')} none",
             hint=f"Leave {option_word('between')} out: the target says {target.method}",
         )
-    return Alike(method, by, target, digest)
+    return settings, None if row.across is None else Alike(row.name, settings.between_by, target, digest)
 
 
 def make_alike(arrays: ArraySet, alike: Alike | None, settings: Settings) -> ArraySet:
@@ -174,8 +178,3 @@ def write_target(target: BetweenTarget, path: str | os.PathLike[str], *, force: 
         )
     with Output(force) as files:
         files.write(path, target_bytes(target))
-
-
-def describe_alike(alike: Alike | None) -> dict[str, str]:
-    """What a plan says of it."""
-    return {} if alike is None else {"between": alike.method, "between_by": by_text(alike.by)}

@@ -87,7 +87,7 @@ def normalize_to(
         )  # fmt: skip
     started = time.perf_counter()
     target, precision = check_request(inputs, settings, request)
-    alike = alike_of(settings)
+    settings, alike = alike_of(settings)
     if request.save_target is not None:
         check_saving(settings, alike)
     if target.path != "-":

@@ -159,7 +159,7 @@ def _settings(options: dict[str, Any], target: BetweenTarget | None) -> tuple[Se
     """Settings of the whole chain, and what makes the arrays alike."""
     settings = make_settings(options)
     check_device(settings)
-    return settings, alike_of(settings, target)
+    return alike_of(settings, target)
 
 
 def _refuse_labels(options: dict[str, Any]) -> None:
