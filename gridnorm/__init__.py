@@ -13,6 +13,7 @@ from gridnorm._version import __version__ as __version__
 if TYPE_CHECKING:
     from gridnorm import nn
     from gridnorm.arrays.arrayset import ArraySet
+    from gridnorm.arrays.between import BetweenTarget, normalize_between
     from gridnorm.arrays.simulate import simulate
     from gridnorm.arrays.split import split
     from gridnorm.arrays.steps import background_correct, normalize_within
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
         OptionError,
         OutputError,
     )
+    from gridnorm.workflow.between import read_target, write_target
     from gridnorm.workflow.inspect import inspect
     from gridnorm.workflow.run import normalize, read, write
 
 _HOME = {
     "ArraySet": "gridnorm.arrays.arrayset",
+    "BetweenTarget": "gridnorm.arrays.between",
+    "normalize_between": "gridnorm.arrays.between",
     "simulate": "gridnorm.arrays.simulate",
     "split": "gridnorm.arrays.split",
     "background_correct": "gridnorm.arrays.steps",
@@ -42,6 +46,8 @@ _HOME = {
     "inspect": "gridnorm.workflow.inspect",
     "normalize": "gridnorm.workflow.run",
     "read": "gridnorm.workflow.run",
+    "read_target": "gridnorm.workflow.between",
+    "write_target": "gridnorm.workflow.between",
     "write": "gridnorm.workflow.run",
     "DeviceError": "gridnorm.errors",
     "FitError": "gridnorm.errors",
@@ -55,6 +61,7 @@ _HOME = {
 
 __all__ = [
     "ArraySet",
+    "BetweenTarget",
     "DeviceError",
     "FitError",
     "FormatError",
@@ -68,12 +75,15 @@ __all__ = [
     "inspect",
     "nn",
     "normalize",
+    "normalize_between",
     "normalize_groups",
     "normalize_within",
     "read",
+    "read_target",
     "simulate",
     "split",
     "write",
+    "write_target",
 ]
 
 

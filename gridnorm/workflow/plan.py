@@ -269,7 +269,7 @@ def _effective(plan: Plan) -> dict[str, Any]:
     history = reading_history(raw, plan.tasks[0].format, settings)
     history = history if settings.split == WHOLE else history.then("split", split=settings.split)
     steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
-    found = replace(history, steps=steps).parameters()
+    found = replace(history, steps=(*steps, *recipe.between_steps())).parameters()
     with suppress(GridnormError):  # a failure of this array, told when it is normalized
         layout, _ = layout_of(raw, settings)
         found["layout"] = "none: no Block, Row and Column" if layout is None else layout.describe()

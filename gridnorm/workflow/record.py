@@ -9,6 +9,7 @@ from gridnorm.io.atomic import Output, guard
 from gridnorm.io.text import load, name_of
 from gridnorm.io.write import Precision, write_table
 from gridnorm.provenance import InputDigest
+from gridnorm.workflow.between import Alike
 from gridnorm.workflow.settings import Settings
 from gridnorm.workflow.sidecar import Sidecar, Summary, set_sidecar
 
@@ -40,9 +41,12 @@ def put_sidecar(record: Sidecar, path: str, files: Output) -> None:
         guard(os.path.basename(path), handle.write, piece)
 
 
-def extra_inputs(settings: Settings) -> list[InputDigest]:
+def extra_inputs(settings: Settings, alike: Alike | None = None) -> list[InputDigest]:
     """Digests of the files that are read beside the arrays."""
-    if settings.gal is None:
-        return []
-    text = load(settings.gal)
-    return [InputDigest(name_of(settings.gal), text.size, text.sha256)]
+    found = []
+    if settings.gal is not None:
+        text = load(settings.gal)
+        found.append(InputDigest(name_of(settings.gal), text.size, text.sha256))
+    if alike is not None and alike.digest is not None:
+        found.append(alike.digest)
+    return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from gridnorm.arrays.align import ALIGN
 from gridnorm.arrays.grouping import SPLIT, grouping_options
-from gridnorm.arrays.recipe import BACKGROUND, BY, DEVICE, METHOD, TABLES, Recipe, check_options
+from gridnorm.arrays.recipe import BACKGROUND, BETWEEN, BETWEEN_BY, BY, DEVICE, METHOD, TABLES, Recipe, check_options
 from gridnorm.arrays.weights import FLAGS, WEIGHTS
 from gridnorm.arrays.within import method_options
 from gridnorm.core.option import TEXT, WORDS, Option, Table, defaults_in_words, nearest
@@ -24,6 +24,10 @@ LAYOUT = Option(
     metavar="RxCxrxc", auto=True,
 )  # fmt: skip
 GAL = Option("gal", TEXT, None, "GAL with identifiers and layout; it overrides the files.", metavar="FILE", auto=True)
+TARGET = Option(
+    "target", TEXT, None, "Bring arrays to what others were brought to: a target that was kept.", metavar="FILE",
+    auto=True,
+)  # fmt: skip
 KEEP = Option("keep", WORDS, (), "Further spot columns in the table.", metavar="COL,…")
 # What a preset sets against the defaults, where it applies; options given explicitly win.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -47,7 +51,10 @@ PRESET = Option(
 # Options of the run, in the order of the help page; those of the rows follow the option that chooses the row.
 RUN_OPTIONS: dict[str, Option] = {
     option.name: option
-    for option in (BY, SPLIT, METHOD, BACKGROUND, FLAGS, WEIGHTS, ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE)
+    for option in (
+        *(BY, SPLIT, METHOD, BACKGROUND, BETWEEN, BETWEEN_BY, TARGET),
+        *(FLAGS, WEIGHTS, ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE),
+    )
 }
 # Options that say how files are read; ``read`` takes these and those of the formats, ``inspect`` some more.
 READING = ("align", "layout", "gal", "keep")
@@ -96,7 +103,7 @@ def row_names(name: str) -> tuple[str, ...]:
     """The rows that an option of the run may name, ``auto`` in front where it may be that."""
     if name not in _TABLES or name == "format":
         return ()
-    return (*(("auto",) if name != "by" else ()), *_TABLES[name])
+    return (*(("auto",) if RUN_OPTIONS[name].default == "auto" else ()), *_TABLES[name])
 
 
 def help_text(option: Option) -> str:
@@ -167,6 +174,8 @@ class Settings:
             by=run["by"],
             method=run["method"],
             background=run["background"],
+            between=run["between"],
+            between_by=run["between_by"],
             flags=run["flags"],
             weights=run["weights"],
             device=run["device"],
