@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gridnorm import nn
     from gridnorm.arrays.array_weights import array_weights
     from gridnorm.arrays.arrayset import ArraySet
+    from gridnorm.arrays.between import BetweenTarget, normalize_between
     from gridnorm.arrays.replicates import average_replicates
     from gridnorm.arrays.simulate import simulate
     from gridnorm.arrays.split import split
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
         OptionError,
         OutputError,
     )
+    from gridnorm.workflow.between import read_target, write_target
     from gridnorm.workflow.inspect import inspect
     from gridnorm.workflow.run import normalize, read, write
     from gridnorm.workflow.spot_files import spot_types
 
 _HOME = {
     "ArraySet": "gridnorm.arrays.arrayset",
+    "BetweenTarget": "gridnorm.arrays.between",
+    "normalize_between": "gridnorm.arrays.between",
     "simulate": "gridnorm.arrays.simulate",
     "split": "gridnorm.arrays.split",
     "spot_types": "gridnorm.workflow.spot_files",
@@ -48,6 +52,8 @@ _HOME = {
     "inspect": "gridnorm.workflow.inspect",
     "normalize": "gridnorm.workflow.run",
     "read": "gridnorm.workflow.run",
+    "read_target": "gridnorm.workflow.between",
+    "write_target": "gridnorm.workflow.between",
     "write": "gridnorm.workflow.run",
     "DeviceError": "gridnorm.errors",
     "FitError": "gridnorm.errors",
@@ -61,6 +67,7 @@ _HOME = {
 
 __all__ = [
     "ArraySet",
+    "BetweenTarget",
     "DeviceError",
     "FitError",
     "FormatError",
@@ -76,13 +83,16 @@ __all__ = [
     "inspect",
     "nn",
     "normalize",
+    "normalize_between",
     "normalize_groups",
     "normalize_within",
     "read",
+    "read_target",
     "simulate",
     "split",
     "spot_types",
     "write",
+    "write_target",
 ]
 
 

@@ -10,6 +10,8 @@ from gridnorm import nn as nn
 from gridnorm._version import __version__ as __version__
 from gridnorm.arrays.arrayset import ArraySet as ArraySet
 from gridnorm.arrays.background import Background
+from gridnorm.arrays.between import Between
+from gridnorm.arrays.between import BetweenTarget as BetweenTarget
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.replicates import Replicates
 from gridnorm.arrays.simulate import Simulated
@@ -67,6 +69,7 @@ def normalize(
     arrays: ArraySet | Paths | pd.DataFrame,
     *,
     weights: Any = ...,
+    target: BetweenTarget | str | os.PathLike[str] | None = ...,
     map: Callable[..., Iterable[Any]] = ...,
     by: Any = ...,
     split: Any = ...,
@@ -82,6 +85,14 @@ def normalize(
     foreground: str | None = ...,
     channels: str | Sequence[Any] = ...,
     columns: Any = ...,
+    between: Any = ...,
+    cyclic_method: str = ...,
+    cyclic_span: float = ...,
+    cyclic_rounds: int = ...,
+    vsn_keep: float = ...,
+    vsn_trim: str = ...,
+    vsn_rounds: int = ...,
+    between_by: Any = ...,
     flags: Any = ...,
     flag_table: Any = ...,
     controls: Any = ...,
@@ -95,6 +106,19 @@ def normalize(
     keep: str | Sequence[Any] = ...,
     preset: str = ...,
     device: str = ...,
+) -> ArraySet: ...
+def normalize_between(
+    arrays: ArraySet,
+    method: str | Between = ...,
+    *,
+    by: Any = ...,
+    target: BetweenTarget | None = ...,
+    cyclic_method: str = ...,
+    cyclic_span: float = ...,
+    cyclic_rounds: int = ...,
+    vsn_keep: float = ...,
+    vsn_trim: str = ...,
+    vsn_rounds: int = ...,
 ) -> ArraySet: ...
 def normalize_groups(
     values: Any,
@@ -141,6 +165,9 @@ def read(
     keep: str | Sequence[Any] = ...,
     preset: str = ...,
 ) -> ArraySet: ...
+def read_target(
+    path: str | os.PathLike[str],
+) -> BetweenTarget: ...
 def simulate(
     n_arrays: int,
     blocks: tuple[int, int] = ...,
@@ -188,5 +215,11 @@ def write(
     *,
     format: str | None = ...,
     precision: int | str = ...,
+    force: bool = ...,
+) -> None: ...
+def write_target(
+    target: BetweenTarget,
+    path: str | os.PathLike[str],
+    *,
     force: bool = ...,
 ) -> None: ...

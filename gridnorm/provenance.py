@@ -10,7 +10,11 @@ from gridnorm.plain import some
 
 SCHEMA_VERSION = 2
 # Where a step names its row by another word than the option that chose it.
-_OPTION_OF = {("background_correct", "method"): "background"}
+_OPTION_OF = {
+    ("background_correct", "method"): "background",
+    ("normalize_between", "method"): "between",
+    ("normalize_between", "by"): "between_by",
+}
 
 
 class Step(NamedTuple):

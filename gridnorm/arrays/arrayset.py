@@ -113,6 +113,7 @@ class ArraySet:
     records: tuple[ArrayRecord, ...] = ()
     origin: Origin = field(default_factory=Origin)
     absent: NDArray[np.bool_] | None = None
+    between: Any = None
 
     def __post_init__(self) -> None:
         known = declared(self.channels, self.stage)

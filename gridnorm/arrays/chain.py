@@ -19,12 +19,12 @@ from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts, one_group
 from gridnorm.arrays.grouping import by_text, find_column, group_spots, refuse_without_tips, slide_position
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.matrices import LEVELS, declared
+from gridnorm.arrays.made import as_intensities, as_set, counted
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.arrays.spot_types import type_doubts, use_of_types
-from gridnorm.arrays.weights import SpotUse, count_flagged, refuse_weightless, spot_weights, use_of, weight_doubts
+from gridnorm.arrays.weights import SpotUse, refuse_weightless, spot_weights, use_of, weight_doubts
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
 from gridnorm.core.fit import Fit
@@ -284,62 +284,11 @@ def normalize_one(
     history = replace(known.history, steps=(*known.history.steps, *corrected.steps, step))
     background = str(history.parameters().get("background"))
     idle = [f"{raw.name}: {text}" for text in recipe.idle(raw.channels, raw.background is not None)]
-    notes = (*idle, *corrected.notes, *counted(raw, n_bad, background), *doubts)
+    intensities = recipe.takes_intensities
+    notes = (*idle, *corrected.notes, *counted(raw, 0 if intensities else n_bad, background), *doubts)
     known = known._replace(history=history, models=corrected.models or known.models)
-    return as_set(raw, layout, name or raw.name, levels, done, use, known, notes)
-
-
-def as_set(
-    raw: RawArray,
-    layout: Layout | None,
-    name: str,
-    levels: Levels,
-    done: WithinResult,
-    use: SpotUse,
-    record: ArrayRecord,
-    notes: tuple[str, ...] = (),
-) -> ArraySet:
-    """A set of one array from what was done to it."""
-    names = [m.name for m in declared(raw.channels, LEVELS).values() if m.role == "level"]
-    values = {matrix: done.values[k : k + 1] for k, matrix in enumerate(names)}
-    if levels.ratio:
-        values["A"] = levels.covariates["level"]
-    here = np.ones(raw.n_spots, np.bool_) if raw.absent is None else ~raw.absent
-    weighted = bool((use.reported[here] != 1).any())
-    record = record._replace(
-        flagged=count_flagged(raw, record.history.parameters().get("flags")),
-        missing=int(np.count_nonzero(np.isnan(done.values).any(axis=0) & here)),
-        layout=layout,
-        warnings=(*record.warnings, *notes),
-    )
-    return ArraySet(
-        names=(name,),
-        channels=raw.channels,
-        values=values,
-        columns=raw.spots,
-        layout=layout,
-        flag_codes=None if raw.flags is None else raw.flags[None, :],
-        spot_weights=np.where(here, use.reported, np.nan)[None, :] if weighted else None,
-        fits=(done,),
-        history=record.history,
-        warnings=record.warnings,
-        stage=LEVELS,
-        records=(record,),
-        absent=None if raw.absent is None else raw.absent[None, :],
-    )
-
-
-def counted(raw: RawArray, n_bad: int, background: str) -> list[str]:
-    """Sentences about values that are missing in the result, and why."""
-    out = []
-    if raw.infinite:
-        out.append(f"{raw.name}: {raw.infinite} infinite intensities are missing in the result")
-    if n_bad:
-        out.append(
-            f"{raw.name}: {n_bad} intensities are not positive after background correction ({background}); "
-            "those spots are missing in the result"
-        )
-    return out
+    made = as_set(raw, layout, name or raw.name, levels, done, use, known, notes)
+    return as_intensities(made, corrected.raw, use) if intensities else made
 
 
 def _covariates(levels: Levels, row: Method) -> FloatArray | None:

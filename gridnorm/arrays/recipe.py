@@ -6,33 +6,41 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.background import BACKGROUNDS, Background, choose_background
+from gridnorm.arrays.between.rows import BETWEEN as BETWEEN_ROWS
+from gridnorm.arrays.between.rows import Between
 from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
+from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
 from gridnorm.arrays.weights import FLAGS, WEIGHTS, flag_rule
 from gridnorm.arrays.within import choose_method, method_options, take_options
 from gridnorm.core.methods import METHODS, Method
 from gridnorm.core.option import TEXT, Kind, Option, Table, effective, no_meaning, take
-from gridnorm.errors import option_word, recorded_option
+from gridnorm.errors import OptionError, option_word, recorded_option
 from gridnorm.provenance import Step
 
-TABLES: dict[str, Table[Any]] = {"method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS}
+TABLES: dict[str, Table[Any]] = {
+    "method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS, "between": BETWEEN_ROWS,
+}  # fmt: skip
 
 
 def _row_text(row: Any) -> str:
     return row if isinstance(row, str) else str(row.name)
 
 
-def _row_kind(table: Table[Any]) -> Kind:
+def _row_kind(table: Table[Any], also: tuple[str, ...] = ("auto",)) -> Kind:
     """``auto``, the name of a row, or a row itself."""
 
     def read(given: Any) -> Any:
         if given is None:
             raise ValueError
         if isinstance(given, str):
-            return given if given == "auto" else table.find(given, also=("auto",)).name
+            return given if given in also else table.find(given, also=also).name
         return table.check(given)
 
     return Kind(f"a {table.word}", read, {"type": "string"}, _row_text)
+
+
+WHOLE_ARRAY = "array"  # the grouping that is none
 
 
 def _by(given: Any) -> Any:
@@ -58,6 +66,13 @@ BACKGROUND = Option(
     "background", _row_kind(BACKGROUNDS), "auto", "auto, {rows}.", metavar="METHOD",
     shown="auto = normexp where measured",
 )  # fmt: skip
+BETWEEN = Option(
+    "between", _row_kind(BETWEEN_ROWS, ()), "none", "Make the normalized arrays alike: {rows}.", metavar="METHOD",
+)  # fmt: skip
+BETWEEN_BY = Option(
+    "between_by", Kind("a grouping", _by, {"type": "string"}, by_text), WHOLE_ARRAY,
+    "Groups of spots that are made alike apart, in the words of groupings.", metavar="GROUPING",
+)  # fmt: skip
 DEVICE = Option(
     "device", TEXT, "auto", "Where to compute: auto is the CPU; gpu never falls back.", choices=("auto", "cpu", "gpu"),
     metavar="auto|cpu|gpu",
@@ -69,7 +84,7 @@ class Recipe(NamedTuple):
 
     Attributes
     ----------
-    by, method, background
+    by, method, background, between, between_by
         Rows by name or as objects.
     flags, weights, device
         As on the command line.
@@ -84,6 +99,8 @@ class Recipe(NamedTuple):
     by: By = BY.default
     method: str | Method = METHOD.default
     background: str | Background = BACKGROUND.default
+    between: str | Between = BETWEEN.default
+    between_by: By = BETWEEN_BY.default
     flags: str = FLAGS.default
     weights: str = WEIGHTS.default
     device: str = DEVICE.default
@@ -97,15 +114,24 @@ class Recipe(NamedTuple):
         by = tuple(grouping_of(word) or word for word in words_of(self.by))
         method = METHOD.read(self.method) if self.method == "auto" else METHODS.find(self.method)
         background = self.background if self.background == "auto" else BACKGROUNDS.find(self.background)
-        return self._replace(by=by, method=method, background=background)
+        between = BETWEEN_ROWS.find(self.between)
+        return self._replace(by=by, method=method, background=background, between=between)
+
+    @property
+    def takes_intensities(self) -> bool:
+        """Whether the method between arrays makes levels of intensities itself."""
+        return BETWEEN_ROWS.find(self.between).stage == INTENSITIES
 
     def chosen(self, channels: tuple[str, ...]) -> Method:
         """The method for these channels."""
+        if self.takes_intensities:
+            return METHODS["none"]
         return choose_method(self.method, channels, "by" in self.given)
 
     def left_alone(self, channels: tuple[str, ...]) -> bool:
         """Whether ``auto`` means to do nothing."""
-        return isinstance(self.method, str) and self.method == "auto" and self.chosen(channels).statistic is None
+        auto = isinstance(self.method, str) and self.method == "auto" and not self.takes_intensities
+        return auto and self.chosen(channels).statistic is None
 
     def within(self, channels: tuple[str, ...]) -> tuple[Method, dict[str, Any]]:
         """The method for these channels, and all its options as they are effective."""
@@ -118,8 +144,17 @@ class Recipe(NamedTuple):
 
     def correction(self, measured: bool) -> tuple[Background, dict[str, Any]]:
         """The background method, where a background was measured or not, and all its options."""
-        row = choose_background(self.background, measured)
+        row = self._background(measured)
         return row, take(row.options, self._of(row.options), f"{option_word('background')} {row.name}")
+
+    def alike(self) -> tuple[Between, dict[str, Any]]:
+        """The method between arrays, and all its options."""
+        row = BETWEEN_ROWS.find(self.between)
+        return row, take(row.options, self._of(row.options), f"{option_word('between')} {row.name}")
+
+    def _background(self, measured: bool) -> Background:
+        subtracted = self.takes_intensities and self.background == "auto" and measured
+        return choose_background("subtract" if subtracted else self.background, measured)
 
     def grouping(self) -> dict[str, Any]:
         """All options of the groupings."""
@@ -150,10 +185,22 @@ class Recipe(NamedTuple):
         }
         return Step("normalize_within", parameters)
 
+    def between_steps(self) -> tuple[Step, ...]:
+        """The step between arrays with every effective setting, where there is one."""
+        row, options = self.alike()
+        if row.across is None:
+            return ()
+        step = {"method": row.name, "by": by_text(self.between_by), **plain_options(row.options, options)}
+        return (Step("normalize_between", step),)
+
     def idle(self, channels: tuple[str, ...], measured: bool) -> list[str]:
         """Sentences about options that were given and that the rows chosen for this array do not take."""
-        method, background = self.chosen(channels), choose_background(self.background, measured)
-        taken = {option.name for option in (*method_options(method), *background.options, *grouping_options(self.by))}
+        method, background = self.chosen(channels), self._background(measured)
+        between = BETWEEN_ROWS.find(self.between).options
+        taken = {
+            option.name
+            for option in (*method_options(method), *background.options, *grouping_options(self.by), *between)
+        }
         chosen = f"background {background.name} and method {method.name}, which were chosen for it"
         return [
             f"{recorded_option(name)} has no meaning for {chosen}"
@@ -172,7 +219,7 @@ def plain_options(options: tuple[Option, ...], values: Mapping[str, Any]) -> dic
 
 
 def check_options(
-    recipe: Recipe, steps: tuple[str, ...] = ("background", "method"), also: tuple[str, ...] = ()
+    recipe: Recipe, steps: tuple[str, ...] = ("background", "method", "between"), also: tuple[str, ...] = ()
 ) -> None:
     """Refuse options that no row takes which these steps of the chain may choose.
 
@@ -185,7 +232,7 @@ def check_options(
     """
     rows: dict[str, dict[str, tuple[Option, ...]]] = {}
     if "background" in steps:
-        chosen = [choose_background(recipe.background, measured) for measured in (True, False)]
+        chosen = [recipe._background(measured) for measured in (True, False)]
         rows["background"] = {row.name: row.options for row in chosen}
     if "method" in steps:
         methods = [recipe.chosen(channels) for channels in (("R", "G"), ("E",))]
@@ -193,6 +240,16 @@ def check_options(
         rows["by"] = {by_text(recipe.by): grouping_options(recipe.by)}
         for row in methods:
             take_options(row, {o.name: recipe.options[o.name] for o in method_options(row) if o.name in recipe.options})
+    if "between" in steps:
+        between = BETWEEN_ROWS.find(recipe.between)
+        method = recipe.method if isinstance(recipe.method, str) else recipe.method.name
+        if recipe.takes_intensities and method not in ("auto", "none"):
+            raise OptionError(
+                f"{option_word('between')} {between.name} takes the place of a method within arrays", found=method,
+                expected=f"no {option_word('method')}, or none",
+            )  # fmt: skip
+        rows["between"] = {between.name: between.options}
+        recipe.alike()
     taken = {option.name for kind in rows.values() for options in kind.values() for option in options}
     for name in recipe.options:
         if name not in taken:

@@ -10,9 +10,10 @@ import numpy as np
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.background import BACKGROUNDS, Background
-from gridnorm.arrays.chain import Levels, as_set, correct_one, counted, levels_of, within_one
+from gridnorm.arrays.chain import Levels, correct_one, levels_of, within_one
 from gridnorm.arrays.given import as_arrays, placed, with_labels
 from gridnorm.arrays.grouping import GROUPINGS
+from gridnorm.arrays.made import as_set, counted
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.recipe import BY, Recipe, check_options

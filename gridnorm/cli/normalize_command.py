@@ -48,6 +48,7 @@ from gridnorm.cli.streams import say, show_json
     shell_complete=paths,
     help="MA plot by group, before and after: .png, .svg, .pdf.  Needs the extra report.",
 )
+@click.option("--save-target", metavar="FILE", help="Keep what the arrays were brought to, for --target.")
 @click.option("--force", is_flag=True, help="Overwrite existing outputs: result, record, figure, log.")
 @click.option("--dry-run", is_flag=True, help="Print the plan as JSON, compute nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sidecar on stdout.")
@@ -77,7 +78,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
     own = {
         name: given.pop(name)
         for name in (
-            "output", "form", "precision", "sidecar", "figure", "force",
+            "output", "form", "precision", "sidecar", "figure", "save_target", "force",
             "dry_run", "as_json", "log_file", "jobs", "quiet", "verbose",
         )
     }  # fmt: skip
@@ -91,6 +92,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> int:
         figure=own["figure"],
         **(_drawing(own["figure"]) if own["figure"] is not None else {}),
         log_file=own["log_file"],
+        save_target=own["save_target"],
         jobs=own["jobs"],
     )
     if own["as_json"] and own["output"] == "-":
@@ -123,12 +125,14 @@ def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any, *, verbose: b
     import json
 
     from gridnorm.cli.gather import failed
+    from gridnorm.workflow.between import alike_of
     from gridnorm.workflow.output import Outcome, refuse_wrong_option
     from gridnorm.workflow.plan import describe, make_plan
     from gridnorm.workflow.target import check_request
 
     target, _ = check_request(inputs, settings, request)
-    plan = make_plan(inputs, settings, compare=not target.folder)
+    settings, alike = alike_of(settings)
+    plan = make_plan(inputs, settings, compare=not target.folder or alike is not None)
     show_json([json.dumps({**describe(plan), "output": target.path}, indent=1, ensure_ascii=False), "\n"])
     if not plan.tasks:
         refuse_wrong_option(plan.failures)
@@ -173,4 +177,5 @@ def _messages(outcome: Any, *, quiet: bool, verbose: bool) -> list[str]:
 
 def _background(arrays: Sequence[Any]) -> str:
     """Which background method ran: ``auto`` decides by what was measured, and the user must see how."""
-    return "background: " + "; ".join(dict.fromkeys(one.background for one in arrays))
+    between = dict.fromkeys(f"between: {one.between}" for one in arrays if one.between != "none")
+    return "; ".join(["background: " + "; ".join(dict.fromkeys(one.background for one in arrays)), *between])

@@ -248,6 +248,11 @@ def _is_running(pid: int) -> bool:
     return True
 
 
+def temporary_in(folder: str, name: str) -> str:
+    """The path of a hidden file for a while, which ``sweep`` takes away if its run is killed."""
+    return os.path.join(folder, _temporary_name(name))
+
+
 def _beside(target: str) -> str:
     return os.path.join(os.path.dirname(target), _temporary_name(os.path.basename(target)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from gridnorm.errors import FormatError
 from gridnorm.io.ragged import is_blank
 
 # What programs write below the last row: the only cell of its line.
@@ -37,11 +38,25 @@ def is_trailer(line: bytes) -> bool:
 
 
 def end_of_rows(data: bytes, start: int, stop: int, line: int, separator: bytes, file: str) -> tuple[int, list[str]]:
-    """Where the rows end, at the first trailer below one, and a warning where something stands below it."""
+    """Where the rows end, at the first trailer below one, and a warning where something stands below it.
+
+    Raises
+    ------
+    FormatError
+        Lines below it have as many cells as the rows: no row is lost for a line that only looks like an end.
+    """
     found = _TRAILER.search(data, start, stop)
     end = start if found is None else last_row_end(data, start, found.start(), separator)
     if found is None or end == start:  # a table without rows has more wrong with it
         return stop, []
     at, below = line + data.count(b"\n", start, found.start()), data.count(b"\n", found.start(), stop)
     said = found[1].decode("utf-8", "replace")
+    width = data[data.rfind(b"\n", start, end - 1) + 1 : end].count(separator)
+    rows = [k for k, one in enumerate(data[found.end() : stop].split(b"\n")) if width and one.count(separator) == width]
+    if rows:
+        raise FormatError(
+            f"rows stand below the end of the table ({said} in line {at})", file, at + rows[0],
+            found="1 line" if len(rows) == 1 else f"{len(rows)} lines of as many cells as the rows", expected="none",
+            hint="Delete that line if it is a slip, or give each table a file of its own",
+        )  # fmt: skip
     return end, [f"{file}:{at}: the table ends here ({said}); {below} lines below were not read"]

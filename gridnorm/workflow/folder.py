@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.errors import LostError, OutputError
+from gridnorm.errors import LayoutError, LostError, OutputError
 from gridnorm.io.atomic import Output, check_target, sweep
 from gridnorm.io.write import Precision
 from gridnorm.provenance import History, InputDigest
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.opening import ArrayTask
+from gridnorm.workflow.passes import Rows
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.record import put_set
 from gridnorm.workflow.replicated import averaged
@@ -24,11 +25,15 @@ from gridnorm.workflow.unit import Failure, Work
 
 
 class Errand(NamedTuple):
-    """A file to read and the file its array goes to; ``drawn``: the set comes back for a figure."""
+    """A file to read and the file its array goes to.
+
+    ``drawn``: the set comes back for a figure; ``row``: where its new levels lie, in a run that makes arrays alike.
+    """
 
     task: ArrayTask
     file: str
     drawn: bool = False
+    row: int = 0
 
 
 class Written(NamedTuple):
@@ -55,6 +60,7 @@ class FolderWork(NamedTuple):
     precision: Precision
     force: bool
     extra: tuple[InputDigest, ...] = ()
+    rows: Rows | None = None
 
     def __call__(self, errand: Errand) -> list[Written | Failure]:
         """One unit: the files of the arrays of one file, put in place together.
@@ -69,8 +75,7 @@ class FolderWork(NamedTuple):
         names = iter(part_names(errand.file, self.form, labels))
         with Output(self.force) as files:
             done = [
-                item if isinstance(item, Failure) else self._put(item, next(names), files, errand.drawn)
-                for item in items
+                item if isinstance(item, Failure) else self._put(item, next(names), files, errand) for item in items
             ]
         named = False
         for k, one in enumerate(done):
@@ -79,17 +84,28 @@ class FolderWork(NamedTuple):
                 named = True
         return done
 
-    def _put(self, one: ArraySet, name: str, files: Output, drawn: bool) -> Written:
+    def _put(self, one: ArraySet, name: str, files: Output, errand: Errand) -> Written | Failure:
         arrays = collect([one], self.alone, self.extra)
+        if self.rows is not None:
+            try:
+                arrays = self.rows.brought(arrays, errand.row)
+            except LayoutError as error:
+                return Failure(errand.task.file, error)
         path = os.path.join(self.folder, name)
         table = averaged(arrays, self.alone.settings)
         record, lines = put_set(table, path, files, precision=self.precision, form=self.form, beside=path + SUFFIX)
-        digest, shown = arrays.record(0).digest, arrays if drawn else None
+        digest, shown = arrays.record(0).digest, arrays if errand.drawn else None
         return Written(record.entries[0], lines[0], table.history, digest, table.warnings, shown)
 
 
 def folder_work(
-    plan: Plan, folder: str, form: str, precision: Precision, force: bool, extra: Sequence[InputDigest]
+    plan: Plan,
+    folder: str,
+    form: str,
+    precision: Precision,
+    force: bool,
+    extra: Sequence[InputDigest],
+    rows: Rows | None = None,
 ) -> FolderWork:
     """The unit of a plan whose arrays have a file each.
 
@@ -98,8 +114,9 @@ def folder_work(
     """
     alone = replace(plan, tasks=(), heads=(), failures=(), skipped=(), warnings=(), targets={})
     return FolderWork(
-        Work(plan.settings, plan.settings.recipe.resolved(), None), alone, folder, form, precision, force, tuple(extra)
-    )
+        Work(plan.settings, plan.settings.recipe.resolved(), None), alone, folder, form, precision, force, tuple(extra),
+        rows,
+    )  # fmt: skip
 
 
 class Folder:

@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet, Origin
+from gridnorm.arrays.between import BetweenTarget
 from gridnorm.arrays.grouping import WHOLE
 from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision
 from gridnorm.plain import shown
 from gridnorm.provenance import History, InputDigest, common, twins
+from gridnorm.workflow.between import Alike, alike_of, check_saving, make_alike, target_bytes
 from gridnorm.workflow.collect import collect
 from gridnorm.workflow.execute import run
 from gridnorm.workflow.folder import Errand, Folder, Written, folder_work
 from gridnorm.workflow.opening import ArrayTask
+from gridnorm.workflow.passes import FirstPass, Levels, first_pass
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.record import extra_inputs, put_set, put_sidecar
 from gridnorm.workflow.replicated import averaged
@@ -85,13 +88,16 @@ def normalize_to(
         )  # fmt: skip
     started = time.perf_counter()
     target, precision = check_request(inputs, settings, request)
+    settings, alike = alike_of(settings)
+    if request.save_target is not None:
+        check_saving(settings, alike)
     if target.path != "-":
         sweep(target.path if target.folder else os.path.dirname(target.path) or os.curdir)
-    plan = make_plan(inputs, settings, compare=not target.folder)
+    plan = make_plan(inputs, settings, compare=not target.folder or alike is not None)
     keep_inputs(inputs, plan, target, request)
     outcome = Outcome(failures=list(plan.failures), skipped=list(plan.skipped), warnings=list(plan.warnings))
     outcome.timings["plan"] = time.perf_counter() - started
-    job = _Job(plan, target, request, precision, extra_inputs(settings), outcome)
+    job = _Job(plan, target, request, precision, extra_inputs(settings, alike), outcome, alike)
     if target.folder:
         _write_folder(job, map)
     else:
@@ -122,6 +128,7 @@ class _Job(NamedTuple):
     precision: Precision
     extra: list[InputDigest]
     outcome: Outcome
+    alike: Alike | None = None
 
 
 def run_plan(
@@ -166,7 +173,7 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     outcome.timings["arrays"] = time.perf_counter() - started
     if not sets:
         return
-    arrays = collect(sets, job.plan, job.extra, _named(outcome.failures))
+    arrays = make_alike(collect(sets, job.plan, job.extra, _named(outcome.failures)), job.alike, job.plan.settings)
     table = averaged(arrays, job.plan.settings)
     outcome.warnings[:] = table.warnings
     started = time.perf_counter()
@@ -176,6 +183,7 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
             table, target.path, files, precision=job.precision, form=target.form, beside=beside
         )
         _draw(files, request, outcome, [arrays], len(arrays))
+        _keep_target(files, request, outcome, arrays.between)
     outcome.timings["write"] = time.perf_counter() - started
     if target.path != "-":
         count = len(arrays)
@@ -213,19 +221,34 @@ def _draw(files: Output, request: Request, outcome: Outcome, sets: Sequence[Arra
     outcome.written.append(f"drew {request.figure}")
 
 
+def _keep_target(files: Output, request: Request, outcome: Outcome, target: BetweenTarget | None) -> None:
+    if request.save_target is None or target is None:
+        return
+    files.write(request.save_target, target_bytes(target))
+    outcome.written.append(f"kept the target in {request.save_target}")
+
+
 def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     started = time.perf_counter()
     path, request, outcome = job.target.path, job.request, job.outcome
     names, form = file_names(job.plan, job.target.form), job.target.form
     parted = job.plan.settings.split != WHOLE
     drawn = request.most_drawn if request.draw is not None else 0
-    errands = [Errand(task, name, k < drawn) for k, (task, name) in enumerate(zip(job.plan.tasks, names, strict=True))]
-    unit = folder_work(job.plan, path, form, job.precision, request.force, job.extra)
-    with (
-        Folder(path, names, request.force, form if parted else None) as folder,
-        closing(_run(unit, errands, folder.lost, job.plan.settings, request.jobs, map)) as files,
-    ):
-        texts, histories, named, sets = _kept(_watched(job, files), outcome)
+    with Folder(path, names, request.force, form if parted else None) as folder, Levels(path) as levels:
+        errands = [
+            Errand(task, name, k < drawn) for k, (task, name) in enumerate(zip(job.plan.tasks, names, strict=True))
+        ]
+        first = _first_pass(job, levels, map) if job.alike is not None else None
+        if first is not None:
+            place = {task.name: row for row, task in enumerate(first.tasks)}
+            errands = [one._replace(row=place[one.task.name]) for one in errands if one.task.name in place]
+        elif job.alike is not None:
+            return
+        unit = folder_work(
+            job.plan, path, form, job.precision, request.force, job.extra, None if first is None else first.rows
+        )
+        with closing(_run(unit, errands, folder.lost, job.plan.settings, request.jobs, map)) as files:
+            texts, histories, named, sets = _kept(_watched(job, files), outcome)
     outcome.timings["arrays"] = time.perf_counter() - started
     if not texts:
         return
@@ -237,8 +260,25 @@ def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     with Output(request.force) as files:
         _draw(files, request, outcome, sets[:drawn], len(texts))
         put_sidecar(outcome.sidecar, beside, files)
+        _keep_target(files, request, outcome, None if first is None else first.target)
     count = len(texts)
     outcome.written.append(f"wrote {count} array{'s' if count != 1 else ''} to {path}; record of the run in {beside}")
+
+
+def _first_pass(job: _Job, levels: Levels, map: Callable[..., Iterable[Any]]) -> FirstPass | None:
+    """The levels of all arrays, made alike; failures are noted."""
+    assert job.alike is not None
+    found = None
+    with closing(_files_of(job.plan, map, True, job.request.jobs)) as files:
+        items = (item for arrays in files for item in arrays)
+        for one in first_pass(job.plan, items, job.alike, job.plan.settings, levels):
+            if isinstance(one, Failure):
+                job.outcome.failures.append(one)
+            else:
+                found = one
+    if found is not None:
+        job.outcome.warnings.extend(found.notes)
+    return found
 
 
 def _kept(

@@ -276,6 +276,7 @@ def _effective(plan: Plan) -> dict[str, Any]:
     history = history if settings.split == WHOLE else history.then("split", split=settings.split)
     steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
     row, options = settings.replicating
+    steps = (*steps, *recipe.between_steps())
     found = {**replace(history, steps=steps).parameters(), "replicates": row.name, **options}
     with suppress(GridnormError):  # a failure of this array, told when it is normalized
         layout, _ = layout_of(raw, settings)

@@ -9,6 +9,7 @@ from gridnorm.io.atomic import Output, guard
 from gridnorm.io.text import load, name_of
 from gridnorm.io.write import Precision, write_table
 from gridnorm.provenance import InputDigest
+from gridnorm.workflow.between import Alike
 from gridnorm.workflow.settings import Settings
 from gridnorm.workflow.sidecar import Sidecar, Summary, set_sidecar
 from gridnorm.workflow.spot_files import FILES
@@ -41,8 +42,9 @@ def put_sidecar(record: Sidecar, path: str, files: Output) -> None:
         guard(os.path.basename(path), handle.write, piece)
 
 
-def extra_inputs(settings: Settings) -> list[InputDigest]:
+def extra_inputs(settings: Settings, alike: Alike | None = None) -> list[InputDigest]:
     """Digests of the files that are read beside the arrays."""
     paths = [settings.run[name] for name in ("gal", *FILES) if settings.run[name] is not None]
     texts = [(name_of(path), load(path)) for path in paths]
-    return [InputDigest(name, text.size, text.sha256) for name, text in texts]
+    found = [InputDigest(name, text.size, text.sha256) for name, text in texts]
+    return found if alike is None or alike.digest is None else [*found, alike.digest]

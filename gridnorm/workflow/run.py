@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.between import BetweenTarget
 from gridnorm.arrays.given import as_arrays, is_labels, kind_of, placed, with_labels
 from gridnorm.arrays.grouping import SPLIT, WHOLE, Grouping
 from gridnorm.arrays.raw import FloatArray
@@ -18,6 +19,7 @@ from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.core.option.signature import shows
 from gridnorm.errors import OptionError, warn
+from gridnorm.workflow.between import Alike, alike_of, make_alike
 from gridnorm.workflow.collect import collect, kept
 from gridnorm.workflow.given import Paths, frame_plan, is_frame, listed, reordered, with_spot_data
 from gridnorm.workflow.output import first_error, run_plan
@@ -88,6 +90,7 @@ def normalize(
     arrays: ArraySet | Paths | pd.DataFrame,
     *,
     weights: Any = None,
+    target: BetweenTarget | str | os.PathLike[str] | None = None,
     map: Callable[..., Iterable[Any]] = builtins.map,
     **options: Any,
 ) -> ArraySet:
@@ -100,6 +103,8 @@ def normalize(
     weights
         ``none``, a column, ``area:LOW,HIGH``, ``saturation``; or, where no file is read, numbers of shape (spot, array)
         or (spot,). A Series or DataFrame goes by its index (that of ``arrays.spots``, or IDs) and the names of arrays.
+    target
+        What former arrays were brought to (``result.between``), or its file: these are brought to the same.
     map
         Runs the arrays one by one: the built-in ``map``, or that of a pool.
     **options
@@ -132,25 +137,31 @@ def normalize(
     """
     if isinstance(weights, str):
         options["weights"], weights = weights, None
+    if target is not None and not isinstance(target, BetweenTarget):
+        options["target"], target = os.fspath(target), None
     if is_frame(arrays):
         made, more = with_spot_data(arrays, options, weights)
-        settings = make_settings(made)
-        check_device(settings)
-        return _run(frame_plan(arrays, settings, more), map, normalize=True)
+        settings, alike = _settings(made, target)
+        return _run(frame_plan(arrays, settings, more), map, normalize=True, alike=alike)
     if isinstance(arrays, ArraySet):
         for option in ("by", "split"):
             if option in options:
                 arrays, options[option] = with_labels(arrays, options[option], option)
-        settings = make_settings(options)
-        check_device(settings)
-        return _normalize_set(arrays, settings, weights, map)
+        settings, alike = _settings(options, target)
+        return _normalize_set(arrays, settings, weights, map, alike)
     paths = listed(arrays)
     if weights is not None:
         raise OptionError("weights as numbers need an ArraySet", hint="Read the files first: gn.read(paths)")
     _refuse_labels(options)
+    settings, alike = _settings(options, target)
+    return _run(make_plan(paths, settings), map, normalize=True, alike=alike)
+
+
+def _settings(options: dict[str, Any], target: BetweenTarget | None) -> tuple[Settings, Alike | None]:
+    """Settings of the whole chain, and what makes the arrays alike."""
     settings = make_settings(options)
     check_device(settings)
-    return _run(make_plan(paths, settings), map, normalize=True)
+    return alike_of(settings, target)
 
 
 def _refuse_labels(options: dict[str, Any]) -> None:
@@ -219,21 +230,25 @@ def write(
         put_set(arrays, target, files, precision=parse_precision(precision), form=form, beside=beside)
 
 
-def _run(plan: Plan, map: Callable[..., Iterable[Any]], *, normalize: bool) -> ArraySet:
+def _run(plan: Plan, map: Callable[..., Iterable[Any]], *, normalize: bool, alike: Alike | None = None) -> ArraySet:
     """All arrays of a run in one set; the first that failed is raised."""
     found = list(run_plan(plan, map, normalize=normalize))
     failures = [*plan.failures, *(item for item in found if isinstance(item, Failure))]
     if failures or not plan.tasks:
         raise first_error(failures)
-    done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(plan.settings))
+    done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(plan.settings, alike))
     if normalize:
-        done = averaged(done, plan.settings)
+        done = averaged(make_alike(done, alike, plan.settings), plan.settings)
     warn(done.warnings)
     return kept(done)
 
 
 def _normalize_set(
-    arrays: ArraySet, settings: Settings, weights: FloatArray | None, map: Callable[..., Iterable[Any]]
+    arrays: ArraySet,
+    settings: Settings,
+    weights: FloatArray | None,
+    map: Callable[..., Iterable[Any]],
+    alike: Alike | None,
 ) -> ArraySet:
     # Parts are matched here, not where the files were read.
     read = [name for name in READING if name != "align" or settings.split == WHOLE]
@@ -255,6 +270,6 @@ def _normalize_set(
         tasks = [(one, None if every is None else every[rows]) for every, rows, one in weighted]
         sets = [replace(one, columns=part.columns) for one, (*_, part) in zip(map(work, tasks), parts, strict=True)]
         done = join_parts(sets, arrays, settings.align if "align" in settings.given else None)
-    done = averaged(done, settings)
+    done = averaged(make_alike(done, alike, settings), settings)
     warn(done.warnings[len(arrays.warnings) :])
     return done

@@ -8,7 +8,7 @@ from typing import Any
 
 from gridnorm.arrays.align import ALIGN
 from gridnorm.arrays.grouping import SPLIT, grouping_options
-from gridnorm.arrays.recipe import BACKGROUND, BY, DEVICE, METHOD, TABLES, Recipe, check_options
+from gridnorm.arrays.recipe import BACKGROUND, BETWEEN, BETWEEN_BY, BY, DEVICE, METHOD, TABLES, Recipe, check_options
 from gridnorm.arrays.replicates import REPLICATE_SPOTS, REPLICATES_TABLE
 from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
 from gridnorm.arrays.weights import FLAGS, WEIGHTS
@@ -27,6 +27,10 @@ LAYOUT = Option(
     metavar="RxCxrxc", auto=True,
 )  # fmt: skip
 GAL = Option("gal", TEXT, None, "GAL with identifiers and layout; it overrides the files.", metavar="FILE", auto=True)
+TARGET = Option(
+    "target", TEXT, None, "Bring arrays to what others were brought to: a target that was kept.", metavar="FILE",
+    auto=True,
+)  # fmt: skip
 KEEP = Option("keep", WORDS, (), "Further spot columns in the table.", metavar="COL,…")
 # What a preset sets against the defaults, where it applies; options given explicitly win.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -51,20 +55,8 @@ PRESET = Option(
 RUN_OPTIONS: dict[str, Option] = {
     option.name: option
     for option in (
-        *(
-            BY,
-            SPLIT,
-            METHOD,
-            BACKGROUND,
-            FLAGS,
-            FLAG_TABLE,
-            WEIGHTS,
-            CONTROLS,
-            EXCLUDE_TYPES,
-            FIT_TYPES,
-            REPLICATE_SPOTS,
-        ),
-        *(ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE),
+        *(BY, SPLIT, METHOD, BACKGROUND, BETWEEN, BETWEEN_BY, TARGET, FLAGS, FLAG_TABLE, WEIGHTS),
+        *(CONTROLS, EXCLUDE_TYPES, FIT_TYPES, REPLICATE_SPOTS, ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE),
     )
 }
 # Options that say how files are read; ``read`` takes these and those of the formats, ``inspect`` some more.
@@ -185,6 +177,8 @@ class Settings:
             by=run["by"],
             method=run["method"],
             background=run["background"],
+            between=run["between"],
+            between_by=run["between_by"],
             flags=run["flags"],
             weights=run["weights"],
             device=run["device"],

@@ -43,6 +43,7 @@ class Summary(NamedTuple):
     background: str
     real_before: Real = (np.nan, np.nan, np.nan)
     real_after: Real = (np.nan, np.nan, np.nan)
+    between: str = "none"
 
 
 class Entry(NamedTuple):
@@ -154,6 +155,7 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
         before=before,
         after=after,
         background=f"{used.get('background', 'none')}{offset}",
+        between=str(used.get("between", "none")),
     )
     apart = None
     if within is not None:

@@ -26,6 +26,7 @@ from gridnorm._version import __version__ as __version__
 # What annotations name beside the public classes.
 _NAMED = {
     "Background": "gridnorm.arrays.background",
+    "Between": "gridnorm.arrays.between",
     "FloatArray": "gridnorm.arrays.raw",
     "Method": "gridnorm.core.methods",
     "Paths": "gridnorm.workflow.given",

@@ -45,6 +45,7 @@ class Request(NamedTuple):
     draw: Callable[[Sequence[ArraySet], int], bytes] | None = None
     most_drawn: int = 0
     log_file: str | None = None
+    save_target: str | None = None
     jobs: int = 1
     progress: Callable[[int, int], None] | None = None
 
@@ -145,7 +146,7 @@ def _places(target: Target, request: Request) -> list[str]:
             *([] if target.path == "-" else [target.path]),
             *filter(None, [beside_of(target.path, request.sidecar)]),
         ]
-    return [*named, *filter(None, (request.figure, request.log_file))]
+    return [*named, *filter(None, (request.figure, request.log_file, request.save_target))]
 
 
 def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Request) -> None:
@@ -153,7 +154,7 @@ def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Requ
     read = [
         *inputs,
         *(task.path for task in plan.tasks),
-        *filter(None, (plan.settings.run[name] for name in ("gal", *FILES))),
+        *filter(None, (plan.settings.run[name] for name in ("gal", "target", *FILES))),
     ]
     kept = {os.path.realpath(path) for path in read}
     places = _places(target, request)

@@ -131,7 +131,7 @@ def test_a_gzip_file_whose_header_is_a_member_of_its_own_is_an_array(cli: Cli, t
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("twice.gpr.gz", "a gzip file inside a gzip file"),
+        ("twice.gpr.gz", "gzip data inside gzip data"),
         ("a.tar", "a tar archive"),
         ("a.tar.gz", "a tar archive"),
         ("a.zip.gz", "a zip archive"),

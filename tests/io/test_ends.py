@@ -42,6 +42,14 @@ def test_what_stands_below_the_end_is_not_read_and_it_is_said() -> None:
     assert found.warnings == ("a.csv:5: the table ends here (END DATA); 5 lines below were not read",)
 
 
+def test_rows_below_the_end_are_not_lost() -> None:
+    """A line between two rows that looks like an end: the rows below it were left out with a warning."""
+    for below in ("c,3\n", "c,3\nd,4\n"):
+        with pytest.raises(FormatError, match="rows stand below the end") as error:
+            read(f"{ROWS}End of data\n{below}")
+        assert error.value.line == 5
+
+
 def test_a_name_that_looks_like_an_end_is_a_name() -> None:
     assert read("ID,F\nEnd of file,1\n\n!x_table_end,2\n").texts[0].tolist() == [b"End of file", b"!x_table_end"]
 

@@ -89,7 +89,7 @@ class Judge:
         for one in caught:
             if not issubclass(one.category, gn.GridnormWarning):
                 self.complain(f"a warning of others: {one.category.__name__}: {one.message}")
-            elif not str(one.message).startswith(tuple(path.name for path in paths)):
+            elif not str(one.message).startswith(tuple(map(str, paths))):
                 self.complain(f"a warning without a file: {one.message}")
         if error is not None and not any(path.name in str(error) for path in paths):
             self.complain(f"an error without a file: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gridnorm.arrays.between import BETWEEN
 from gridnorm.cli.options import settings_options
 from gridnorm.errors import OptionError, speak_command_line
 from gridnorm.workflow.settings import PRESETS, all_options, make_settings
@@ -18,8 +19,12 @@ def test_every_default_is_a_value_that_may_be_given() -> None:
     for name, option in all_options().items():
         if option.default is not None:
             assert option.read(option.default) == option.default
+        # An option of the rows between arrays needs one of them: nothing is done there unless it is asked for.
+        row = next(iter(BETWEEN.takers(name)), None)
+        beside = {} if row is None else {"between": row}
         for choice in option.words():
-            assert option.read(choice) == choice and getattr(make_settings({name: choice}), name) == choice
+            assert option.read(choice) == choice
+            assert getattr(make_settings({**beside, name: choice}), name) == choice
 
 
 def test_an_option_that_the_chosen_row_does_not_take_is_refused_by_name() -> None:
@@ -28,6 +33,8 @@ def test_an_option_that_the_chosen_row_does_not_take_is_refused_by_name() -> Non
         ({"method": "none", "min_group": 3}, "^min_group has no meaning for method none"),
         ({"background": "half", "normexp_method": "mle"}, "^normexp_method has no meaning for background half"),
         ({"small_groups": "own", "min_group": 3}, "^min_group has no meaning for small_groups own"),
+        ({"cyclic_span": 0.5}, "^cyclic_span has no meaning for between none"),
+        ({"between": "scale", "cyclic_rounds": 2}, "^cyclic_rounds has no meaning for between scale"),
         ({"method": "zscore", "ddof": 0}, "unknown option; found ddof"),
         ({"method": "mad", "clamp_weights": True}, "^clamp_weights has no meaning for method mad"),
     ):

@@ -13,6 +13,8 @@ RESERVED = frozenset(
     [
         "align",
         "background",
+        "between",
+        "between_by",
         "by",
         "center",
         "cluster",

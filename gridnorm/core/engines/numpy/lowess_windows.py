@@ -27,7 +27,7 @@ _CELLS = 96_000
 # Longer windows are fitted one by one from slices: a large segment needs no such matrices.
 LONG_WINDOW = 1_500
 # Tricube weights of a large segment are kept between passes up to this many cells, beyond that recomputed.
-KEPT_CELLS = 2_000_000
+KEPT_CELLS = 4_000_000
 
 
 class Part(NamedTuple):

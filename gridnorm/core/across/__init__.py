@@ -1,0 +1,284 @@
+"""Methods across batch entries: rows that make entries alike, together or toward a target that was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, Self
+
+from gridnorm.core.across import cyclic, quantile, scale, vsn
+from gridnorm.core.across.entries import Given, listed
+from gridnorm.core.engines import backend_for
+from gridnorm.core.fit import as_items, as_view
+from gridnorm.core.option import NUMBER, TEXT, WHOLE, Option, Range, Table, take
+from gridnorm.core.segments import Segments, plain_label
+from gridnorm.errors import FitError, OptionError
+
+CYCLIC_METHOD = Option(
+    "cyclic_method", TEXT, "fast",
+    "fast (each against the mean of all), affy (all pairs at once) or pairs (one after the other).",
+    choices=tuple(cyclic.FORMS), metavar="FORM", source="limma's normalizeCyclicLoess",
+)  # fmt: skip
+CYCLIC_SPAN = Option(
+    "cyclic_span", NUMBER, 0.7, "Share of the spots in each local fit of cyclic-loess.", Range(0, 1, low_open=True),
+    metavar="SHARE", source="limma's normalizeCyclicLoess",
+)  # fmt: skip
+MOST_ROUNDS = 100  # the rounds of limma are 3; what is left after ten is rounding
+CYCLIC_ROUNDS = Option(
+    "cyclic_rounds", WHOLE, 3, "Rounds of cyclic-loess.", Range(1, MOST_ROUNDS), metavar="N",
+    source="limma's normalizeCyclicLoess",
+)  # fmt: skip
+
+
+class Payload(Protocol):
+    """What a target holds: plain data that JSON can take."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Lists and numbers; NaN is None."""
+        ...
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Self:
+        """The payload that ``to_plain`` made these from."""
+        ...
+
+
+class Across(NamedTuple):
+    """One row of ``ACROSS``.
+
+    ``together(values, segments, given, options)`` makes the entries alike and gives the values and the payload of a
+    target, None where the form has none; ``toward(values, segments, payload, given, options)`` brings entries to it
+    one by one. Both may write to ``values``, (batch, item). ``itemwise``: a target holds for the very items it was made
+    of; otherwise for their number in each group, or (``sizes`` False) for any.
+    """
+
+    name: str
+    together: Callable[..., tuple[Any, Any]]
+    toward: Callable[..., Any]
+    payload: Any
+    options: tuple[Option, ...] = ()
+    itemwise: bool = False
+    sizes: bool = True
+    summary: str = ""
+    source: str = ""
+
+
+def _of_means(module: Any) -> Callable[..., tuple[Any, Any]]:
+    """``together`` of a method that learns a target and brings every entry to it."""
+
+    def together(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Any]:
+        payload = module.learn(values, segments, given, options)
+        return module.toward(values, segments, payload, given, options), payload
+
+    return together
+
+
+ACROSS: Table[Across] = Table(
+    "method between",
+    [
+        Across(
+            "scale", _of_means(scale), scale.toward, scale.Scales, sizes=False,
+            summary="one median absolute value", source="Yang et al., Nucleic Acids Res 30 (2002)",
+        ),
+        Across(
+            "quantile", _of_means(quantile), quantile.toward, quantile.Distributions,
+            summary="one distribution", source="Bolstad et al., Bioinformatics 19 (2003)",
+        ),
+        Across(
+            "cyclic", cyclic.together, cyclic.toward, cyclic.References,
+            (CYCLIC_METHOD, CYCLIC_SPAN, CYCLIC_ROUNDS), itemwise=True,
+            summary="no trend over the mean", source="Bolstad et al., Bioinformatics 19 (2003)",
+        ),
+        Across(
+            "vsn", vsn.together, vsn.toward, vsn.Stabilized, vsn.OPTIONS, itemwise=True,
+            summary="one variance at every level", source="Huber et al., Bioinformatics 18 (2002) S96",
+        ),
+    ],
+    functions=("together", "toward"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What entries were brought to, to bring further ones to the same.
+
+    Attributes
+    ----------
+    method
+        A row of ``ACROSS``.
+    labels, sizes
+        Of the groups, and the number of items of each.
+    payload
+        What the row's ``toward`` takes.
+    """
+
+    method: str
+    labels: tuple[Any, ...]
+    sizes: tuple[int, ...]
+    payload: Payload
+
+    def check(self, segments: Segments) -> None:
+        """Refuse groups that the target was not made of.
+
+        Raises
+        ------
+        OptionError
+            Other labels, or groups of another size where that matters.
+        """
+        if tuple(map(plain_label, segments.labels)) != tuple(map(plain_label, self.labels)):
+            raise OptionError(
+                "the target is of other groups", found=_shown(segments.labels), expected=_shown(self.labels)
+            )
+        sizes = tuple(segments.sizes.tolist())
+        if ACROSS[self.method].sizes and sizes != self.sizes:
+            raise OptionError(
+                "the target is of groups of another size", found=_shown(sizes), expected=_shown(self.sizes)
+            )
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "method": self.method,
+            "labels": [plain_label(label) for label in self.labels],
+            "sizes": list(self.sizes),
+            "payload": self.payload.to_plain(),
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The target that ``to_plain`` made these data from.
+
+        Raises
+        ------
+        OptionError
+            They are no data of a target.
+        """
+        try:
+            row = ACROSS.find(plain["method"])
+            labels = tuple(tuple(one) if isinstance(one, list) else one for one in plain["labels"])
+            return cls(row.name, labels, tuple(map(int, plain["sizes"])), row.payload.from_plain(plain["payload"]))
+        except KeyError as error:
+            raise OptionError("these are no data of a target", found=f"no {error.args[0]!r}") from None
+        except (TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, OptionError):
+                raise
+            raise OptionError("these are no data of a target", found=str(error)) from None
+
+
+class Alike(NamedTuple):
+    """Values that were made alike, (batch, item), and the target they were brought to (None: it has none)."""
+
+    values: Any
+    target: Target | None
+
+
+def normalize_across(
+    values: Any,
+    segments: Segments,
+    method: str | Across,
+    *,
+    names: Sequence[str] | None = None,
+    weights: Any = None,
+    use: Any = None,
+    target: Target | None = None,
+    in_place: bool = False,
+    **options: Any,
+) -> Alike:
+    """Make batch entries alike, within every group of their items.
+
+    Parameters
+    ----------
+    values
+        float64 (batch, item); NaN stays NaN.
+    segments
+        Groups of the items, each of which is treated by itself.
+    method
+        A row of ``ACROSS``, or its name.
+    names
+        What messages call the entries.
+    weights, use
+        As in ``fit``: items that are not used, or have no weight, teach nothing and are treated like any.
+    target
+        What a former call gave: entries are brought to it, one by one.
+    in_place
+        Whether ``values`` may be overwritten.
+    **options
+        Of the row: ``cyclic_method``, ``cyclic_span``, ``cyclic_rounds`` of ``cyclic``.
+
+    Raises
+    ------
+    OptionError
+        Unknown method or option, one entry without a target, a target of other groups or another method.
+    FitError
+        An entry without a usable value in a group, or with a median of 0 where a scale is asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 2.0, 3.0], [10.0, 30.0, 20.0]])
+    >>> normalize_across(x, Segments.single(3), "quantile").values
+    array([[ 5.5, 11. , 16.5],
+           [ 5.5, 16.5, 11. ]])
+    """
+    row = ACROSS.find(method)
+    chosen = take(row.options, options, f"method {row.name}")
+    backend = backend_for(values)
+    view = as_view(values, segments, backend)[:, :, 0]
+    if not in_place:
+        view = view.astype(backend.xp.float64)
+    count = int(view.shape[0])
+    named = list(names) if names is not None else [f"entry {k}" for k in range(count)]
+    weighed = as_items(weights, view.shape, "weights", backend)
+    used = as_items(use, view.shape, "use", backend, dtype=bool)
+    if weighed is not None:
+        used = (weighed > 0) if used is None else used & (weighed > 0)
+    given = Given(backend, named, weighed, used)
+    if target is None and count < 2:
+        raise OptionError(
+            f"{row.name} makes several alike", found="1" if count else "none", expected="2 or more, or a target"
+        )
+    _check_filled(view, segments, given)
+    if target is None:
+        done, payload = row.together(view, segments, given, chosen)
+        sizes = tuple(segments.sizes.tolist())
+        return Alike(done, None if payload is None else Target(row.name, segments.labels, sizes, payload))
+    if target.method != row.name:
+        raise OptionError("the target is of another method", found=target.method, expected=row.name)
+    target.check(segments)
+    return Alike(row.toward(view, segments, target.payload, given, chosen), target)
+
+
+def _check_filled(values: Any, segments: Segments, given: Given) -> None:
+    """Refuse an entry that has no value in a group that has items.
+
+    Raises
+    ------
+    FitError
+        Naming the entries.
+    """
+    xp = given.backend.xp
+    codes = xp.asarray(segments.codes)
+    marked: dict[int, Any] = {}
+    for entry in range(values.shape[0]):
+        seen = given.of(entry).observed(values[entry : entry + 1])[0]
+        if bool(seen.all()):
+            continue
+        count = xp.bincount(codes[seen], minlength=segments.n_segments)
+        empty = (count == 0) & (xp.asarray(segments.sizes) > 0)
+        if bool(empty.any()):
+            marked[entry] = empty
+    if marked:
+        rows = xp.stack(list(marked.values()))
+        names = [given.names[entry] for entry in marked]
+        raise FitError(
+            f"no usable value in {listed(rows, segments, given._replace(names=names))}",
+            hint="Leave it out; check flags, weights and the background method",
+        )
+
+
+def _shown(parts: Sequence[Any]) -> str:
+    more = len(parts) - 5
+    return ", ".join(map(str, parts[:5])) + (f" and {more} more" if more > 0 else "")
+
+
+__all__ = ["ACROSS", "Across", "Alike", "Given", "Target", "normalize_across"]

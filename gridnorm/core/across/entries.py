@@ -1,0 +1,45 @@
+"""What the methods across batch entries are given beside values and groups, and how they name an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from gridnorm.core.engines import Backend
+from gridnorm.core.segments import Segments
+
+SHOWN_ENTRIES = 3  # in a message
+
+
+class Given(NamedTuple):
+    """Weights and use, (batch, item) or None; the backend; and what each batch entry is called in messages."""
+
+    backend: Backend
+    names: Sequence[str]
+    weights: Any = None
+    use: Any = None
+
+    def of(self, entry: int) -> Given:
+        """What is given of one entry."""
+        part = slice(entry, entry + 1)
+        return self._replace(
+            names=self.names[part],
+            weights=None if self.weights is None else self.weights[part],
+            use=None if self.use is None else self.use[part],
+        )
+
+    def observed(self, values: Any) -> Any:
+        """Which values count: finite and used, bool (batch, item)."""
+        finite = self.backend.xp.isfinite(values)
+        return finite if self.use is None else finite & self.use
+
+
+def listed(which: Any, segments: Segments, given: Given) -> str:
+    """Names of marked (batch, segment) entries: ``a, b and 3 more``, with their group where there are several."""
+    found = [(int(b), int(g)) for b, g in zip(*(part.tolist() for part in which.nonzero()), strict=True)]
+    names = [
+        given.names[b] + (f" (group {segments.labels[g]})" if segments.n_segments > 1 else "")
+        for b, g in found[:SHOWN_ENTRIES]
+    ]
+    more = len(found) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

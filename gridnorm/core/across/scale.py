@@ -1,0 +1,64 @@
+"""One scale for all batch entries: each is divided by the median of its absolute values over their geometric mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from gridnorm.core.across.entries import Given, listed
+from gridnorm.core.fit import fit
+from gridnorm.core.payload import floats, plain
+from gridnorm.core.segments import Segments
+from gridnorm.errors import FitError
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """Mean logarithm of the entries' scales in each group, float64 (segment,)."""
+
+    mean_log: Any
+
+    def to_plain(self) -> dict[str, Any]:
+        return {"mean_log": plain(self.mean_log)}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Self:
+        return cls(floats(plain["mean_log"]))
+
+
+def _logs(values: Any, segments: Segments, given: Given) -> Any:
+    """Logarithm of the median absolute value of each group, (batch, segment).
+
+    Raises
+    ------
+    FitError
+        A median of 0: it would make a batch entry, or all others, vanish.
+    """
+    xp = given.backend.xp
+    found = fit(xp.abs(values), segments, "median", use=given.use).location
+    zero = found == 0
+    if bool(zero.any()):
+        raise FitError(
+            f"the median absolute value is 0 in {listed(zero, segments, given)}, so there is no scale",
+            hint="Leave it out, or choose another method",
+        )
+    # A group without items has no scale, and nothing that could be scaled.
+    return xp.log(xp.where(found != found, 1.0, found))
+
+
+def learn(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> Scales:
+    """The geometric mean of the scales of all entries."""
+    total = given.backend.xp.zeros(segments.n_segments)
+    for entry in range(values.shape[0]):
+        total += _logs(values[entry : entry + 1], segments, given.of(entry))[0]
+    return Scales(total / values.shape[0])
+
+
+def toward(values: Any, segments: Segments, target: Scales, given: Given, options: dict[str, Any]) -> Any:
+    """Values on the scale of the target."""
+    xp = given.backend.xp
+    codes = xp.asarray(segments.codes)
+    for entry in range(values.shape[0]):
+        logs = _logs(values[entry : entry + 1], segments, given.of(entry))[0]
+        values[entry] /= xp.exp(logs - xp.asarray(target.mean_log))[codes]
+    return values

@@ -1,0 +1,192 @@
+"""Arrays of a run made alike: every route has the same numbers; targets in files; what is refused before work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from damage import Cli, sidecar, table
+
+import gridnorm as gn
+from gridnorm.errors import FormatError, OptionError
+
+METHODS = ["scale", "quantile", "cyclic-loess", "vsn"]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    made = Cli(capsys, tmp_path)
+    simulated(made, "in")
+    return made
+
+
+def simulated(cli: Cli, folder: str, spots: str = "7x8") -> None:
+    args = ("--arrays", "3", "--blocks", "2x2", "--spots", spots, "--prefix", "array", "--seed", "2")
+    assert cli("simulate", "-o", folder, *args).code == 0
+
+
+FILES = ["in/array1.gpr", "in/array2.gpr", "in/array3.gpr"]
+
+
+def normalized(cli: Cli, *args: str, code: int = 0) -> str:
+    ran = cli("normalize", *args, "--force")
+    assert ran.code == code, ran.err
+    return ran.err
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_table_folder_workers_and_python_agree(cli: Cli, method: str) -> None:
+    normalized(cli, *FILES, "--between", method, "-o", "t.tsv", "--save-target", "t.json")
+    normalized(cli, *FILES, "--between", method, "-o", "f/", "--save-target", "f.json")
+    normalized(cli, *FILES, "--between", method, "-o", "j/", "-j", "2")
+    assert Path("t.json").read_bytes() == Path("f.json").read_bytes()
+    whole, result = table(Path("t.tsv")), gn.normalize(FILES, between=method)
+    for k in (1, 2, 3):
+        own = table(Path(f"f/array{k}.tsv"))
+        assert Path(f"f/array{k}.tsv").read_bytes() == Path(f"j/array{k}.tsv").read_bytes()
+        for name in "MA":
+            assert own[f"{name}.array{k}"] == whole[f"{name}.array{k}"]
+            shown = np.array(whole[f"{name}.array{k}"], float)
+            np.testing.assert_allclose(getattr(result, name)[:, k - 1], shown, atol=6e-7)
+        for record in (sidecar(Path("t.tsv")), sidecar(Path(f"f/array{k}.tsv"))):
+            assert record["parameters"]["between"] == method and record["parameters"]["between_by"] == "array"
+    first = gn.background_correct(gn.read(FILES), "subtract") if method == "vsn" else gn.normalize(gn.read(FILES))
+    # A set of intensities has no weights: all of its spots teach.
+    same = gn.normalize(FILES, between=method, flags="ignore") if method == "vsn" else result
+    np.testing.assert_array_equal(gn.normalize_between(first, method).M, same.M)
+    np.testing.assert_array_equal(gn.normalize(gn.read(FILES), between=method).A, result.A)
+    assert json.loads(Path("f/gridnorm.json").read_text())["parameters"]["between"] == method
+    assert not list(Path("f").glob(".*"))
+
+
+@pytest.mark.parametrize("method", METHODS[:3])
+def test_one_array_at_a_time_comes_to_the_same(cli: Cli, method: str) -> None:
+    normalized(cli, *FILES, "--between", method, "-o", "t.tsv", "--save-target", "t.json")
+    whole = table(Path("t.tsv"))
+    for k in (1, 2, 3):
+        normalized(cli, FILES[k - 1], "--target", "t.json", "-o", "one.tsv")
+        assert table(Path("one.tsv"))[f"M.array{k}"] == whole[f"M.array{k}"]
+        record = sidecar(Path("one.tsv"))
+        assert record["parameters"]["between"] == method and len(record["parameters"]["target"]) == 64
+        assert [one["name"] for one in record["inputs"]] == [f"array{k}.gpr", "t.json"]
+    normalized(cli, *FILES, "--target", "t.json", "-o", "again/")
+    assert table(Path("again/array2.tsv"))["A.array2"] == whole["A.array2"]
+    kept = gn.read_target("t.json")
+    np.testing.assert_array_equal(
+        gn.normalize(FILES[0], target=kept).M[:, 0], gn.normalize(FILES, between=method).M[:, 0]
+    )
+    gn.write_target(kept, "u.json")
+    assert Path("u.json").read_bytes() == Path("t.json").read_bytes()
+
+
+def test_vsn_stands_in_the_place_of_levels(cli: Cli) -> None:
+    said = normalized(cli, *FILES, "--between", "vsn", "-o", "t.tsv", "--save-target", "t.json")
+    assert "background: subtract, offset 0; between: vsn" in said and "not positive" not in said
+    record = sidecar(Path("t.tsv"))
+    assert (record["parameters"]["method"], record["parameters"]["vsn_keep"]) == ("none", 0.9)
+    assert all(one["missing"] == 0 for one in record["arrays"])
+    whole = table(Path("t.tsv"))
+    normalized(cli, FILES[1], "--target", "t.json", "-o", "one.tsv")
+    near = np.array(table(Path("one.tsv"))["M.array2"], float) - np.array(whole["M.array2"], float)
+    assert np.median(np.abs(near)) < 0.05, "its own likelihood, with the levels of the others"
+    says = "--between vsn takes the place of a method within arrays; found loess, expected no --method, or none"
+    refused(cli, *FILES, "--between", "vsn", "--method", "loess", code=2, says=says)
+
+
+def test_groups_apart_and_options_of_the_method(cli: Cli) -> None:
+    result = gn.normalize(FILES, between="cyclic-loess", between_by="Block", cyclic_span=0.9, cyclic_rounds=1)
+    assert result.history.parameters()["cyclic_span"] == 0.9
+    assert result.between.by == "Block" and len(result.between.parts["G+R"].labels) == 4
+    normalized(
+        cli, *FILES, "--between", "cyclic-loess", "--between-by", "Block", "--cyclic-span", "0.9", "--cyclic-rounds",
+        "1", "-o", "t.tsv",
+    )  # fmt: skip
+    np.testing.assert_allclose(result.M[:, 2], np.array(table(Path("t.tsv"))["M.array3"], float), atol=6e-7)
+
+
+def refused(cli: Cli, *args: str, code: int, says: str) -> None:
+    before = sorted(Path().rglob("*"))
+    assert says in normalized(cli, *args, code=code)
+    assert sorted(Path().rglob("*")) == before, "nothing is written"
+
+
+def test_what_cannot_be_is_refused_and_nothing_is_written(cli: Cli) -> None:
+    one, all_three = FILES[:1], FILES
+    refused(cli, *one, "--between", "scale", "-o", "t.tsv", code=2, says="needs two arrays or more; found array1")
+    refused(cli, *one, "--between", "scale", "-o", "f/", code=2, says="needs two arrays or more; found array1")
+    refused(cli, *all_three, "--cyclic-span", "0.5", code=2, says="--cyclic-span has no meaning for --between none")
+    refused(cli, *all_three, "--save-target", "t.json", code=2, says="--save-target has no meaning for --between none")
+    refused(
+        cli, *all_three, "--between", "cyclic-loess", "--cyclic-method", "pairs", "--save-target", "t.json", code=2,
+        says="--cyclic-method pairs leaves no target; expected fast",
+    )  # fmt: skip
+    refused(cli, *all_three, "--between", "tquantile", code=2, says="expected columns Cy3 and Cy5 of a targets table")
+    refused(cli, *all_three, "--target", "no.json", code=3, says="no.json: ")
+    refused(cli, *all_three, "--target", FILES[0], code=3, says="this is no target of a method between arrays")
+
+
+def test_a_target_of_other_spots_is_refused(cli: Cli) -> None:
+    normalized(cli, *FILES, "--between", "quantile", "-o", "t.tsv", "--save-target", "t.json")
+    simulated(cli, "other", "7x7")
+    says = "the target is of another number of spots; found 196, expected 224"
+    for out in ("o.tsv", "o/"):
+        refused(cli, "other/array1.gpr", "--target", "t.json", "-o", out, code=3, says=says)
+    refused(
+        cli, *FILES, "--target", "t.json", "--between", "scale", "-o", "o.tsv", code=2,
+        says="the target was made with another method; found scale, expected quantile",
+    )  # fmt: skip
+    refused(cli, *FILES, "--target", "t.json", "--between", "none", code=2, says="Leave --between out: the target says")
+
+
+def test_existing_targets_are_kept_unless_forced(cli: Cli) -> None:
+    Path("t.json").write_text("mine")
+    ran = cli("normalize", *FILES, "--between", "scale", "-o", "t.tsv", "--save-target", "t.json")
+    assert ran.code == 2 and "exists already" in ran.err and Path("t.json").read_text() == "mine"
+    result = gn.normalize(FILES, between="scale")
+    with pytest.raises(OptionError, match="exists already"):
+        gn.write_target(result.between, "t.json")
+    gn.write_target(result.between, "t.json", force=True)
+    ran = cli("normalize", *FILES, "--target", "t.json", "--save-target", "t.json", "-o", "o.tsv", "--force")
+    assert ran.code == 2 and "an input would be overwritten" in ran.err
+    with pytest.raises(OptionError, match="no target to write"):
+        gn.write_target(None, "v.json")
+    Path("broken.json").write_bytes(Path("t.json").read_bytes()[:-40])
+    with pytest.raises(FormatError, match="broken.json: this is no target"):
+        gn.read_target("broken.json")
+
+
+def test_samples_come_from_the_targets_table(cli: Cli) -> None:
+    Path("targets.tsv").write_text(
+        "FileName\tCy3\tCy5\n" + "".join(f"{f}\tref\t{'ab'[k % 2]}\n" for k, f in enumerate(FILES))
+    )
+    said = normalized(cli, "targets.tsv", "--between", "tquantile", "-o", "t.tsv", "--save-target", "t.json")
+    assert "'b' is in one channel only, which stays as it is" in said
+    assert set(json.loads(Path("t.json").read_text())["parts"]) == {"ref", "a"}
+    normalized(cli, "targets.tsv", "--between", "tquantile", "-o", "f/")
+    assert table(Path("f/array2.tsv"))["M.array2"] == table(Path("t.tsv"))["M.array2"]
+
+
+def test_an_array_that_fails_does_not_cost_the_others(cli: Cli) -> None:
+    Path("bad.gpr").write_bytes(Path(FILES[0]).read_bytes()[:2000])
+    for out in ("t.tsv", "f/"):
+        normalized(cli, FILES[0], "bad.gpr", *FILES[1:], "--between", "scale", "-o", out, code=1)
+    expected = gn.normalize(FILES, between="scale")
+    np.testing.assert_allclose(expected.M[:, 2], np.array(table(Path("t.tsv"))["M.array3"], float), atol=6e-7)
+    assert table(Path("f/array3.tsv"))["M.array3"] == table(Path("t.tsv"))["M.array3"]
+
+
+def test_a_dry_run_says_what_will_be_made_alike(cli: Cli) -> None:
+    ran = cli("normalize", *FILES, "--between", "cyclic-loess", "--dry-run")
+    settings = json.loads(ran.out)["settings"]
+    assert [settings[name] for name in ("between", "between_by", "cyclic_span")] == ["cyclic-loess", "array", 0.7]
+    normalized(cli, *FILES, "--between", "vsn", "-o", "t.tsv", "--save-target", "t.json")
+    settings = json.loads(cli("normalize", FILES[0], "--target", "t.json", "--dry-run").out)["settings"]
+    assert [settings[name] for name in ("between", "method", "background")] == ["vsn", "none", "subtract"]
+
+
+def test_the_step_is_told(cli: Cli) -> None:
+    assert "; between: scale" in normalized(cli, *FILES, "--between", "scale", "-o", "t.tsv")
+    assert "between" not in normalized(cli, *FILES, "-o", "t.tsv")
