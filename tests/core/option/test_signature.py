@@ -81,6 +81,9 @@ def test_a_default_may_be_given_where_nothing_else_is(name: str) -> None:
         "keep",
         "controls",
         "flag_table",
+        "between",
+        "target",
+        *row_options("between"),
         "replicates",  # like method; what its rows take the default one does not
         *row_options("replicates"),
     }:
