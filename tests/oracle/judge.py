@@ -314,8 +314,6 @@ def spots_in(arrays: Any, index: int) -> list[Spot]:
     """The spots of an array of a set of gridnorm's."""
     n = arrays.n_spots
     names = [*arrays.channels, *(f"{c}b" for c in arrays.channels)]
-    if len(arrays.channels) > 2:
-        names = [f"E{'b' * name.endswith('b')}.{name.removesuffix('b')}" for name in names]
     matrices = [arrays.values[name][index].tolist() if name in arrays.values else [math.nan] * n for name in names]
     flags = [0] * n if arrays.flag_codes is None else arrays.flag_codes[index].tolist()
     ids = (
