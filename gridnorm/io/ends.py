@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gridnorm.errors import FormatError
-from gridnorm.io.ragged import is_blank
+from gridnorm.io.ragged import is_blank, split_quoted
 
 # What programs write below the last row: the only cell of its line.
 _TRAILER = re.compile(
@@ -37,6 +37,12 @@ def is_trailer(line: bytes) -> bool:
     return _TRAILER.match(line) is not None
 
 
+def _cells(line: bytes, separator: bytes) -> int:
+    """How many cells a line has, quotes respected where they pair."""
+    parts = split_quoted(line.rstrip(b"\r\n"), separator) if b'"' in line else None
+    return line.count(separator) + 1 if parts is None else len(parts)
+
+
 def end_of_rows(data: bytes, start: int, stop: int, line: int, separator: bytes, file: str) -> tuple[int, list[str]]:
     """Where the rows end, at the first trailer below one, and a warning where something stands below it.
 
@@ -51,8 +57,9 @@ def end_of_rows(data: bytes, start: int, stop: int, line: int, separator: bytes,
         return stop, []
     at, below = line + data.count(b"\n", start, found.start()), data.count(b"\n", found.start(), stop)
     said = found[1].decode("utf-8", "replace")
-    width = data[data.rfind(b"\n", start, end - 1) + 1 : end].count(separator)
-    rows = [k for k, one in enumerate(data[found.end() : stop].split(b"\n")) if width and one.count(separator) == width]
+    width = _cells(data[data.rfind(b"\n", start, end - 1) + 1 or start : end], separator)
+    below_it = data[found.end() : stop].split(b"\n")
+    rows = [k for k, one in enumerate(below_it) if separator in one and _cells(one, separator) == width]
     if rows:
         raise FormatError(
             f"rows stand below the end of the table ({said} in line {at})", file, at + rows[0],

@@ -48,6 +48,10 @@ def test_rows_below_the_end_are_not_lost() -> None:
         with pytest.raises(FormatError, match="rows stand below the end") as error:
             read(f"{ROWS}End of data\n{below}")
         assert error.value.line == 5
+    with pytest.raises(FormatError, match="rows stand below the end"):  # below the first row, too
+        read("ID,F\na,1\nEnd of data\nb,2\n")
+    with pytest.raises(FormatError, match="rows stand below the end"):
+        read('ID,F\na,1\nb,2\nEnd of data\n"c, d",3\n')
 
 
 def test_a_name_that_looks_like_an_end_is_a_name() -> None:

@@ -48,6 +48,7 @@ class Judge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.complaints: list[str] = []
+        self.block_columns: dict[Path, int | None] = {}  # of files that number the rows and columns of blocks
 
     def __call__(self, case: Case) -> list[str]:
         self.complaints = []
@@ -105,9 +106,14 @@ class Judge:
             usual = usual_columns(reading, case.sheet.kind, case.sheet.roles)
             spots = spots_of(reading, case.sheet.kind, case.sheet.roles, taken or case.sheet.roles)
         except RefusedError as reason:
+            # Of rows that all go on in the next line the independent reader sees none; gridnorm may, and says so.
+            continued = str(reason) == "no rows" and any("holds a line break" in said for said in answer.said)
+            if continued and answer.arrays is not None:
+                return spots_in(answer.arrays, 0)
             if answer.error is None:
                 self.complain(f"{path.name} is read, though: {reason}; said: {answer.said}")
             return None
+        self.block_columns[path] = block_columns(reading, case.sheet.roles)
         if answer.error is not None:
             if not reading.doubts and usual:
                 self.complain(f"{path.name} is refused without need: {answer.error}")
@@ -187,6 +193,9 @@ class Judge:
         sets = [alone[path].arrays for path in order]
         if sets[0].channels != sets[1].channels:
             expected = None
+        columns = [self.block_columns.get(path) for path in order]
+        if None not in columns and columns[0] != columns[1]:  # the number of a block means another place
+            expected = None
         if answer.error is not None:
             if expected is not None:
                 self.complain(f"{case}: refused without need: {answer.error}")
@@ -254,7 +263,16 @@ def usual_columns(reading: Reading, kind: str, roles: Mapping[str, str]) -> bool
         for t in reading.titles
         if t.casefold() in ("block", "row", "column", "id", "name", "x", "y", "flags")
     ]
+    if kind == "GPR" and "block" not in keys and not reading.lines[0].startswith("ATF"):
+        return False  # nothing says that it comes from GenePix
     return len(set(keys)) == len(keys) and (kind != "GPR" or waves <= set(roles.values()))
+
+
+def block_columns(reading: Reading, roles: Mapping[str, str]) -> int | None:
+    """How many columns of blocks a file numbers."""
+    if "grid column" not in roles or roles["grid column"] not in reading.titles:
+        return None
+    return max(whole(reading.column(roles["grid column"]), set()), default=None)
 
 
 def spots_of(reading: Reading, kind: str, roles: Mapping[str, str], taken: Mapping[str, str]) -> list[Spot]:
@@ -275,12 +293,17 @@ def spots_of(reading: Reading, kind: str, roles: Mapping[str, str], taken: Mappi
     keys = {role: whole(reading.column(title), doubts) for role, title in titles.items() if role not in ("ID", "Flags")}
     if "grid row" in keys:
         row, column = keys.pop("grid row"), keys.pop("grid column")
+        if min(*row, *column) < 1 or max(*row, *column) >= 1_000_000:
+            raise RefusedError("rows and columns of blocks are numbered from 1")
         keys = {"Block": [(r - 1) * max(column) + c for r, c in zip(row, column, strict=True)], **keys}
     if all(place in keys for place in PLACES) and min(min(keys[place]) for place in PLACES) < 1:
         raise RefusedError("blocks, rows and columns are numbered from 1")
     flags = whole(reading.column(titles["Flags"]), doubts, 0) if "Flags" in titles else [0] * n
     ids = [word(cell) for cell in reading.column(titles["ID"])] if "ID" in titles else [None] * n
     places = list(zip(*(keys[p] for p in PLACES if p in keys), strict=True)) or [()] * n
+    alone = "Block" not in keys and "Row" in keys and "Column" in keys
+    if alone and len(set(places)) == n and min(map(min, places)) >= 1:
+        places = [(1, *place) for place in places]  # rows and columns alone are those of one block, where they can be
     return [
         Spot(place, name, tuple(None if v != v else v for v in (*row, float(flag))))
         for place, name, flag, *row in zip(places, ids, flags, *values, strict=True)
@@ -291,8 +314,6 @@ def spots_in(arrays: Any, index: int) -> list[Spot]:
     """The spots of an array of a set of gridnorm's."""
     n = arrays.n_spots
     names = [*arrays.channels, *(f"{c}b" for c in arrays.channels)]
-    if len(arrays.channels) > 2:
-        names = [f"E{'b' * name.endswith('b')}.{name.removesuffix('b')}" for name in names]
     matrices = [arrays.values[name][index].tolist() if name in arrays.values else [math.nan] * n for name in names]
     flags = [0] * n if arrays.flag_codes is None else arrays.flag_codes[index].tolist()
     ids = (

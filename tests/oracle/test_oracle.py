@@ -23,6 +23,10 @@ from oracle.mutations import Case, case, gpr
 FOUND = {
     96: "text in Y cost a file only where it came first",
     320: "channels as the head has them and as the file has them",
+    1432: "rows below a line that looks like the end of the table were left out",
+    508084: "the same below the first row",
+    510815: "text in a column that is not used cost the file",
+    514599: "rows below such a line, with separators inside quotes",
     390: "align id without IDs: its message named no file, and the order of files decided",
 }
 

@@ -191,7 +191,10 @@ def _dead(text: Text, frame: columns.Frame, suspects: list[str]) -> list[str]:
     checks = [at for pair in pairs.values() for at in pair]
     if not checks:
         return []
-    table = tables.read(text, frame.start, frame.line + 1, frame.titles, checks, separator=frame.separator)
+    # Text in a column that may never be used is no reason to refuse the file; where it is used, it is said then.
+    table = tables.read(
+        text, frame.start, frame.line + 1, frame.titles, checks, separator=frame.separator, optional=checks
+    )
     lit = {checks[k]: bool(np.any(np.nan_to_num(row) != 0)) for k, row in enumerate(table.numbers)}
     return [w for w, pair in pairs.items() if not any(lit[at] for at in pair)]
 
