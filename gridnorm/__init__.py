@@ -12,8 +12,10 @@ from gridnorm._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gridnorm import nn
+    from gridnorm.arrays.array_weights import array_weights
     from gridnorm.arrays.arrayset import ArraySet
     from gridnorm.arrays.between import BetweenTarget, normalize_between
+    from gridnorm.arrays.replicates import average_replicates
     from gridnorm.arrays.simulate import simulate
     from gridnorm.arrays.split import split
     from gridnorm.arrays.steps import background_correct, normalize_within
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from gridnorm.workflow.between import read_target, write_target
     from gridnorm.workflow.inspect import inspect
     from gridnorm.workflow.run import normalize, read, write
+    from gridnorm.workflow.spot_files import spot_types
 
 _HOME = {
     "ArraySet": "gridnorm.arrays.arrayset",
@@ -39,6 +42,9 @@ _HOME = {
     "normalize_between": "gridnorm.arrays.between",
     "simulate": "gridnorm.arrays.simulate",
     "split": "gridnorm.arrays.split",
+    "spot_types": "gridnorm.workflow.spot_files",
+    "array_weights": "gridnorm.arrays.array_weights",
+    "average_replicates": "gridnorm.arrays.replicates",
     "background_correct": "gridnorm.arrays.steps",
     "normalize_within": "gridnorm.arrays.steps",
     "normalize_groups": "gridnorm.core.groups",
@@ -71,6 +77,8 @@ __all__ = [
     "OptionError",
     "OutputError",
     "Segments",
+    "array_weights",
+    "average_replicates",
     "background_correct",
     "inspect",
     "nn",
@@ -82,6 +90,7 @@ __all__ = [
     "read_target",
     "simulate",
     "split",
+    "spot_types",
     "write",
     "write_target",
 ]

@@ -1,7 +1,7 @@
 """Made by `python -m gridnorm.workflow.schema` from the package; not to be edited."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,8 @@ from gridnorm.arrays.arrayset import ArraySet as ArraySet
 from gridnorm.arrays.background import Background
 from gridnorm.arrays.between import Between
 from gridnorm.arrays.between import BetweenTarget as BetweenTarget
+from gridnorm.arrays.raw import FloatArray
+from gridnorm.arrays.replicates import Replicates
 from gridnorm.arrays.simulate import Simulated
 from gridnorm.core.methods import Method
 from gridnorm.core.segments import Segments as Segments
@@ -25,6 +27,25 @@ from gridnorm.errors import OptionError as OptionError
 from gridnorm.errors import OutputError as OutputError
 from gridnorm.workflow.given import Paths
 
+def array_weights(
+    arrays: ArraySet,
+    design: Any = ...,
+    method: str = ...,
+    by: Any = ...,
+    *,
+    prior_n: float = ...,
+    tol: float | None = ...,
+    maxiter: int = ...,
+    limma: bool = ...,
+) -> FloatArray: ...
+def average_replicates(
+    arrays: ArraySet,
+    method: str | Replicates = ...,
+    by: str = ...,
+    *,
+    apart: Sequence[str] = ...,
+    replicates_cv: float = ...,
+) -> ArraySet: ...
 def background_correct(
     arrays: ArraySet,
     method: str | Background = ...,
@@ -39,6 +60,8 @@ def inspect(
     foreground: str | None = ...,
     channels: str | Sequence[Any] = ...,
     columns: Any = ...,
+    flag_table: Any = ...,
+    controls: Any = ...,
     layout: Any = ...,
     gal: Any = ...,
 ) -> dict[str, Any]: ...
@@ -71,6 +94,12 @@ def normalize(
     vsn_rounds: int = ...,
     between_by: Any = ...,
     flags: Any = ...,
+    flag_table: Any = ...,
+    controls: Any = ...,
+    exclude_types: str | Sequence[Any] = ...,
+    fit_types: str | Sequence[Any] = ...,
+    replicates: Any = ...,
+    replicates_cv: float = ...,
     align: str = ...,
     layout: Any = ...,
     gal: Any = ...,
@@ -113,6 +142,8 @@ def normalize_within(
     *,
     flags: str = ...,
     weights: Any = ...,
+    exclude_types: str | Sequence[str] = ...,
+    fit_types: str | Sequence[str] = ...,
     small_groups: str = ...,
     min_group: int | str | None = ...,
     span: float = ...,
@@ -126,6 +157,8 @@ def read(
     foreground: str | None = ...,
     channels: str | Sequence[Any] = ...,
     columns: Any = ...,
+    flag_table: Any = ...,
+    controls: Any = ...,
     align: str = ...,
     layout: Any = ...,
     gal: Any = ...,
@@ -171,6 +204,10 @@ def split(
     by: Any = ...,
     *,
     align: str | None = ...,
+) -> ArraySet: ...
+def spot_types(
+    arrays: ArraySet,
+    table: str | os.PathLike[str] | Mapping[str, Sequence[str]],
 ) -> ArraySet: ...
 def write(
     arrays: ArraySet,

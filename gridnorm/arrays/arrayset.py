@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.matrices import BACKGROUND, INTENSITIES, Matrix, declared
+from gridnorm.arrays.matrices import BACKGROUND, INTENSITIES, REPLICATES, Matrix, declared
 from gridnorm.arrays.raw import NOT_FOUND, Column, FloatArray, RawArray
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.errors import OptionError
@@ -118,7 +118,9 @@ class ArraySet:
     def __post_init__(self) -> None:
         known = declared(self.channels, self.stage)
         strange = [name for name in self.values if name not in known]
-        lacking = [name for name, m in known.items() if m.role != BACKGROUND and name not in self.values]
+        lacking = [
+            name for name, m in known.items() if m.role not in (BACKGROUND, REPLICATES) and name not in self.values
+        ]
         if strange or lacking or not known:
             raise OptionError(
                 f"matrices that arrays of {' '.join(self.channels)} do not have as {self.stage}"

@@ -23,6 +23,7 @@ from gridnorm.arrays.made import as_intensities, as_set, counted
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
+from gridnorm.arrays.spot_types import type_doubts, use_of_types
 from gridnorm.arrays.weights import SpotUse, refuse_weightless, spot_weights, use_of, weight_doubts
 from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
@@ -215,6 +216,7 @@ def within_one(
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
     if row.use is not None:
         use = replace(use, use=use.use & _chosen(row, raw, options))
+    use = use_of_types(use, raw, recipe.exclude_types, recipe.fit_types)
     needed = {name: covariate_of(name, raw, layout) for name in row.covariates if name != "level"}
     position = None
     if options.get("small_groups") == "merge" and layout is not None:
@@ -223,6 +225,7 @@ def within_one(
         levels = levels._replace(covariates={**levels.covariates, **needed})
         done = normalize_levels(levels, segments, row, use, options, position)
     notes = weight_doubts(raw, given, recipe.weights if weights is None else "given")
+    notes += type_doubts(raw, recipe.exclude_types, recipe.fit_types)
     if row.statistic is not None:
         notes += one_group(raw, segments, recipe.by, named)
     notes += [

@@ -10,6 +10,7 @@ from gridnorm.arrays.between.rows import BETWEEN as BETWEEN_ROWS
 from gridnorm.arrays.between.rows import Between
 from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
 from gridnorm.arrays.matrices import INTENSITIES
+from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
 from gridnorm.arrays.weights import FLAGS, WEIGHTS, flag_rule
 from gridnorm.arrays.within import choose_method, method_options, take_options
 from gridnorm.core.methods import METHODS, Method
@@ -87,6 +88,8 @@ class Recipe(NamedTuple):
         Rows by name or as objects.
     flags, weights, device
         As on the command line.
+    exclude_types, fit_types
+        Types of spots that are in no fit, or alone in it.
     options
         Options of rows, as far as they have a value; each row takes its own.
     given
@@ -103,6 +106,8 @@ class Recipe(NamedTuple):
     device: str = DEVICE.default
     options: Mapping[str, Any] = {}
     given: frozenset[str] = frozenset()
+    exclude_types: tuple[str, ...] = ()
+    fit_types: tuple[str, ...] = ()
 
     def resolved(self) -> Recipe:
         """The same with rows in the place of their names, so that another process need not know them."""
@@ -172,6 +177,11 @@ class Recipe(NamedTuple):
             "flags": FLAGS.read(self.flags),
             "weights": weights or self.weights,
             "device": "gpu" if self.device == "gpu" else "cpu",
+            **{
+                option.name: option.plain(words)
+                for option, words in ((EXCLUDE_TYPES, self.exclude_types), (FIT_TYPES, self.fit_types))
+                if words
+            },
         }
         return Step("normalize_within", parameters)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import NOT_FOUND, RawArray
+from gridnorm.arrays.spot_types import count_types
 from gridnorm.arrays.weights import count_flagged
 from gridnorm.provenance import History, InputDigest
 
@@ -38,6 +39,10 @@ class ArrayRecord(NamedTuple):
         Repairs and doubts.
     not_found
         Flags of spots that the image software did not find.
+    types
+        Numbers of spots by type, where a table says which are which.
+    replicates
+        Where spots of one ID became one row: how many spots, how many rows, and how the spots agree; else None.
     split, part
         Of a part of an array: what it was split by, and which part it is; else empty.
     """
@@ -60,6 +65,8 @@ class ArrayRecord(NamedTuple):
     not_found: tuple[int, ...] = NOT_FOUND
     split: str = ""
     part: str = ""
+    replicates: Mapping[str, Any] | None = None
+    types: Mapping[str, int] = {}
 
     @property
     def title(self) -> str:
@@ -81,6 +88,8 @@ class ArrayRecord(NamedTuple):
             "spots": self.spots,
             "flagged": self.flagged,
             "missing": self.missing,
+            **({"types": dict(self.types)} if self.types else {}),
+            **({} if self.replicates is None else {"replicates": dict(self.replicates)}),
             "layout": self.layout.to_dict() if self.layout else None,
         }
 
@@ -92,4 +101,5 @@ def record_of(
     return ArrayRecord(
         raw.name, raw.format, raw.version, raw.channels, raw.wavelengths, raw.taken, raw.n_spots, count_flagged(raw),
         raw.missing, raw.infinite, layout, digest, history or History(), None, raw.warnings, raw.not_found,
+        types=count_types(raw.spots),
     )  # fmt: skip

@@ -112,7 +112,9 @@ def split_sets(arrays: ArraySet, by: str, tips: bool = False) -> list[tuple[int,
         for piece in split_raw(raw, arrays.layout if raw.absent is None else record.layout, by, tips):
             found = record_of(piece.raw, piece.layout)
             said = (*record.warnings, *found.warnings)
-            known = record._replace(spots=found.spots, flagged=found.flagged, missing=found.missing, infinite=0)
+            known = record._replace(
+                spots=found.spots, flagged=found.flagged, missing=found.missing, infinite=0, types=found.types
+            )
             known = piece.record(known._replace(layout=piece.layout, warnings=said))
             assert piece.rows is not None
             part = replace(

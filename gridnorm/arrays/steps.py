@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from gridnorm.arrays.made import as_set, counted
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.recipe import BY, Recipe, check_options
+from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES, check_words, count_types
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.arrays.within import method_options
@@ -98,6 +100,8 @@ def normalize_within(
     *,
     flags: str = "exclude",
     weights: Any = None,
+    exclude_types: str | Sequence[str] = (),
+    fit_types: str | Sequence[str] = (),
     **options: Any,
 ) -> ArraySet:
     """Normalize every array within groups of its spots.
@@ -119,6 +123,8 @@ def normalize_within(
     weights
         Numbers of shape (spot, array), or (spot,) for all arrays; 0 leaves a spot out of the fit. A Series or DataFrame
         goes by its index and by the names of arrays. Or ``none``, a column, ``area:LOW,HIGH``, ``saturation``.
+    exclude_types, fit_types
+        Types of spots (column ``SpotType``) that are in no fit, or alone in the fits.
     **options
 
     Returns
@@ -155,9 +161,10 @@ def normalize_within(
     named = options if by is None else {**options, "by": by}
     recipe = Recipe(
         by=BY.default if by is None else by, method=method, flags=flags, weights=spec, options=options,
-        given=frozenset(named),
+        given=frozenset(named), exclude_types=EXCLUDE_TYPES.read(exclude_types), fit_types=FIT_TYPES.read(fit_types),
     )  # fmt: skip
-    check_options(recipe, ("method",), ("by", "method", "flags", "weights"))
+    check_options(recipe, ("method",), ("by", "method", "flags", "weights", "exclude_types", "fit_types"))
+    check_words(count_types(arrays.columns), recipe.exclude_types, recipe.fit_types, arrays.names[0])
     numbers = None if isinstance(weights, str) else placed(weights, arrays, "weights")
     given = weights_per_array(numbers, arrays.n_spots, len(arrays))
     if any(f"{channel}b" in arrays.values for channel in arrays.channels):

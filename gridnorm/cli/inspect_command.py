@@ -147,6 +147,8 @@ def _lines(record: dict[str, Any]) -> list[str]:
         lines += [f"             because {sentence}" for sentence in layout["evidence"]]
     if record["flags"]:
         lines.append("  flags      " + few((f"{n} × {code}" for code, n in record["flags"].items()), SHOWN_FLAGS))
+    if record.get("types"):
+        lines.append("  types      " + few((f"{n} {name}" for name, n in record["types"].items()), SHOWN_FLAGS))
     lines += _groups(record["groups"])
     if record["quality"]:
         shares = {k: v for k, v in record["quality"].items() if not k.startswith("median_")}

@@ -56,7 +56,8 @@ def collect(
         targets=_targets_of(sets, plan),
         keep=tuple(plan.settings.keep),
         origin=Origin(tuple(extra), plan.skipped, tuple(failed)),
-        warnings=(*plan.warnings, *done.warnings, *warnings, *_twins(sets)),
+        # What concerns a table that all arrays share is said once.
+        warnings=tuple(dict.fromkeys((*plan.warnings, *done.warnings, *warnings, *_twins(sets)))),
     )
 
 

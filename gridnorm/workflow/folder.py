@@ -18,6 +18,7 @@ from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.passes import Rows
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.record import put_set
+from gridnorm.workflow.replicated import averaged
 from gridnorm.workflow.sidecar import SUFFIX, Summary
 from gridnorm.workflow.target import part_names, whole_name
 from gridnorm.workflow.unit import Failure, Work
@@ -91,9 +92,10 @@ class FolderWork(NamedTuple):
             except LayoutError as error:
                 return Failure(errand.task.file, error)
         path = os.path.join(self.folder, name)
-        record, lines = put_set(arrays, path, files, precision=self.precision, form=self.form, beside=path + SUFFIX)
+        table = averaged(arrays, self.alone.settings)
+        record, lines = put_set(table, path, files, precision=self.precision, form=self.form, beside=path + SUFFIX)
         digest, shown = arrays.record(0).digest, arrays if errand.drawn else None
-        return Written(record.entries[0], lines[0], arrays.history, digest, arrays.warnings, shown)
+        return Written(record.entries[0], lines[0], table.history, digest, table.warnings, shown)
 
 
 def folder_work(

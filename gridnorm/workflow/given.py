@@ -26,6 +26,7 @@ from gridnorm.io.text import Text
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_gal, read_options
 from gridnorm.workflow.plan import Plan, refuse_strangers
 from gridnorm.workflow.settings import Settings
+from gridnorm.workflow.spot_files import check_files, told
 from gridnorm.workflow.unit import reference_of
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -120,6 +121,7 @@ def open_frame(frame: Any, settings: Settings, more: Mapping[str, Column] | None
         As of a file; ``DataFrame:1`` is the line of titles.
     """
     added = dict(more or {})
+    check_files(settings)
     text = _text(frame, settings)
     row = recognise(text, settings.reading)
     head = row.head(text, settings.reading)
@@ -129,6 +131,7 @@ def open_frame(frame: Any, settings: Settings, more: Mapping[str, Column] | None
     raw = replace(raw, spots={**raw.spots, **added}, not_found=row.not_found)
     if settings.gal is not None:
         raw = annotate(raw, read_gal(settings.gal))
+    raw = told(raw, settings, NAME)
     layout, warnings = layout_of(raw, settings)
     return Opened(ArrayTask("", NAME, FRAME, row, options), head, raw.with_warnings(*warnings), layout)
 

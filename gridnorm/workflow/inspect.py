@@ -13,6 +13,7 @@ from gridnorm.arrays.grouping import By, grouping_options, refuse_without_tips
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.arrays.recipe import Recipe
+from gridnorm.arrays.spot_types import count_types
 from gridnorm.arrays.weights import count_flagged, saturated, use_of
 from gridnorm.arrays.within import group_shifts
 from gridnorm.core.fit import median_of
@@ -25,6 +26,7 @@ from gridnorm.workflow.given import Paths, is_frame, listed, open_frame, with_sp
 from gridnorm.workflow.inputs import InputFile, array_files, with_origin
 from gridnorm.workflow.opening import ArrayTask, layout_of, read_array, read_gal, read_options, recognise_file
 from gridnorm.workflow.settings import Settings, default_in_words, make_settings, row_options, taken_by
+from gridnorm.workflow.spot_files import FILES, check_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +39,7 @@ QUALITY_LIMITS = {"flagged": 0.3, "saturated": 0.05, "not_above_background": 0.5
 def inspect_options(by: By = "print-tip") -> set[str]:
     """Names of the options that ``inspect`` takes; those of groupings that were given as rows are among them."""
     own = () if isinstance(by, str) else (option.name for option in grouping_options(by))
-    return {"by", "layout", "gal", *row_options("by"), *row_options("format"), *own}
+    return {"by", "layout", "gal", *FILES, *row_options("by"), *row_options("format"), *own}
 
 
 @shows(taken_by(inspect_options()), default_in_words)
@@ -54,8 +56,8 @@ def inspect(paths: Paths | pd.DataFrame, **options: Any) -> dict[str, Any]:
     -------
     dict
         ``{"schema": 1, "inputs": [...]}``; per file ``file status format version channels spots blocks layout flags
-        groups quality explained warnings``. A file that cannot be read has ``status`` ``"error"`` and ``error``, one
-        that was found in a folder or glob and is no array ``"skipped"`` and ``reason``.
+        groups quality explained warnings``, with ``controls`` also ``types``. A file that cannot be read has ``status``
+        ``"error"`` and ``error``, one that was found in a folder or glob and is no array ``"skipped"`` and ``reason``.
 
     Raises
     ------
@@ -75,6 +77,7 @@ def inspect(paths: Paths | pd.DataFrame, **options: Any) -> dict[str, Any]:
         return {"schema": INSPECT_SCHEMA, "inputs": [_record(opened.raw, opened.layout, settings)]}
     files = array_files(listed(paths))
     settings = make_settings(options, inspect_options(options.get("by", "print-tip")), "inspect")
+    check_files(settings)
     records: list[dict[str, Any]] = []
     wrong: list[OptionError] = []
     for given in files:
@@ -132,6 +135,7 @@ def _record(raw: RawArray, layout: Layout | None, settings: Settings) -> dict[st
         "blocks": int(layout.blocks.size) if layout else None,
         "layout": None if layout is None else {**layout.to_dict(), "summary": layout.describe()},
         "flags": _flag_counts(raw),
+        **({"types": types} if (types := count_types(raw.spots)) else {}),
         "groups": [
             {"group": list(label) if isinstance(label, tuple) else label, "spots": int(n), "usable": int(m)}
             for label, n, m in zip(segments.labels, segments.sizes, counted, strict=True)

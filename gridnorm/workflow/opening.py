@@ -20,6 +20,7 @@ from gridnorm.plain import named
 from gridnorm.provenance import History, InputDigest
 from gridnorm.workflow.inputs import is_targets
 from gridnorm.workflow.settings import READING, RUN_OPTIONS, Settings
+from gridnorm.workflow.spot_files import FILES, comes_from_tables, read_too, told
 
 if TYPE_CHECKING:
     from gridnorm.io.formats.gal import Gal
@@ -81,7 +82,7 @@ def read_array(task: ArrayTask, settings: Settings) -> tuple[RawArray, InputDige
     raw = replace(task.format.read(text, task.options), not_found=task.format.not_found)
     if settings.gal is not None:
         raw = annotate(raw, read_gal(settings.gal))
-    return raw, InputDigest(task.file, text.size, text.sha256, text.content)
+    return told(raw, settings, task.name), InputDigest(task.file, text.size, text.sha256, text.content)
 
 
 def read_gal(path: str) -> Gal:
@@ -120,9 +121,10 @@ def reading_history(raw: RawArray, format: Format, settings: Settings) -> Histor
     options = {option.name: option for option in format.options}
     parameters: dict[str, Any] = {name: options[name].plain(value) for name, value in raw.settings.items()}
     parameters |= {name: RUN_OPTIONS[name].plain(settings.run[name]) for name in READING}
-    if settings.gal is not None:
-        # No folder of this machine goes into a result.
-        parameters["gal"] = name_of(settings.gal.replace("\\", "/"))
+    for name in ("gal", *FILES):
+        if settings.run[name] is not None:
+            # No folder of this machine goes into a result.
+            parameters[name] = name_of(settings.run[name].replace("\\", "/"))
     return History().then("read", **parameters)
 
 
@@ -140,14 +142,17 @@ def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, key
     wanted = [find_column(word, columns, file) for word in named if not _comes_otherwise(word, columns, settings)]
     if settings.split not in SPLITS and not _comes_otherwise(settings.split, columns, settings):
         wanted.append(find_column(settings.split, columns, file, "split"))
-    wanted += weight_columns(settings.weights, columns, file)
+    if not comes_from_tables(settings.weights, settings):
+        wanted += weight_columns(settings.weights, columns, file)
     wanted += [
         find_column(word, columns, file, "method")
         for word in _method_columns(settings)
         if not _comes_otherwise(word, columns, settings)
     ]
+    wanted += read_too(settings, columns)
     if not keys_only:
-        wanted += [find_column(word, columns, file, "keep") for word in settings.keep]
+        kept = [word for word in settings.keep if not comes_from_tables(word, settings)]
+        wanted += [find_column(word, columns, file, "keep") for word in kept]
     extra = tuple(title for title in dict.fromkeys(wanted) if title not in SPOT_COLUMNS)
     # Name, X and Y are left out of later files unless something looks at them.
     later = keys_only and not any(title in LATER for title in wanted)
@@ -170,4 +175,4 @@ def _comes_otherwise(word: str, columns: tuple[str, ...], settings: Settings) ->
     if word.lower() in {title.lower() for title in columns}:
         return False
     roles = {title.lower() for title in (*SPOT_COLUMNS, *(role for role, _ in settings.columns or ()))}
-    return settings.gal is not None or word.lower() in roles
+    return settings.gal is not None or word.lower() in roles or comes_from_tables(word, settings)

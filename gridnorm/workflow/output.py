@@ -26,6 +26,7 @@ from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.passes import FirstPass, Levels, first_pass
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.record import extra_inputs, put_set, put_sidecar
+from gridnorm.workflow.replicated import averaged
 from gridnorm.workflow.settings import Settings
 from gridnorm.workflow.sidecar import Sidecar, Summary, sidecar
 from gridnorm.workflow.target import FOLDER_SIDECAR, Request, Target, beside_of, check_request, file_names, keep_inputs
@@ -173,20 +174,22 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     if not sets:
         return
     arrays = make_alike(collect(sets, job.plan, job.extra, _named(outcome.failures)), job.alike, job.plan.settings)
-    outcome.warnings[:] = arrays.warnings
+    table = averaged(arrays, job.plan.settings)
+    outcome.warnings[:] = table.warnings
     started = time.perf_counter()
     beside = beside_of(target.path, request.sidecar)
     with Output(request.force) as files:
         outcome.sidecar, outcome.arrays = put_set(
-            arrays, target.path, files, precision=job.precision, form=target.form, beside=beside
+            table, target.path, files, precision=job.precision, form=target.form, beside=beside
         )
         _draw(files, request, outcome, [arrays], len(arrays))
         _keep_target(files, request, outcome, arrays.between)
     outcome.timings["write"] = time.perf_counter() - started
     if target.path != "-":
         count = len(arrays)
+        rows = f"{table.n_spots} rows of {arrays.n_spots} spots" if table is not arrays else f"{arrays.n_spots} spots"
         outcome.written.append(
-            f"wrote {target.path} ({arrays.n_spots} spots, {count} array{'s' if count != 1 else ''})"
+            f"wrote {target.path} ({rows}, {count} array{'s' if count != 1 else ''})"
             + (f"; record of the run in {beside}" if beside is not None else "")
         )
 

@@ -32,6 +32,7 @@ from gridnorm.workflow.opening import (
     recognise_file,
 )
 from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options, default_in_words
+from gridnorm.workflow.spot_files import check_files, doubts
 from gridnorm.workflow.unit import Failure, Reference, reference_of
 
 KNOWN_LATER = "known when the file is read"  # of the parts of a file, in a plan
@@ -82,6 +83,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     FormatError
         A damaged targets table.
     """
+    check_files(settings)
     files = array_files(inputs)
     tasks: list[ArrayTask] = []
     heads: list[Head] = []
@@ -119,7 +121,11 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
         None,
         tuple(failures),
         tuple(skipped),
-        (*_gal_warnings(settings), *_doubts(tasks, barcodes, settings)),
+        (
+            *_gal_warnings(settings),
+            *_doubts(tasks, barcodes, settings),
+            *doubts(settings, [(task.file, task.name) for task in tasks]),
+        ),
         _columns_of(chosen),
     )
     if compare:
@@ -269,7 +275,9 @@ def _effective(plan: Plan) -> dict[str, Any]:
     history = reading_history(raw, plan.tasks[0].format, settings)
     history = history if settings.split == WHOLE else history.then("split", split=settings.split)
     steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
-    found = replace(history, steps=(*steps, *recipe.between_steps())).parameters()
+    row, options = settings.replicating
+    steps = (*steps, *recipe.between_steps())
+    found = {**replace(history, steps=steps).parameters(), "replicates": row.name, **options}
     with suppress(GridnormError):  # a failure of this array, told when it is normalized
         layout, _ = layout_of(raw, settings)
         found["layout"] = "none: no Block, Row and Column" if layout is None else layout.describe()

@@ -12,6 +12,7 @@ from gridnorm.provenance import InputDigest
 from gridnorm.workflow.between import Alike
 from gridnorm.workflow.settings import Settings
 from gridnorm.workflow.sidecar import Sidecar, Summary, set_sidecar
+from gridnorm.workflow.spot_files import FILES
 
 
 def put_set(
@@ -43,10 +44,7 @@ def put_sidecar(record: Sidecar, path: str, files: Output) -> None:
 
 def extra_inputs(settings: Settings, alike: Alike | None = None) -> list[InputDigest]:
     """Digests of the files that are read beside the arrays."""
-    found = []
-    if settings.gal is not None:
-        text = load(settings.gal)
-        found.append(InputDigest(name_of(settings.gal), text.size, text.sha256))
-    if alike is not None and alike.digest is not None:
-        found.append(alike.digest)
-    return found
+    paths = [settings.run[name] for name in ("gal", *FILES) if settings.run[name] is not None]
+    texts = [(name_of(path), load(path)) for path in paths]
+    found = [InputDigest(name, text.size, text.sha256) for name, text in texts]
+    return found if alike is None or alike.digest is None else [*found, alike.digest]

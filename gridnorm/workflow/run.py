@@ -14,6 +14,7 @@ from gridnorm.arrays.given import as_arrays, is_labels, kind_of, placed, with_la
 from gridnorm.arrays.grouping import SPLIT, WHOLE, Grouping
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.split import join_parts, split_sets
+from gridnorm.arrays.spot_types import check_words, count_types
 from gridnorm.arrays.stack import stack
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.core.option.signature import shows
@@ -24,6 +25,7 @@ from gridnorm.workflow.given import Paths, frame_plan, is_frame, listed, reorder
 from gridnorm.workflow.output import first_error, run_plan
 from gridnorm.workflow.plan import Plan, make_plan
 from gridnorm.workflow.record import extra_inputs, put_set
+from gridnorm.workflow.replicated import averaged
 from gridnorm.workflow.settings import READING, Settings, default_in_words, make_settings, row_options, taken_by
 from gridnorm.workflow.target import beside_of, check_device, parse_precision
 from gridnorm.workflow.unit import Failure, SetWork, names_tips
@@ -235,7 +237,8 @@ def _run(plan: Plan, map: Callable[..., Iterable[Any]], *, normalize: bool, alik
     if failures or not plan.tasks:
         raise first_error(failures)
     done = collect([item for item in found if isinstance(item, ArraySet)], plan, extra_inputs(plan.settings, alike))
-    done = make_alike(done, alike, plan.settings)
+    if normalize:
+        done = averaged(make_alike(done, alike, plan.settings), plan.settings)
     warn(done.warnings)
     return kept(done)
 
@@ -254,6 +257,7 @@ def _normalize_set(
         raise OptionError(
             f"{strange[0]} has no meaning for arrays that have been read", hint=f"Give it to gn.read: {strange[0]}=…"
         )
+    check_words(count_types(arrays.columns), settings.exclude_types, settings.fit_types, arrays.names[0])
     given = weights_per_array(placed(weights, arrays, "weights"), arrays.n_spots, len(arrays))
     work = SetWork(settings.recipe.resolved())
     if settings.split == WHOLE:
@@ -266,6 +270,6 @@ def _normalize_set(
         tasks = [(one, None if every is None else every[rows]) for every, rows, one in weighted]
         sets = [replace(one, columns=part.columns) for one, (*_, part) in zip(map(work, tasks), parts, strict=True)]
         done = join_parts(sets, arrays, settings.align if "align" in settings.given else None)
-    done = make_alike(done, alike, settings)
+    done = averaged(make_alike(done, alike, settings), settings)
     warn(done.warnings[len(arrays.warnings) :])
     return done

@@ -9,11 +9,14 @@ from typing import Any
 from gridnorm.arrays.align import ALIGN
 from gridnorm.arrays.grouping import SPLIT, grouping_options
 from gridnorm.arrays.recipe import BACKGROUND, BETWEEN, BETWEEN_BY, BY, DEVICE, METHOD, TABLES, Recipe, check_options
+from gridnorm.arrays.replicates import REPLICATE_SPOTS, REPLICATES_TABLE
+from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
 from gridnorm.arrays.weights import FLAGS, WEIGHTS
 from gridnorm.arrays.within import method_options
-from gridnorm.core.option import TEXT, WORDS, Option, Table, defaults_in_words, nearest
+from gridnorm.core.option import TEXT, WORDS, Option, Table, defaults_in_words, nearest, take
 from gridnorm.errors import OptionError, option_value, option_word
 from gridnorm.io.formats import FORMATS
+from gridnorm.workflow.spot_files import CONTROLS, FILES, FLAG_TABLE
 
 ALIGN_RULE = Option(
     "align", TEXT, "strict", "strict, or join arrays of different print runs by id or union.", choices=ALIGN,
@@ -52,16 +55,16 @@ PRESET = Option(
 RUN_OPTIONS: dict[str, Option] = {
     option.name: option
     for option in (
-        *(BY, SPLIT, METHOD, BACKGROUND, BETWEEN, BETWEEN_BY, TARGET),
-        *(FLAGS, WEIGHTS, ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE),
+        *(BY, SPLIT, METHOD, BACKGROUND, BETWEEN, BETWEEN_BY, TARGET, FLAGS, FLAG_TABLE, WEIGHTS),
+        *(CONTROLS, EXCLUDE_TYPES, FIT_TYPES, REPLICATE_SPOTS, ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE),
     )
 }
 # Options that say how files are read; ``read`` takes these and those of the formats, ``inspect`` some more.
-READING = ("align", "layout", "gal", "keep")
+READING = ("align", "layout", "gal", "keep", *FILES)
 
 
 # The rows that an option of the run chooses among; formats are chosen by what a file holds.
-_TABLES: dict[str, Table[Any]] = {**TABLES, "format": FORMATS}
+_TABLES: dict[str, Table[Any]] = {**TABLES, "format": FORMATS, "replicates": REPLICATES_TABLE}
 
 
 def _options_of(kind: str, row: Any) -> tuple[Option, ...]:
@@ -179,9 +182,19 @@ class Settings:
             flags=run["flags"],
             weights=run["weights"],
             device=run["device"],
+            exclude_types=run["exclude_types"],
+            fit_types=run["fit_types"],
             options=options,
             given=self.given,
         )
+
+    @property
+    def replicating(self) -> tuple[Any, dict[str, Any]]:
+        """What becomes of replicate spots: the row, and all its options."""
+        row = REPLICATES_TABLE.find(self.run["replicates"])
+        known = row_options("replicates")
+        given = {name: value for name, value in self.own.items() if name in known}
+        return row, take(row.options, given, f"{option_word('replicates')} {row.name}")
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -235,6 +248,7 @@ def make_settings(options: Mapping[str, Any], only: Iterable[str] | None = None,
     own = {name: value for name, value in read.items() if name not in RUN_OPTIONS}
     made = Settings(run, own, frozenset(read))
     check_options(made.recipe)
+    _ = made.replicating  # refuses what its row does not take
     return Settings(run, {**_applying(PRESETS[preset], made), **own}, frozenset(read))
 
 

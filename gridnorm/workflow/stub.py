@@ -15,7 +15,7 @@ FILE = Path(__file__).resolve().parent.parent / "__init__.pyi"
 _HEAD = '''"""Made by `python -m gridnorm.workflow.schema` from the package; not to be edited."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,8 +27,10 @@ from gridnorm._version import __version__ as __version__
 _NAMED = {
     "Background": "gridnorm.arrays.background",
     "Between": "gridnorm.arrays.between",
+    "FloatArray": "gridnorm.arrays.raw",
     "Method": "gridnorm.core.methods",
     "Paths": "gridnorm.workflow.given",
+    "Replicates": "gridnorm.arrays.replicates",
     "Simulated": "gridnorm.arrays.simulate",
 }
 

@@ -16,6 +16,7 @@ from gridnorm.workflow.inputs import is_targets_file, stem
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.settings import Settings
 from gridnorm.workflow.sidecar import SUFFIX
+from gridnorm.workflow.spot_files import FILES
 
 FOLDER_SIDECAR = "gridnorm.json"
 # Of 255 bytes, some are those of the suffixes of table and record and of a number; names of parts have a label too.
@@ -150,7 +151,11 @@ def _places(target: Target, request: Request) -> list[str]:
 
 def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Request) -> None:
     """No output may take the place of an input, not even with ``--force``."""
-    read = [*inputs, *(task.path for task in plan.tasks), *filter(None, [plan.settings.gal, plan.settings.target])]
+    read = [
+        *inputs,
+        *(task.path for task in plan.tasks),
+        *filter(None, (plan.settings.run[name] for name in ("gal", "target", *FILES))),
+    ]
     kept = {os.path.realpath(path) for path in read}
     places = _places(target, request)
     if target.folder and plan.settings.split == WHOLE:

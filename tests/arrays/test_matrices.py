@@ -11,10 +11,16 @@ from gridnorm.arrays.matrices import INTENSITIES, LEVELS, declared
     ("channels", "stage", "names", "titles"),
     [
         (("R", "G"), INTENSITIES, ["R", "G", "Rb", "Gb"], ["R.a", "G.a", "Rb.a", "Gb.a"]),
-        (("R", "G"), LEVELS, ["M", "A"], ["M.a", "A.a"]),
+        (("R", "G"), LEVELS, ["M", "A", "N", "SD"], ["M.a", "A.a", "N.a", "SD.a"]),
         (("E",), INTENSITIES, ["E", "Eb"], ["E.a", "Eb.a"]),
-        (("E",), LEVELS, ["E"], ["E.a"]),
-        (("635", "532", "488"), LEVELS, ["E.635", "E.532", "E.488"], ["E.a.635", "E.a.532", "E.a.488"]),
+        (("E",), LEVELS, ["E", "N", "SD", "CV"], ["E.a", "N.a", "SD.a", "CV.a"]),
+        (
+            ("635", "532", "488"),
+            LEVELS,
+            ["E.635", "E.532", "E.488", *(f"{word}.{nm}" for nm in (635, 532, 488) for word in ("N", "SD", "CV"))],
+            ["E.a.635", "E.a.532", "E.a.488"]
+            + [f"{word}.a.{nm}" for nm in (635, 532, 488) for word in ("N", "SD", "CV")],
+        ),
     ],
 )
 def test_matrices_by_channels_and_stage(

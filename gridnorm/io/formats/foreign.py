@@ -97,7 +97,7 @@ NO_ARRAYS = (
     Kind("a targets table", rb'(?i)\A([^\r\n]*[\t,;])?"?file[ _]?name(cy[35])?"?\s*([\t,;\r\n]|\Z)|\Afile_?name +\w',
          "Give it by name, not inside a folder or another table; its column of files is called FileName"),
     Kind("a table of spot types", rb'(?i)\A([^\r\n]*[\t,;])?"?spot[ _.]?types?"?[\t,;]',
-         "Give the array files; spot types are not used"),
+         "Give the array files; the option controls takes this table"),
     Kind("a file of R data", rb"\A(RDA[23]\n)?A\n[23]\n\d", "Write the table in R with write.table(…, sep = \"\\t\")"),
     Kind("a PDF", rb"\A%PDF", _RESULTS),
     Kind("an Excel sheet saved as XML", rb"\A\s*<\?xml[\s\S]{0,400}(Excel\.Sheet|schemas-microsoft-com:office)", _SAVE),

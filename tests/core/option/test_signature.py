@@ -22,7 +22,9 @@ from gridnorm.workflow.settings import all_options, row_options
 
 ARRAYS = gn.simulate(1, (2, 2), (8, 7), seed=1).arrays
 TAKEN: dict[str, set[str]] = {
-    "read": {"align", "layout", "gal", "keep", "split", "preset", *row_options("format")},
+    "read": {
+        "align", "layout", "gal", "keep", "controls", "flag_table", "split", "preset", *row_options("format"),
+    },
     "normalize": set(all_options()),
     "inspect": inspect_options(),
     "background_correct": set(BACKGROUNDS.options()),
@@ -77,6 +79,13 @@ def test_a_default_may_be_given_where_nothing_else_is(name: str) -> None:
         "layout",
         "gal",
         "keep",
+        "controls",
+        "flag_table",
+        "between",
+        "target",
+        *row_options("between"),
+        "replicates",  # like method; what its rows take the default one does not
+        *row_options("replicates"),
     }:
         done = function(arrays, **base, **{option: shown[option].default})
         for matrix in expected.values:

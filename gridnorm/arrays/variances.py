@@ -1,0 +1,149 @@
+"""Relative variances of the columns of a matrix whose rows follow one linear model.
+
+Row g has values y_gj with mean x_j·β_g and variance exp(δ_g + γ_j): a column (an array) that is further from the model
+than others in most rows is noisier. The weights are exp(−γ_j), with Σγ = 0. Ritchie et al., BMC Bioinformatics 7:261
+(2006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from gridnorm.arrays.raw import FloatArray
+
+ROWS_AT_ONCE = 1 << 20  # numbers of a step of the scoring: temporaries stay small
+# A residual variance this far below that of the values is rounding: such a row tells nothing.
+EXACT = 1e-20
+RANK = 1e-10  # share of the largest eigenvalue below which a row's own observations do not determine a coefficient
+
+
+class Model(NamedTuple):
+    """What is fitted: values (row, column), an orthonormal design (column, p), weights ≥ 0, where 0 is missing."""
+
+    values: FloatArray
+    design: FloatArray
+    weights: FloatArray
+
+    def whole(self) -> Model:
+        """The rows that are nowhere missing."""
+        kept = (self.weights > 0).all(axis=1)
+        return Model(self.values[kept], self.design, self.weights[kept])
+
+
+class Variances(NamedTuple):
+    """Relative weights (column,), whose product is 1; steps that were taken, and whether they came to an end."""
+
+    weights: FloatArray
+    steps: int
+    converged: bool
+
+
+class _Rows(NamedTuple):
+    """Some rows at present weights.
+
+    ``share`` is d / s² of every value (0 where it is missing), ``hat`` its leverage, ``spare`` the residual degrees of
+    freedom of the rows, ``seen`` the values that count, ``cross`` Σ over the rows of the squared hat matrices.
+    """
+
+    share: FloatArray
+    hat: FloatArray
+    spare: FloatArray
+    seen: FloatArray
+    cross: FloatArray
+
+
+def model_of(values: FloatArray, design: FloatArray, weights: FloatArray | None = None) -> Model:
+    """A model from what is given: missing values have weight 0, columns of the design are made orthonormal."""
+    known = np.isfinite(values)
+    given = known.astype(np.float64) if weights is None else np.where(known, np.nan_to_num(weights), 0.0)
+    return Model(np.where(given > 0, values, 0.0), np.linalg.qr(design)[0], given)
+
+
+def contrasts(n: int) -> FloatArray:
+    """(n, n − 1): columns that sum to zero, limma's ``contr.sum``."""
+    return np.vstack([np.eye(n - 1), -np.ones((1, n - 1))])
+
+
+def by_scoring(model: Model, prior_n: float, tol: float, maxiter: int) -> Variances:
+    """REML by Fisher scoring over all rows (Smyth 2002), with the likelihood of ``prior_n`` rows of equal variances.
+
+    It ends where a step promises less than ``tol`` in log-likelihood per row and parameter.
+    """
+    n_rows, n = model.values.shape
+    z = contrasts(n)
+    gamma = np.zeros(n - 1)
+    for step in range(1, maxiter + 1):
+        weights = np.exp(-z @ gamma)
+        score, information = np.zeros(n), np.zeros((n, n))
+        for rows in _blocks(model, weights):
+            score += (rows.share - rows.seen * (1.0 - rows.hat)).sum(axis=0)
+            information += _information(rows)
+        slope = z.T @ (score + prior_n * (weights - 1.0))
+        move = np.linalg.solve(z.T @ information @ z + prior_n * z.T @ z, slope)
+        gamma += move
+        if slope @ move / (n - 1) / (n_rows + prior_n) < tol:
+            return Variances(np.exp(-z @ gamma), step, True)
+    return Variances(np.exp(-z @ gamma), maxiter, False)
+
+
+def row_by_row(model: Model, prior_n: float, one_for_all: bool = False) -> Variances:
+    """One pass over the rows, each of which moves the variances that the next one is weighted by.
+
+    The result depends on the order of the rows, the less the more there are. ``one_for_all``: what a row's level takes
+    away from the information about the first contrast is taken from every entry, as limma's ``printtipWeights`` has it.
+    """
+    n_rows, n = model.values.shape
+    z = contrasts(n)
+    gamma, information = np.zeros(n - 1), prior_n * z.T @ z
+    for k in range(n_rows):
+        one = Model(model.values[k : k + 1], model.design, model.weights[k : k + 1])
+        rows = _at(one, np.exp(-z @ gamma))
+        if rows.seen.size == 0 or rows.spare[0] < 2:
+            continue
+        free = rows.seen[0] * (1.0 - rows.hat[0])
+        taken = z.T @ free
+        information += (z.T * free) @ z - (taken[0] ** 2 if one_for_all else np.outer(taken, taken)) / rows.spare[0]
+        gamma += np.linalg.solve(information, z.T @ (rows.share[0] - free))
+    return Variances(np.exp(-z @ gamma), n_rows, True)
+
+
+def _blocks(model: Model, weights: FloatArray) -> Iterator[_Rows]:
+    n_rows, n = model.values.shape
+    size = max(1, ROWS_AT_ONCE // (n * model.design.shape[1] ** 2))
+    for start in range(0, n_rows, size):
+        part = slice(start, start + size)
+        yield _at(Model(model.values[part], model.design, model.weights[part]), weights)
+
+
+def _at(model: Model, weights: FloatArray) -> _Rows:
+    """Weighted least squares of every row at once; rows that tell nothing are left out."""
+    values, design, given = model
+    n, p = design.shape
+    weighted = given * weights
+    pairs = (design[:, :, None] * design[:, None, :]).reshape(n, p * p)
+    size, vectors = np.linalg.eigh((weighted @ pairs).reshape(-1, p, p))
+    kept = size > RANK * size[:, -1:]
+    # Each row's own orthonormal design, (row, column, p): √w x, in the directions that its observations determine.
+    root = vectors * np.where(kept, 1.0 / np.sqrt(np.where(kept, size, 1.0)), 0.0)[:, None, :]
+    own = np.sqrt(weighted)[:, :, None] * np.matmul(design, root)
+    scaled = np.sqrt(weighted) * values
+    rest = scaled - np.matmul(own, np.matmul(own.transpose(0, 2, 1), scaled[:, :, None]))[:, :, 0]
+    seen = given > 0
+    spare = (seen.sum(axis=1) - kept.sum(axis=1)).astype(np.float64)
+    squares = rest * rest
+    total = squares.sum(axis=1)
+    told = (spare > 0) & (total > EXACT * (scaled * scaled).sum(axis=1))
+    own, spare = own[told], spare[told]
+    wide = (own[:, :, :, None] * own[:, :, None, :]).transpose(0, 2, 3, 1).reshape(-1, n)
+    share = squares[told] * (spare / total[told])[:, None]
+    return _Rows(share, (own * own).sum(axis=2), spare, seen[told].astype(np.float64), wide.T @ wide)
+
+
+def _information(rows: _Rows) -> FloatArray:
+    """Of the log variances of the columns, what each row's own level takes away left out (without the factor ½)."""
+    free = rows.seen * (1.0 - rows.hat)
+    diagonal = (rows.seen * (1.0 - 2.0 * rows.hat)).sum(axis=0)
+    return np.asarray(np.diag(diagonal) + rows.cross - (free / rows.spare[:, None]).T @ free)
