@@ -263,7 +263,8 @@ def usual_columns(reading: Reading, kind: str, roles: Mapping[str, str]) -> bool
         for t in reading.titles
         if t.casefold() in ("block", "row", "column", "id", "name", "x", "y", "flags")
     ]
-    if kind == "GPR" and "block" not in keys and not reading.lines[0].startswith("ATF"):
+    strange = not reading.lines[0].startswith("ATF") or any("=" in title for title in reading.titles)
+    if kind == "GPR" and "block" not in keys and strange:
         return False  # nothing says that it comes from GenePix
     return len(set(keys)) == len(keys) and (kind != "GPR" or waves <= set(roles.values()))
 
@@ -272,7 +273,7 @@ def block_columns(reading: Reading, roles: Mapping[str, str]) -> int | None:
     """How many columns of blocks a file numbers."""
     if "grid column" not in roles or roles["grid column"] not in reading.titles:
         return None
-    return max(whole(reading.column(roles["grid column"]), set()), default=None)
+    return max(whole(reading.column(roles["grid column"]), []), default=None)
 
 
 def spots_of(reading: Reading, kind: str, roles: Mapping[str, str], taken: Mapping[str, str]) -> list[Spot]:
