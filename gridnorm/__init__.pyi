@@ -113,6 +113,8 @@ def normalize_between(
     *,
     by: Any = ...,
     target: BetweenTarget | None = ...,
+    exclude_types: str | Sequence[str] = ...,
+    fit_types: str | Sequence[str] = ...,
     cyclic_method: str = ...,
     cyclic_span: float = ...,
     cyclic_rounds: int = ...,

@@ -74,7 +74,12 @@ def make_alike(arrays: ArraySet, alike: Alike | None, settings: Settings) -> Arr
     if alike is None:
         return arrays
     row, options = alike.effective(settings)
-    return normalize_between(arrays, row, by=alike.by, target=alike.target, **options)
+    return normalize_between(arrays, row, by=alike.by, target=alike.target, **types_of(settings), **options)
+
+
+def types_of(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Spot types that teach nothing, and those that alone teach, as keywords."""
+    return {"exclude_types": settings.exclude_types, "fit_types": settings.fit_types}
 
 
 def check_saving(settings: Settings, alike: Alike | None) -> None:

@@ -140,7 +140,8 @@ def first_pass(
         arrays = collect([item], alone)
         if block is None or first is None:
             names = tuple(m.name for m in arrays.matrices.values())
-            block = Block(row, arrays.channels, names, len(tasks), arrays.n_spots, levels.room)
+            types = settings.exclude_types, settings.fit_types
+            block = Block(row, arrays.channels, names, len(tasks), arrays.n_spots, levels.room, types)
             first = arrays
         block.put(len(done), arrays, 0)
         digest = arrays.record(0).digest

@@ -15,8 +15,10 @@ from gridnorm.arrays.between.target import BetweenTarget, digest_of
 from gridnorm.arrays.given import as_arrays, with_labels
 from gridnorm.arrays.grouping import By, by_text, group_spots, grouping_options
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.matrices import BACKGROUND, LEVELS
+from gridnorm.arrays.matrices import BACKGROUND, LEVELS, REPLICATES
 from gridnorm.arrays.raw import Column, FloatArray
+from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES, use_of_types
+from gridnorm.arrays.weights import SpotUse
 from gridnorm.core.across import Target, normalize_across
 from gridnorm.core.option import effective, take
 from gridnorm.core.option.signature import default_words, shows
@@ -42,6 +44,11 @@ def _check_stage(arrays: ArraySet, row: Between) -> None:
             expected="M and A, or log2 intensities" if logs else "arrays after background_correct",
             hint="Call normalize, or background_correct and normalize_within, first" if logs else None,
         )
+    if any(m.role == REPLICATES for m in arrays.matrices.values()):
+        raise OptionError(
+            "these rows are made of replicate spots already", found=str(arrays.history), expected="each spot a row",
+            hint="Make the arrays alike first, then average_replicates",
+        )  # fmt: skip
     backgrounds = [m.name for m in arrays.matrices.values() if m.role == BACKGROUND]
     if backgrounds:
         raise OptionError(
@@ -92,6 +99,8 @@ def normalize_between(
     *,
     by: Any = WHOLE,
     target: BetweenTarget | None = None,
+    exclude_types: str | Sequence[str] = (),
+    fit_types: str | Sequence[str] = (),
     **options: Any,
 ) -> ArraySet:
     """Make normalized arrays alike.
@@ -108,6 +117,8 @@ def normalize_between(
         at once.
     target
         What former arrays were brought to (``result.between``): these are brought to the same, one by one.
+    exclude_types, fit_types
+        Spot types that teach nothing, and those that alone teach, as for ``normalize_within``.
     **options
         Of the method.
 
@@ -149,7 +160,9 @@ def normalize_between(
         _check_stage(arrays, row)
     if row.across is None:
         return arrays
-    block = Block(row, arrays.channels, tuple(m.name for m in arrays.matrices.values()), len(arrays), arrays.n_spots)
+    types = EXCLUDE_TYPES.read(exclude_types), FIT_TYPES.read(fit_types)
+    names = tuple(m.name for m in arrays.matrices.values())
+    block = Block(row, arrays.channels, names, len(arrays), arrays.n_spots, types=types)
     for index in range(len(arrays)):
         block.put(index, arrays)
     kept = block.make_alike(arrays, by, chosen, target)
@@ -171,15 +184,17 @@ class Block:
         How many.
     memory
         Makes an array of a shape and dtype: ``numpy.zeros``, or one that lies in a file.
+    types
+        Spot types that teach nothing, and those that alone teach.
     """
 
     def __init__(
         self, row: Between, channels: tuple[str, ...], levels: tuple[str, ...], arrays: int, spots: int,
-        memory: Callable[..., NDArray[Any]] = np.zeros,
+        memory: Callable[..., NDArray[Any]] = np.zeros, types: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
     ) -> None:  # fmt: skip
         self.row, self.names = row, levels
         self.made = row.made(channels, levels)
-        self._memory = memory
+        self._memory, self._types = memory, types
         shape = (arrays, len(self.made.kinds), spots)
         self.vectors, self.use = memory(shape, np.float64), memory(shape, np.bool_)
         self.weights: NDArray[Any] | None = None  # where they are more than yes and no
@@ -193,6 +208,10 @@ class Block:
             self.vectors[index, kind] = vector
         given = None if arrays.spot_weights is None else np.nan_to_num(arrays.spot_weights[of])
         self.use[index] = True if given is None else given > 0
+        if any(self._types):
+            every = np.ones(arrays.n_spots, np.bool_)
+            all_of_them = SpotUse(every, None, ~every, every.astype(float))
+            self.use[index] &= use_of_types(all_of_them, arrays.spots_of(of), *self._types).use
         if self.weights is None and given is not None and bool(((given != 0) & (given != 1)).any()):
             self.weights = self._memory(self.use.shape, np.float64)
             for before in range(index):

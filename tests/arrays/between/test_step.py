@@ -94,6 +94,18 @@ def test_one_array_is_brought_to_the_target_of_others(method: str) -> None:
         np.testing.assert_array_equal(alone.A[:, 0], together.A[:, index])
 
 
+def test_types_teach_or_do_not_and_means_are_refused() -> None:
+    types = np.where(np.arange(TWO.n_spots) % 5 == 0, "control", "gene")
+    typed = replace(TWO, columns={**TWO.columns, "SpotType": types.astype("S")})
+    weights = np.where(types[:, None] == "gene", TWO.weights, 0)
+    for given, kept in (({"exclude_types": "control"}, weights), ({"fit_types": ("gene",)}, weights)):
+        expected = normalize_between(replace(TWO, spot_weights=np.ascontiguousarray(kept.T)), "quantile")
+        np.testing.assert_array_equal(normalize_between(typed, "quantile", **given).M, expected.M)
+    averaged = gn.average_replicates(replace(TWO, columns={**TWO.columns, "ID": np.arange(TWO.n_spots) // 2}))
+    with pytest.raises(OptionError, match="made of replicate spots already.*Make the arrays alike first"):
+        normalize_between(averaged, "scale")
+
+
 def test_blocks_apart() -> None:
     found = normalize_between(TWO, "scale", by="print-tip")
     assert found.between.by == "print-tip" and found.history.parameters()["between_by"] == "print-tip"
