@@ -88,7 +88,11 @@ def differences(page: str, rows: list[Judged]) -> list[str]:
 def main(arguments: list[str]) -> int:
     """Measure, print, write or compare."""
     write, check = "--write" in arguments, "--check" in arguments
-    chosen = [word for word in arguments if not word.startswith("--")] or topics()
+    named = [word for word in arguments if not word.startswith("--")]
+    if write and named:
+        print("--write writes the whole table: leave the topics out")
+        return 2
+    chosen = named or topics()
     with ProcessPoolExecutor(2) as pool:
         found = dict(zip(chosen, pool.map(measured, chosen), strict=True))
     rows = [row for listed, _ in found.values() for row in listed]

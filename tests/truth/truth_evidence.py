@@ -48,7 +48,8 @@ def _swirl() -> Iterator[Judged]:
     recipe = Recipe(background="subtract")
     none, by_tip = 0, []
     added: dict[str, list[tuple[float, float]]] = {"own": [], "shrink": []}
-    for k, raw in enumerate(arrays):
+    for k in range(len(arrays)):
+        raw = arrays.raw(k)
         levels = levels_of(correct_one(raw, arrays.layout, recipe).raw)[0]
         random = np.random.default_rng(k)
         for grouping in range(GROUPINGS):

@@ -146,8 +146,8 @@ def normalize_between(
     Examples
     --------
     >>> import gridnorm as gn
-    >>> result = gn.normalize(gn.simulate(3, blocks=(2, 2), spots=(15, 15), seed=1).arrays)
-    >>> alike = gn.normalize_between(result, "quantile")
+    >>> made = gn.simulate(3, blocks=(2, 2), spots=(15, 15), bad=0, not_found=0, seed=1)
+    >>> alike = gn.normalize_between(gn.normalize(made.arrays), "quantile")
     >>> bool(np.allclose(np.sort(alike.A - alike.M / 2, axis=0)[:, 0], np.sort(alike.A + alike.M / 2, axis=0)[:, 1]))
     True
     """
