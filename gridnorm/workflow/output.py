@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.arrays.between import BetweenTarget
 from gridnorm.arrays.grouping import WHOLE
-from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError
+from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError, option_word
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision
 from gridnorm.plain import shown
@@ -91,6 +91,11 @@ def normalize_to(
     settings, alike = alike_of(settings)
     if request.save_target is not None:
         check_saving(settings, alike)
+    if request.figure is not None and settings.recipe.takes_intensities:
+        raise OptionError(
+            f"{option_word('figure')} draws fits within arrays, and {option_word('between')} vsn has none",
+            hint="Leave one of them out",
+        )
     if target.path != "-":
         sweep(target.path if target.folder else os.path.dirname(target.path) or os.curdir)
     plan = make_plan(inputs, settings, compare=not target.folder or alike is not None)

@@ -128,6 +128,12 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(cli: Cli) -> None:
     refused(cli, *all_three, "--target", FILES[0], code=3, says="this is no target of a method between arrays")
 
 
+def test_a_figure_needs_fits_within_arrays(cli: Cli) -> None:
+    says = "--figure draws fits within arrays, and --between vsn has none"
+    for out in ("o.tsv", "o/"):
+        refused(cli, *FILES, "--between", "vsn", "--figure", "f.png", "-o", out, code=2, says=says)
+
+
 def test_a_target_of_other_spots_is_refused(cli: Cli) -> None:
     normalized(cli, *FILES, "--between", "quantile", "-o", "t.tsv", "--save-target", "t.json")
     simulated(cli, "other", "7x7")
