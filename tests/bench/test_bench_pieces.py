@@ -69,3 +69,26 @@ def test_both_programs_agree_and_the_report_is_complete(files: list[Path], tmp_p
     json.dumps(rows)
     text = bench.markdown(rows, bench.ran_on(), 48 * 56)
     assert "| 2 | subtract |" in text and "limma 3." in text and str(tmp_path) not in text
+
+
+def test_methods_between_arrays_are_measured() -> None:
+    import bench_between as between
+
+    x = between.matrix(9, 300)
+    assert x.shape == (9, 300) and np.unique(x[0]).size < 300, "ties"
+    before = x.copy()
+    for name, step in between.our_steps(x).items():
+        done = step()
+        assert done.shape == ({"quantile": 9, "fast": 8, "pairs": 4}[name], 300)
+        assert np.ptp(np.median(done, axis=1)) < 0.2 * np.ptp(np.median(x[: len(done)], axis=1))
+    np.testing.assert_array_equal(x, before)
+    assert all(0.5 < peak < 1000 for peak in between.peaks(x).values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
+def test_methods_between_arrays_run_beside_limma() -> None:
+    import bench_between as between
+
+    used = between.measure(between.matrix(4, 500), 1)
+    assert all(apart < 1e-11 and len(limma) == len(ours) == 1 for limma, ours, apart in used.values())

@@ -13,7 +13,7 @@ from gridnorm.core.methods import METHODS, fit_method
 from gridnorm.core.payload import floats, plain
 from gridnorm.core.segments import Segments
 
-PAIRS_AT_ONCE = 16  # memory: so many vectors of values at a time
+PAIRS_AT_ONCE = 8  # memory: so many vectors of values at a time
 
 
 @dataclass(frozen=True, eq=False)
