@@ -182,7 +182,7 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") 
             found=repr(word),
             expected="one of " + few(same),
         )
-    groupings = list(GROUPINGS) if option == "by" else list(SPLITS) if option == "split" else []
+    groupings = list(GROUPINGS) if option in ("by", "between_by") else list(SPLITS) if option == "split" else []
     near = nearest(word, [*groupings, *titles])
     hint = f"Did you mean {near!r}?" if near else "Spot columns here: " + (few(titles, SHOWN_TITLES) or "none")
     expected = ", ".join([*groupings, "or a spot column"]) if groupings else "a spot column"

@@ -138,8 +138,12 @@ def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, key
     """
     # The parts of a file are told apart, and matched, before it is compared with others.
     keys_only = keys_only and settings.split == WHOLE
-    named = (*needed_columns(settings.by), *needed_columns(settings.between_by))
-    wanted = [find_column(word, columns, file) for word in named if not _comes_otherwise(word, columns, settings)]
+    wanted = [
+        find_column(word, columns, file, option)
+        for option in ("by", "between_by")
+        for word in needed_columns(getattr(settings, option))
+        if not _comes_otherwise(word, columns, settings)
+    ]
     if settings.split not in SPLITS and not _comes_otherwise(settings.split, columns, settings):
         wanted.append(find_column(settings.split, columns, file, "split"))
     if not comes_from_tables(settings.weights, settings):

@@ -124,6 +124,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(cli: Cli) -> None:
         says="--cyclic-method pairs leaves no target; expected fast",
     )  # fmt: skip
     refused(cli, *all_three, "--between", "tquantile", code=2, says="expected columns Cy3 and Cy5 of a targets table")
+    refused(cli, *all_three, "--between", "scale", "--between-by", "Nix", code=2, says="--between-by names no column")
     refused(cli, *all_three, "--target", "no.json", code=3, says="no.json: ")
     refused(cli, *all_three, "--target", FILES[0], code=3, says="this is no target of a method between arrays")
 
