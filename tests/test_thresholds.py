@@ -490,7 +490,6 @@ ELSEWHERE = {
     "arrays/between/target.py:SCHEMA": CODES,
     "core/across/__init__.py:MOST_ROUNDS": "across/test_cyclic.py::test_the_number_of_rounds_has_an_end",
     "core/across/cyclic.py:PAIRS_AT_ONCE": "across/test_cyclic.py: more entries than are fitted at once",
-    "core/across/entries.py:SHOWN_ENTRIES": "across/test_across.py::test_an_entry_without_a_value_in_a_group_is_named",
     "workflow/inspect.py:INSPECT_SCHEMA": CODES,
     "workflow/workers.py:AHEAD": "test_execute.py: bounds memory, results do not depend on it",
     "workflow/workers.py:PATIENCE": "seconds until a worker is killed that does not leave",

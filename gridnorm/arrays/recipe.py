@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from gridnorm.arrays.background import BACKGROUNDS, Background, choose_background
 from gridnorm.arrays.between.rows import BETWEEN as BETWEEN_ROWS
-from gridnorm.arrays.between.rows import Between
+from gridnorm.arrays.between.rows import WHOLE, Between
+from gridnorm.arrays.between.target import settings_of
 from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
@@ -40,9 +41,6 @@ def _row_kind(table: Table[Any], also: tuple[str, ...] = ("auto",)) -> Kind:
     return Kind(f"a {table.word}", read, {"type": "string"}, _row_text)
 
 
-WHOLE_ARRAY = "array"  # the grouping that is none
-
-
 def _by(given: Any) -> Any:
     if given is None:
         raise ValueError
@@ -70,7 +68,7 @@ BETWEEN = Option(
     "between", _row_kind(BETWEEN_ROWS, ()), "none", "Make the normalized arrays alike: {rows}.", metavar="METHOD",
 )  # fmt: skip
 BETWEEN_BY = Option(
-    "between_by", Kind("a grouping", _by, {"type": "string"}, by_text), WHOLE_ARRAY,
+    "between_by", Kind("a grouping", _by, {"type": "string"}, by_text), WHOLE,
     "Groups of spots that are made alike apart, in the words of groupings.", metavar="GROUPING",
 )  # fmt: skip
 DEVICE = Option(
@@ -190,7 +188,7 @@ class Recipe(NamedTuple):
         row, options = self.alike()
         if row.across is None:
             return ()
-        step = {"method": row.name, "by": by_text(self.between_by), **plain_options(row.options, options)}
+        step = settings_of(row, self.between_by, plain_options(row.options, options))
         return (Step("normalize_between", step),)
 
     def idle(self, channels: tuple[str, ...], measured: bool) -> list[str]:

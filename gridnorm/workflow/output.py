@@ -93,7 +93,8 @@ def normalize_to(
         check_saving(settings, alike)
     if request.figure is not None and settings.recipe.takes_intensities:
         raise OptionError(
-            f"{option_word('figure')} draws fits within arrays, and {option_word('between')} vsn has none",
+            f"{option_word('figure')} draws fits within arrays",
+            found=f"{option_word('between')} {settings.recipe.alike()[0].name}, which takes the place of them",
             hint="Leave one of them out",
         )
     if target.path != "-":

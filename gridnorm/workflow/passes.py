@@ -53,7 +53,10 @@ class Rows(NamedTuple):
         """
         digest = arrays.record(0).digest
         if digest is not None and digest.sha256 != self.digests[index]:
-            raise LayoutError("the file has changed while the run was reading it", file=arrays.record(0).file)
+            raise LayoutError(
+                "the file has changed while the run was reading it", file=arrays.record(0).file,
+                hint="Run again when nothing writes to it",
+            )  # fmt: skip
         made = self.row.made(arrays.channels, tuple(m.name for m in arrays.matrices.values()))
         vectors = np.memmap(self.path, np.float64, "r", shape=self.shape)[index]
         before = {name: arrays.values[name][0] for name in arrays.matrices}
@@ -106,7 +109,7 @@ class Levels:
         path = temporary_in(self._folder, "levels")
         self.paths.append(path)
         size = max(int(np.prod(shape)) * np.dtype(dtype).itemsize, 1)
-        guard(path, _take_room, path, size)
+        guard(self._folder, _take_room, path, size)
         return np.memmap(path, dtype, "r+", shape=shape)
 
 

@@ -130,7 +130,9 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(cli: Cli) -> None:
 
 
 def test_a_figure_needs_fits_within_arrays(cli: Cli) -> None:
-    says = "--figure draws fits within arrays, and --between vsn has none"
+    says = (
+        "--figure draws fits within arrays; found --between vsn, which takes the place of them. Leave one of them out"
+    )
     for out in ("o.tsv", "o/"):
         refused(cli, *FILES, "--between", "vsn", "--figure", "f.png", "-o", out, code=2, says=says)
 

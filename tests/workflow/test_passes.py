@@ -47,7 +47,8 @@ def test_a_file_that_changes_between_the_passes_fails(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(passes.Block, "make_alike", changing)
     done = run(tmp_path / "out", files)
-    assert [str(f.error) for f in done.failures] == [f"{files[2]}: the file has changed while the run was reading it"]
+    says = f"{files[2]}: the file has changed while the run was reading it. Run again when nothing writes to it"
+    assert [str(f.error) for f in done.failures] == [says]
     assert not (tmp_path / "out" / "array3.tsv").exists()
 
 

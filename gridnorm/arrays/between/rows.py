@@ -15,6 +15,7 @@ from gridnorm.core.option import Option, Table
 from gridnorm.errors import OptionError
 
 Levels = Mapping[str, FloatArray]
+WHOLE = "array"  # the grouping that is none
 
 
 class Made(NamedTuple):

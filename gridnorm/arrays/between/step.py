@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.arrays.between.rows import BETWEEN, Between, Made
-from gridnorm.arrays.between.target import BetweenTarget, digest_of
+from gridnorm.arrays.between.rows import BETWEEN, WHOLE, Between, Made
+from gridnorm.arrays.between.target import BetweenTarget, digest_of, settings_of
 from gridnorm.arrays.given import as_arrays, with_labels
 from gridnorm.arrays.grouping import By, by_text, group_spots, grouping_options
 from gridnorm.arrays.layout import Layout
@@ -23,8 +23,6 @@ from gridnorm.core.across import Target, normalize_across
 from gridnorm.core.option import effective, take
 from gridnorm.core.option.signature import default_words, shows
 from gridnorm.errors import OptionError, option_word
-
-WHOLE = "array"  # the grouping that is none
 
 
 def _check_stage(arrays: ArraySet, row: Between) -> None:
@@ -63,15 +61,15 @@ class Pool(NamedTuple):
     name: str
     members: tuple[tuple[int, int], ...]
 
-    def of(self, block: NDArray[Any]) -> tuple[NDArray[Any], bool]:
-        """Its rows, (vector, spot), of a block (array, kind, spot), and whether they are a view of it."""
+    def of(self, block: NDArray[Any]) -> NDArray[Any]:
+        """Its rows, (vector, spot), of a block (array, kind, spot): a view where they follow one another."""
         arrays, kinds, spots = block.shape
         first = self.members[0][1]
         if self.members == tuple((array, first) for array in range(arrays)):
-            return block[:, first], True
+            return block[:, first]
         if self.members == tuple((array, kind) for array in range(arrays) for kind in range(kinds)):
-            return block.reshape(-1, spots), True
-        return np.stack([block[array, kind] for array, kind in self.members]), False
+            return block.reshape(-1, spots)
+        return np.stack([block[array, kind] for array, kind in self.members])
 
 
 class Heads(Protocol):
@@ -156,10 +154,9 @@ def normalize_between(
     chosen = take(row.options, options, f"{option_word('between')} {row.name}")
     if target is not None:
         chosen = {**target.options, **{name: chosen[name] for name in options}}
-    if row.across is not None:
-        _check_stage(arrays, row)
     if row.across is None:
         return arrays
+    _check_stage(arrays, row)
     types = EXCLUDE_TYPES.read(exclude_types), FIT_TYPES.read(fit_types)
     names = tuple(m.name for m in arrays.matrices.values())
     block = Block(row, arrays.channels, names, len(arrays), arrays.n_spots, types=types)
@@ -238,7 +235,7 @@ class Block:
         segments = group_spots(by, arrays.columns, arrays.layout, spots, options=effective(grouping_options(by), {}))
         words, digest = by_text(by), digest_of(arrays.columns, spots)
         if target is not None:
-            target.check(self.row.name, words, options, arrays.channels, spots, digest)
+            target.check(self.row, words, options, arrays.channels, spots, digest)
         parts: dict[str, Target] = {}
         for pool in pools(self.row, self.made, arrays, options):
             given = None if target is None else _part(target, pool.name)
@@ -246,14 +243,12 @@ class Block:
                 self.notes.append(f"{self.row.name}: {pool.name!r} is in one channel only, which stays as it is")
                 continue
             names = [arrays.names[array] for array, _ in pool.members]
-            rows, is_view = pool.of(self.vectors)
             done = normalize_across(
-                rows, segments, str(self.row.across), names=names, in_place=True, target=given,
-                weights=None if self.weights is None else pool.of(self.weights)[0], use=pool.of(self.use)[0],
-                **options,
+                pool.of(self.vectors), segments, str(self.row.across), names=names, in_place=True, target=given,
+                weights=None if self.weights is None else pool.of(self.weights), use=pool.of(self.use), **options,
             )  # fmt: skip
-            if not is_view:
-                for (array, kind), vector in zip(pool.members, rows, strict=True):
+            if not np.may_share_memory(done.values, self.vectors):
+                for (array, kind), vector in zip(pool.members, done.values, strict=True):
                     self.vectors[array, kind] = vector
             if done.target is not None:
                 parts[pool.name] = done.target
@@ -320,9 +315,7 @@ def with_step(
     arrays: ArraySet, row: Between, by: By, options: Mapping[str, Any], target: BetweenTarget | None
 ) -> ArraySet:
     """The set with the step in its history and in the record of every array."""
-    step = {"method": row.name, "by": by_text(by), **options}
-    if target is not None:
-        step["target"] = target.fingerprint
+    step = settings_of(row, by, options, target)
     records = tuple(
         record._replace(history=record.history.then("normalize_between", **step)) for record in arrays.records
     )

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from gridnorm.arrays.between.rows import BETWEEN
+from gridnorm.arrays.between.rows import BETWEEN, Between
+from gridnorm.arrays.grouping import By, by_text
 from gridnorm.arrays.raw import Column
 from gridnorm.core.across import ACROSS, Target
 from gridnorm.errors import LayoutError, OptionError, option_word
@@ -43,7 +44,7 @@ class BetweenTarget:
     parts: Mapping[str, Target]
 
     def check(
-        self, method: str, by: str, options: Mapping[str, Any], channels: tuple[str, ...], spots: int, digest: str
+        self, row: Between, by: str, options: Mapping[str, Any], channels: tuple[str, ...], spots: int, digest: str
     ) -> None:
         """Refuse arrays that cannot be brought to this.
 
@@ -55,20 +56,20 @@ class BetweenTarget:
             Arrays of other spots.
         """
         for what, found, wanted in (
-            ("method", method, self.method),
+            ("method", row.name, self.method),
             ("grouping", by, self.by),
             ("channels", " ".join(channels), " ".join(self.channels)),
             *((option_word(name), str(options.get(name)), str(value)) for name, value in self.options.items()),
         ):
             if found != wanted:
                 raise OptionError(f"the target was made with another {what}", found=found, expected=wanted)
-        row = ACROSS[str(BETWEEN[self.method].across)]
-        if row.sizes and spots != self.spots:
+        across = ACROSS[str(row.across)]
+        if across.sizes and spots != self.spots:
             raise LayoutError(
                 "the target is of another number of spots", found=str(spots), expected=str(self.spots),
                 hint="Make a target of arrays of this kind",
             )  # fmt: skip
-        if row.itemwise and digest != self.digest:
+        if across.itemwise and digest != self.digest:
             raise LayoutError(
                 "the target is of other spots", found="other Block, Row, Column or ID",
                 expected=f"the {self.spots} spots it was made of, in their order",
@@ -120,6 +121,14 @@ class BetweenTarget:
             if isinstance(error, OptionError):
                 raise
             raise OptionError("the target is not whole", found=str(error)) from None
+
+
+def settings_of(
+    row: Between, by: By, options: Mapping[str, Any], target: BetweenTarget | None = None
+) -> dict[str, Any]:
+    """Every effective setting of the step between arrays, as a history has them."""
+    given = {"method": row.name, "by": by_text(by), **options}
+    return given if target is None else {**given, "target": target.fingerprint}
 
 
 def digest_of(columns: Mapping[str, Column], spots: int) -> str:

@@ -13,6 +13,7 @@ from gridnorm.core.fit import as_items, as_view
 from gridnorm.core.option import NUMBER, TEXT, WHOLE, Option, Range, Table, take
 from gridnorm.core.segments import Segments, plain_label
 from gridnorm.errors import FitError, OptionError
+from gridnorm.plain import few
 
 CYCLIC_METHOD = Option(
     "cyclic_method", TEXT, "fast",
@@ -117,23 +118,21 @@ class Target:
     sizes: tuple[int, ...]
     payload: Payload
 
-    def check(self, segments: Segments) -> None:
-        """Refuse groups that the target was not made of.
+    def check(self, row: Across, segments: Segments) -> None:
+        """Refuse a method or groups that the target was not made with.
 
         Raises
         ------
         OptionError
-            Other labels, or groups of another size where that matters.
+            Another method, other labels, or groups of another size where that matters.
         """
+        if self.method != row.name:
+            raise OptionError("the target is of another method", found=self.method, expected=row.name)
         if tuple(map(plain_label, segments.labels)) != tuple(map(plain_label, self.labels)):
-            raise OptionError(
-                "the target is of other groups", found=_shown(segments.labels), expected=_shown(self.labels)
-            )
+            raise OptionError("the target is of other groups", found=few(segments.labels), expected=few(self.labels))
         sizes = tuple(segments.sizes.tolist())
-        if ACROSS[self.method].sizes and sizes != self.sizes:
-            raise OptionError(
-                "the target is of groups of another size", found=_shown(sizes), expected=_shown(self.sizes)
-            )
+        if row.sizes and sizes != self.sizes:
+            raise OptionError("the target is of groups of another size", found=few(sizes), expected=few(self.sizes))
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -242,9 +241,7 @@ def normalize_across(
         done, payload = row.together(view, segments, given, chosen)
         sizes = tuple(segments.sizes.tolist())
         return Alike(done, None if payload is None else Target(row.name, segments.labels, sizes, payload))
-    if target.method != row.name:
-        raise OptionError("the target is of another method", found=target.method, expected=row.name)
-    target.check(segments)
+    target.check(row, segments)
     return Alike(row.toward(view, segments, target.payload, given, chosen), target)
 
 
@@ -274,11 +271,6 @@ def _check_filled(values: Any, segments: Segments, given: Given) -> None:
             f"no usable value in {listed(rows, segments, given._replace(names=names))}",
             hint="Leave it out; check flags, weights and the background method",
         )
-
-
-def _shown(parts: Sequence[Any]) -> str:
-    more = len(parts) - 5
-    return ", ".join(map(str, parts[:5])) + (f" and {more} more" if more > 0 else "")
 
 
 __all__ = ["ACROSS", "Across", "Alike", "Given", "Target", "normalize_across"]

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from gridnorm.core.engines import Backend
 from gridnorm.core.segments import Segments
-
-SHOWN_ENTRIES = 3  # in a message
+from gridnorm.plain import WHOLE, few
 
 
 class Given(NamedTuple):
@@ -36,10 +35,6 @@ class Given(NamedTuple):
 
 def listed(which: Any, segments: Segments, given: Given) -> str:
     """Names of marked (batch, segment) entries: ``a, b and 3 more``, with their group where there are several."""
-    found = [(int(b), int(g)) for b, g in zip(*(part.tolist() for part in which.nonzero()), strict=True)]
-    names = [
-        given.names[b] + (f" (group {segments.labels[g]})" if segments.n_segments > 1 else "")
-        for b, g in found[:SHOWN_ENTRIES]
-    ]
-    more = len(found) - len(names)
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+    found = zip(*(part.tolist() for part in which.nonzero()), strict=True)
+    several = segments.n_segments > 1
+    return few((given.names[b] + f" (group {segments.labels[g]})" * several for b, g in found), widest=WHOLE)

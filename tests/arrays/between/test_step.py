@@ -11,6 +11,7 @@ import gridnorm as gn
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between import BETWEEN, Between, normalize_between
 from gridnorm.arrays.between.rows import CHANNELS
+from gridnorm.core.across import ACROSS
 from gridnorm.errors import FitError, LayoutError, OptionError
 
 SOUND = gn.normalize(gn.simulate(3, blocks=(2, 2), spots=(9, 9), bad=0, not_found=0, seed=1).arrays)
@@ -155,6 +156,23 @@ def test_a_row_of_one_s_own() -> None:
     found = normalize_between(SOUND, row)
     medians = np.median(np.hstack([channel(found, s) for s in (-1, 1)]), axis=0)
     assert np.ptp(medians) < 1e-12 and found.history.parameters()["between"] == "my-scale"
+
+
+def test_a_row_of_one_s_own_takes_its_target_again() -> None:
+    row = Between("my-scale", "scale", CHANNELS, True, "together", "one median of both channels")
+    made = normalize_between(SOUND, row)
+    np.testing.assert_array_equal(normalize_between(SOUND.part(1), row, target=made.between).M[:, 0], made.M[:, 1])
+    with pytest.raises(OptionError, match="made with another method; found scale, expected my-scale"):
+        normalize_between(SOUND, "scale", target=made.between)
+
+
+def test_a_method_of_the_core_need_not_write_to_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that come back in arrays of their own were lost where the vectors followed one another."""
+    row = ACROSS["scale"]
+    copying = row._replace(together=lambda values, *rest: row.together(values.copy(), *rest))
+    expected = normalize_between(TWO, "scale").M
+    monkeypatch.setitem(ACROSS._rows, "scale", copying)
+    np.testing.assert_array_equal(normalize_between(TWO, "scale").M, expected)
 
 
 def broken(index: int, value: float) -> ArraySet:

@@ -312,7 +312,7 @@ def test_curves_that_are_lines_are_refused(brightest: float, refused: bool) -> N
     level = rng.uniform(0, brightest, 1000)
     y = level * np.exp(rng.normal(0, 0.05, (4, 1000))) + rng.normal(0, 20, (4, 1000))
     if refused:
-        assert "errors do not grow with the values in e0, e1, e2 and 1 more: vsn has nothing to stabilize" in bad(y)
+        assert "errors do not grow with the values in e0, e1, e2, e3: vsn has nothing to stabilize" in bad(y)
     else:
         done, _ = together(y)
         assert np.ptp(done) > 5
