@@ -105,14 +105,14 @@ def recorded(text: str) -> str:
     return _NAMED.sub(r"\1", text) if "\ufdd0" in text else text
 
 
-def some(names: Sequence[str], most: int = 3) -> str:
-    """The first names of a list, and how many follow.
+def some(names: Sequence[str]) -> str:
+    """Names of files or arrays as a sentence has them, which are not cut: all of three, of more the first and a count.
 
     Examples
     --------
     >>> some(["a", "b"]), some(["a", "b", "c", "d", "e"])
     ('a and b', 'a, b, c and 2 more')
     """
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    if len(names) > SHOWN_NAMES:
+        return few(names, widest=WHOLE)
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

@@ -13,9 +13,9 @@ from gridnorm.arrays.given import as_arrays, with_labels
 from gridnorm.arrays.grouping import by_text, group_spots
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.raw import FloatArray
-from gridnorm.arrays.variances import Variances, by_scoring, model_of, row_by_row
 from gridnorm.core.option import NUMBER, WHOLE, Option, Range, nearest
 from gridnorm.core.segments import Segments
+from gridnorm.core.variances import Variances, by_scoring, model_of, row_by_row
 from gridnorm.errors import FitError, OptionError, warn
 
 FEWEST = 3  # arrays: of two, both are equally far from their mean in every row

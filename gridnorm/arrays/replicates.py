@@ -14,6 +14,7 @@ from gridnorm.arrays.given import as_arrays
 from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.matrices import LEVEL, LEVELS, REPLICATES, declared, replicates_of
 from gridnorm.arrays.raw import Column, FloatArray
+from gridnorm.arrays.spot_types import TYPE
 from gridnorm.core.fit import fit, median_of
 from gridnorm.core.option import NUMBER, Kind, Option, Range, Table, take
 from gridnorm.core.option.signature import shows
@@ -22,7 +23,6 @@ from gridnorm.errors import OptionError
 
 Mask = NDArray[np.bool_]
 PLACES = ("Block", "Row", "Column", "X", "Y")  # of one ID those of its first spot
-TYPES = "SpotType"
 WIDE = 0.2  # coefficient of variation from which replicates are counted as apart: protGear's cut-off
 
 LIMIT = Option(
@@ -132,9 +132,9 @@ def _groups(columns: Mapping[str, Column], title: str, apart: Sequence[str]) -> 
     own = labels == b"" if labels.dtype.kind == "S" else np.isnan(labels) if labels.dtype.kind == "f" else None
     alone: Mask = np.zeros(labels.shape, bool) if own is None else np.array(own)
     if apart:
-        if TYPES not in columns:
-            raise OptionError(f"there are no spot types to keep apart: no column {TYPES}", found=", ".join(columns))
-        alone |= np.isin(columns[TYPES], [word.encode() for word in apart])
+        if TYPE not in columns:
+            raise OptionError(f"there are no spot types to keep apart: no column {TYPE}", found=", ".join(columns))
+        alone |= np.isin(columns[TYPE], [word.encode() for word in apart])
     codes = distinct(labels)[1]
     codes[alone] = codes.max(initial=0) + 1 + np.arange(np.count_nonzero(alone))
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)

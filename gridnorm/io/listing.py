@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from gridnorm.errors import FormatError
-from gridnorm.io.text import load, name_of
+from gridnorm.io.text import load, name_of, stamp
 
 
 class Listing(NamedTuple):
@@ -45,15 +45,11 @@ def read_listing(path: str | os.PathLike[str], name: str = "") -> Listing:
         titles.
     """
     name = name or name_of(path)
-    try:
-        seen = os.stat(path)
-    except OSError as error:
-        raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None
-    return _read(os.path.realpath(path), name, seen.st_mtime_ns, seen.st_size)
+    return _read(name, *stamp(path, name))
 
 
 @lru_cache(maxsize=4)
-def _read(path: str, name: str, mtime: int, size: int) -> Listing:
+def _read(name: str, path: str, mtime: int, size: int) -> Listing:
     import csv
     from io import StringIO
 

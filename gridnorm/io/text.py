@@ -73,6 +73,21 @@ def path_text(path: str | os.PathLike[str]) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def stamp(path: str | os.PathLike[str], name: str) -> tuple[str, int, int]:
+    """What tells a file from what it was when it was read before: where it really lies, its time and size.
+
+    Raises
+    ------
+    FormatError
+        There is no such file; ``name`` is what the message calls it.
+    """
+    try:
+        seen = os.stat(path)
+    except OSError as error:
+        raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None
+    return os.path.realpath(path), seen.st_mtime_ns, seen.st_size
+
+
 def load(path: str | os.PathLike[str], name: str = "") -> Text:
     r"""Read a whole file, plain or gzip, in any usual encoding.
 

@@ -17,7 +17,7 @@ from gridnorm.arrays.positions import block_extents
 from gridnorm.arrays.raw import Column
 from gridnorm.errors import FormatError
 from gridnorm.io import atf, cells, columns
-from gridnorm.io.text import Text, load, name_of
+from gridnorm.io.text import Text, load, name_of, stamp
 from gridnorm.plain import few
 
 _EXPECTED = "a line with Block, Column, Row and ID or Name"
@@ -116,15 +116,11 @@ def read_file(path: str | os.PathLike[str], name: str = "") -> Gal:
         As ``read``, or the file cannot be opened.
     """
     name = name or name_of(path)
-    try:
-        seen = os.stat(path)
-    except OSError as error:
-        raise FormatError("the file cannot be read", name, found=error.strerror or str(error)) from None
-    return _read_file(os.path.realpath(path), name, seen.st_mtime_ns, seen.st_size)
+    return _read_file(name, *stamp(path, name))
 
 
 @lru_cache(maxsize=4)
-def _read_file(path: str, name: str, mtime: int, size: int) -> Gal:
+def _read_file(name: str, path: str, mtime: int, size: int) -> Gal:
     return read(load(path, name))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gridnorm.arrays.variances import by_scoring, contrasts, model_of, row_by_row
+from gridnorm.core.variances import by_scoring, contrasts, model_of, row_by_row
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "array_weights.tsv"
 DESIGN = np.column_stack([np.ones(6), [0, 0, 0, 1, 1, 1]])
@@ -115,7 +115,7 @@ def test_reml_takes_what_a_row_has() -> None:
 
 def test_blocks_of_rows_do_not_show(golden: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = by_scoring(model_of(golden["x"], DESIGN), 10, 1e-14, 50)
-    monkeypatch.setattr("gridnorm.arrays.variances.ROWS_AT_ONCE", 7 * 24)
+    monkeypatch.setattr("gridnorm.core.variances.ROWS_AT_ONCE", 7 * 24)
     parts = by_scoring(model_of(golden["x"], DESIGN), 10, 1e-14, 50)
     np.testing.assert_allclose(parts.weights, whole.weights, rtol=1e-13)
 

@@ -1,6 +1,6 @@
 """Relative variances of the columns of a matrix whose rows follow one linear model.
 
-Row g has values y_gj with mean x_j·β_g and variance exp(δ_g + γ_j): a column (an array) that is further from the model
+Row g has values y_gj with mean x_j·β_g and variance exp(δ_g + γ_j): a column that is further from the model
 than others in most rows is noisier. The weights are exp(−γ_j), with Σγ = 0. Ritchie et al., BMC Bioinformatics 7:261
 (2006).
 """
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gridnorm.arrays.raw import FloatArray
-
+FloatArray = NDArray[np.float64]
 ROWS_AT_ONCE = 1 << 20  # numbers of a step of the scoring: temporaries stay small
 # A residual variance this far below that of the values is rounding: such a row tells nothing.
 EXACT = 1e-20
