@@ -14,6 +14,7 @@ from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column
 from gridnorm.arrays.stack import stack
+from gridnorm.errors import LayoutError
 
 # For each row of the table the spot of the array, −1: none; None: all, in this order.
 Rows = NDArray[np.int64] | None
@@ -172,3 +173,25 @@ def _block(layout: Layout, k: int) -> tuple[int, int, int, int, int]:
         int(layout.block_row[k]), int(layout.block_column[k]), int(layout.rows_per_block[k]),
         int(layout.columns_per_block[k]), int(layout.pad_of_block[k]),
     )  # fmt: skip
+
+
+def refuse_other_grid(layout: Layout | None, grid: tuple[int, int] | None, file: str, first: str) -> None:
+    """Blocks that are counted along rows of other lengths have other numbers: they cannot be matched by them.
+
+    Parameters
+    ----------
+    layout, first
+        Layout and name of the array that the file is compared with.
+    grid
+        Rows and columns of blocks in the file, where it says them.
+
+    Raises
+    ------
+    LayoutError
+        The file has more or fewer columns of blocks.
+    """
+    if layout is not None and layout.source == "file" and grid is not None and grid[1] != layout.grid_columns:
+        raise LayoutError(
+            f"the blocks stand in another grid than in {first}", file=file, found="{} x {}".format(*grid),
+            expected=f"{layout.grid_rows} x {layout.grid_columns}",
+        )  # fmt: skip

@@ -155,7 +155,7 @@ def infer_layout(
     Evidence in this order: ``override``, the block records of a GAL, the rows and columns of blocks that the file
     numbers, the X/Y positions of the spots, the block numbers alone (then limma's rule: four blocks a row if their
     number is a multiple of four, else one; a guess). Where two of the first four disagree, the warnings say so; a GAL
-    that the positions contradict is refused.
+    that the file's own grid or the positions contradict is refused.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def infer_layout(
     OptionError
         ``override`` cannot be read.
     LayoutError
-        Numbers below 1, spots that do not fit into ``override``, or a GAL of another geometry than the positions'.
+        Numbers below 1, spots that do not fit into ``override``, or a GAL of another geometry than the file's.
 
     Examples
     --------
@@ -188,8 +188,7 @@ def infer_layout(
     numbers = np.ones(rows.size, np.int64) if block is None else np.asarray(block, np.int64)
     _check_numbers(numbers, rows, columns, file)
     blocks, index, sizes = block_extents(numbers, rows, columns)
-    notes: list[str] = []
-    evidence: list[str] = []
+    notes, evidence = list[str](), list[str]()
     found: dict[str, Grid] = {}
     observed = sizes
     measured: tuple[Origins, Grid] | None = None
@@ -218,15 +217,7 @@ def infer_layout(
         if blocks.size > 1:
             evidence.append(f"block numbers only: {_size(found['block numbers'])} is a guess")
     source, chosen = next(iter(found.items()))
-    contradictions = _contradictions(found)
-    if source == "gal" and contradictions:
-        raise LayoutError(
-            "the GAL is not that of this slide: another geometry", file=file or None,
-            found=f"{_size(found['positions'])} blocks by the X/Y positions",
-            expected=f"{_size(chosen)} blocks by the GAL",
-            hint=f"Give the GAL of this print run; {option_word('layout')} says which of the two is right",
-        )  # fmt: skip
-    notes += contradictions
+    notes += _contradictions(found, file)
     pad = np.ones(blocks.size, np.int64)
     if measured is not None and same_arrangement(measured[1], chosen):
         pad, gaps = find_pads(measured[0], chosen, int(sizes[0].max()), int(sizes[1].max()))
@@ -241,28 +232,6 @@ def infer_layout(
         alike and missing == 0 and blocks.size == chosen.rows * chosen.columns, missing,
         tuple(f"{file}: {note}" if file else note for note in notes),
     )  # fmt: skip
-
-
-def refuse_other_grid(layout: Layout | None, grid: tuple[int, int] | None, file: str, first: str) -> None:
-    """Blocks that are counted along rows of other lengths have other numbers: they cannot be matched by them.
-
-    Parameters
-    ----------
-    layout, first
-        Layout and name of the array that the file is compared with.
-    grid
-        Rows and columns of blocks in the file, where it says them.
-
-    Raises
-    ------
-    LayoutError
-        The file has more or fewer columns of blocks.
-    """
-    if layout is not None and layout.source == "file" and grid is not None and grid[1] != layout.grid_columns:
-        raise LayoutError(
-            f"the blocks stand in another grid than in {first}", file=file, found="{} x {}".format(*grid),
-            expected=f"{layout.grid_rows} x {layout.grid_columns}",
-        )  # fmt: skip
 
 
 def _check_numbers(block: IntArray, row: IntArray, column: IntArray, file: str) -> None:
@@ -363,21 +332,34 @@ def _in_rows(blocks: IntArray, rows: int, columns: int) -> Grid:
     return Grid(rows, columns, (blocks - 1) // columns, (blocks - 1) % columns)
 
 
-def _contradictions(found: dict[str, Grid]) -> list[str]:
-    """Every pair of sources that place the blocks differently; a guess contradicts nothing."""
+def _contradictions(found: dict[str, Grid], file: str) -> list[str]:
+    """Every pair of sources that place the blocks differently; a guess contradicts nothing.
+
+    Raises
+    ------
+    LayoutError
+        The first source is a GAL, which then is that of another slide.
+    """
     say = {
         "override": f"{recorded_option('layout')} says",
         "gal": "the GAL says",
         "file": "the file says",
         "positions": "the X/Y positions say",
     }
-    sources = list(found)
-    first = sources[0]
+    (first, chosen), *rest = found.items()
+    others = {source: grid for source, grid in rest if not same_arrangement(chosen, grid)}
+    if first == "gal" and others:
+        other, grid = next(iter(others.items()))
+        raise LayoutError(
+            "the GAL is not that of this slide: another geometry", file=file or None,
+            found=f"{_size(grid)} blocks by the {'X/Y positions' if other == 'positions' else other}",
+            expected=f"{_size(chosen)} blocks by the GAL",
+            hint=f"Give the GAL of this print run; {option_word('layout')} says which of the two is right",
+        )  # fmt: skip
     return [
-        f"{say[first]} {_size(found[first])} blocks, {say[other]} {_size(found[other])}"
-        f"{' in another arrangement' if _size(found[first]) == _size(found[other]) else ''}; the first is used"
-        for other in sources[1:]
-        if not same_arrangement(found[first], found[other])
+        f"{say[first]} {_size(chosen)} blocks, {say[other]} {_size(grid)}"
+        f"{' in another arrangement' if _size(chosen) == _size(grid) else ''}; the first is used"
+        for other, grid in others.items()
     ]
 
 

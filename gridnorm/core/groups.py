@@ -84,13 +84,7 @@ def normalize_groups(
     """
     row = METHODS.find(method)
     taken = take(row.options, options, f"method {row.name}", _ARGUMENTS)
-    array = values.to_numpy() if hasattr(values, "to_numpy") else values
-    xp = backend_for(array).xp
-    array = xp.asarray(array)
-    if array.ndim not in (1, 2) or axis not in range(-array.ndim, array.ndim):
-        raise OptionError(
-            "values need one or two axes, and axis must be one of them", found=f"shape {array.shape}, axis {axis}"
-        )
+    array, xp = _array_of(values, axis)
     axis %= array.ndim
     vectors = groups if isinstance(groups, tuple | list) and groups and _is_vector(groups[0]) else [groups]
     wanted = _wanted(values, vectors, axis)
@@ -134,6 +128,24 @@ def normalize_groups(
         _warn_tiny(result.fit.n, segments, taken["span"])
     out = result.values[0] if array.ndim == 1 else result.values.T if axis == 0 else result.values
     return _like(values, out)
+
+
+def _array_of(values: Any, axis: int) -> tuple[Any, Any]:
+    """Values without their index, and the functions of their library.
+
+    Raises
+    ------
+    OptionError
+        They have no such axis, or more than two.
+    """
+    plain = values.to_numpy() if hasattr(values, "to_numpy") else values
+    xp = backend_for(plain).xp
+    array = xp.asarray(plain)
+    if array.ndim not in (1, 2) or axis not in range(-array.ndim, array.ndim):
+        raise OptionError(
+            "values need one or two axes, and axis must be one of them", found=f"shape {array.shape}, axis {axis}"
+        )
+    return array, xp
 
 
 _ARGUMENTS = ("method", "covariate", "weights", "axis", "use", "min_group", "small_groups")

@@ -13,8 +13,8 @@ from gridnorm.arrays.align import Alignment, SpotKeys, compare, keys_of, same_ke
 from gridnorm.arrays.arrayset import ArraySet, of_raw
 from gridnorm.arrays.chain import normalize_one
 from gridnorm.arrays.grouping import WHOLE, by_text
-from gridnorm.arrays.join import moved
-from gridnorm.arrays.layout import Layout, refuse_other_grid
+from gridnorm.arrays.join import moved, refuse_other_grid
+from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column, RawArray
 from gridnorm.arrays.recipe import BY, Recipe
 from gridnorm.arrays.record import record_of

@@ -187,6 +187,8 @@ def test_contradicting_sources_are_both_named() -> None:
     records = [Record(k + 1, 0.0 if k < 12 else 5000.0, 2000.0 * (k % 12), 4, 200, 5, 200) for k in range(16)]
     with pytest.raises(LayoutError, match="a.gpr: the GAL is not that of .* found 4 x 4 blocks by .*, expected 12 x 2"):
         infer_layout(b, r, c, x, y, gal_blocks=records, file="a.gpr")
+    with pytest.raises(LayoutError, match="found 4 x 4 blocks by the file, expected 12 x 2 blocks by the GAL"):
+        infer_layout(b, r, c, gal_blocks=records, grid=(4, 4), file="a.gpr")  # positions are not needed to see it
     layout = infer_layout(b, r, c, x, y, gal_blocks=records, override="4x4x5x4", file="a.gpr")  # who is right is said
     assert layout.warnings == ("a.gpr: --layout says 4 x 4 blocks, the GAL says 12 x 2; the first is used",)
 
