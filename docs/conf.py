@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "_ext"))
+sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
 from gridnorm import __version__  # noqa: E402
@@ -23,7 +25,12 @@ root_doc = "index"
 
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # pages without notebooks; their snippets run in tests/docs
+# Only studies are notebooks: what they measure is on record (studies/lab.py), so they run anew at every build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH"))))
 
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

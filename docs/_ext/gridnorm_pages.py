@@ -93,7 +93,21 @@ def results(name: str) -> str:
     return f"*Not measured yet for this version: `tests/bench/bench_{name}.py` writes this table.*"
 
 
-MADE = {"cli": cli, "rows": rows, "schema": schema, "results": results, "foreign": foreign}
+def studies(_: str) -> str:
+    """One line a study: what is claimed, the verdict, the first figure that it rests on."""
+    from studies import STUDIES, lab
+
+    lines = []
+    for name in STUDIES:
+        study = import_module(f"studies.{name}")
+        found = study.claims(lab.runs(study))
+        title = (lab.HERE / f"{name}.md").read_text(encoding="utf-8").partition("\n# ")[2].partition("\n")[0]
+        figure = f"{_escaped(found[0].text)}: **{_escaped(found[0].figure)}**"
+        lines.append((f"[{title}]({name}.md)", _escaped(study.CLAIM), study.VERDICT, figure))
+    return _table(("study", "claim", "verdict", "a figure"), lines)
+
+
+MADE = {"cli": cli, "rows": rows, "schema": schema, "results": results, "foreign": foreign, "studies": studies}
 
 
 def _entries(part: dict[str, Any], whole: dict[str, Any]) -> str:
