@@ -43,7 +43,7 @@ def average_replicates(
     method: str | Replicates = ...,
     by: str = ...,
     *,
-    apart: Sequence[str] = ...,
+    apart: str | Sequence[str] = ...,
     replicates_cv: float = ...,
 ) -> ArraySet: ...
 def background_correct(
@@ -113,8 +113,8 @@ def normalize_between(
     *,
     by: Any = ...,
     target: BetweenTarget | None = ...,
-    exclude_types: str | Sequence[str] = ...,
-    fit_types: str | Sequence[str] = ...,
+    exclude_types: str | Sequence[str] | None = ...,
+    fit_types: str | Sequence[str] | None = ...,
     cyclic_method: str = ...,
     cyclic_span: float = ...,
     cyclic_rounds: int = ...,

@@ -15,6 +15,7 @@ from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.core.option import NUMBER, WHOLE, Option, Range, nearest
 from gridnorm.core.segments import Segments
+from gridnorm.core.tables import aligned, labelled
 from gridnorm.core.variances import Variances, by_scoring, model_of, row_by_row
 from gridnorm.errors import FitError, OptionError, warn
 
@@ -51,10 +52,12 @@ def array_weights(
         the result, as flagged ones have); other weights count.
     design
         Columns of the model (array,) or (array, k); None: all arrays are replicates. Or a column of the targets table:
-        numbers are taken as they are, words as groups with a mean each.
+        numbers are taken as they are, words as groups with a mean each. A Series or DataFrame whose index holds names
+        of arrays goes by these.
     method
         ``reml``: restricted maximum likelihood by scoring. ``genebygene``: one pass, spot by spot; limma's choice for
-        print-tips and wherever something is missing. It depends on the order of spots.
+        print-tips and wherever something is missing. It depends on the order of spots, and is far from the maximum
+        where one array is much noisier.
     by
         Groups of spots with weights of their own, as ``by`` of ``normalize``: ``print-tip`` gives limma's
         ``printtipWeights``. One label for every spot, too.
@@ -87,9 +90,11 @@ def array_weights(
     -----
     Ritchie et al., BMC Bioinformatics 7:261 (2006); Smyth, J Comput Graph Stat 11:836 (2002). Peers: limma's
     ``arrayWeights`` and ``printtipWeights``. Three things differ unless ``limma`` is true. Its ``reml`` ends at a
-    ``tol`` of 1e-5, on real arrays up to 1 % short of the maximum, and leaves out every spot that is missing in some
-    array. Its print-tips (``genebygene``) take a prior of ``prior_n`` · (1 − k/arrays), and one contrast's share of the
-    information where each has its own, so that weights depend, in the third digit, on which array comes first.
+    ``tol`` of 1e-5, on good arrays up to 1 % short of the maximum, further where arrays differ much, and leaves out
+    every spot that is missing in some array. Its print-tips (``genebygene``) take a prior of ``prior_n`` ·
+    (1 − k/arrays), and one contrast's share of the information where each has its own, so that weights depend, in the
+    third digit, on which array comes first. Arrays about whose difference no spot tells anything, such as the only two
+    of a sample, get the same weight.
 
     Examples
     --------
@@ -159,6 +164,10 @@ def _columns(design: Any, arrays: ArraySet) -> FloatArray:
     if design is None:
         return np.ones((len(arrays), 1))
     given: Any = _of_targets(design, arrays) if isinstance(design, str) else design
+    if labelled(given) and given.index.dtype.kind == "O":  # names of arrays; numbers that count rows go by position
+        import pandas as pd
+
+        given = aligned(given, (pd.Index(arrays.names),), "design", "arrays")
     try:
         x = np.asarray(given, np.float64)
     except (TypeError, ValueError):
@@ -232,6 +241,8 @@ def _refuse_empty(weights: FloatArray, names: Sequence[str], where: str) -> None
 
 
 def _ended(found: Variances, where: str) -> FloatArray:
+    if not np.isfinite(found.weights).all():
+        raise FitError(f"weights of arrays{where} ran out of all bounds", hint='method="reml" finds its maximum')
     if not found.converged:
         text = f"weights of arrays{where} did not come to an end in {found.steps} steps; maxiter allows more"
         warn([text])

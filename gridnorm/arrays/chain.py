@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
@@ -162,20 +163,23 @@ def normalize_levels(
     use: SpotUse,
     options: Mapping[str, Any],
     position: Position | None = None,
+    judged: NDArray[np.bool_] | None = None,
 ) -> WithinResult:
     """Fit and apply one method, with what the groups differ by before and after; parameters as in ``fit_one``.
 
-    Spots that are dropped may be in the fit; they are missing in what comes out.
+    Spots that are dropped may be in the fit; they are missing in what comes out. ``judged`` bool (spot,): those by
+    which groups are compared, before and after; None: those that enter the fit.
     """
     start = np.where(use.dropped, np.nan, levels.values)
-    n, before = group_shifts(levels.values, segments, use.use, levels.ratio)
     counted = use.use if use.weights is None else use.use & (use.weights > 0)
+    counted, shown = (counted, use.use) if judged is None else (judged, judged)
+    n, before = group_shifts(levels.values, segments, shown, levels.ratio)
     if row.statistic is None:
         real = real_difference(levels.values, segments, use=counted)
         return WithinResult(start, start, None, segments.labels, n, before, before, real, real)
     found = fit_one(levels, segments, row, use, options, position)
     values = apply_one(levels, segments, row, found)
-    _, after = group_shifts(values, segments, use.use, levels.ratio)
+    _, after = group_shifts(values, segments, shown, levels.ratio)
 
     def again(items: IntArray, some: Segments, seen: Any, share: float) -> FloatArray:
         few = levels._replace(
@@ -214,23 +218,28 @@ def within_one(
     if named:
         refuse_without_tips(recipe.by, raw.spots, raw.columns, raw.name)
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
+    use = use_of_types(use, raw, recipe.exclude_types, ())
+    judged = None
+    if row.use is not None or recipe.fit_types:
+        # Controls that alone are in a fit show nothing of what it did to the rest.
+        judged = use.use if use.weights is None else use.use & (use.weights > 0)
     if row.use is not None:
         use = replace(use, use=use.use & _chosen(row, raw, options))
-    use = use_of_types(use, raw, recipe.exclude_types, recipe.fit_types)
+    use = use_of_types(use, raw, (), recipe.fit_types)
     needed = {name: covariate_of(name, raw, layout) for name in row.covariates if name != "level"}
     position = None
     if options.get("small_groups") == "merge" and layout is not None:
         position = slide_position(raw.spots, layout)
     with on_device(recipe.device == "gpu"):
         levels = levels._replace(covariates={**levels.covariates, **needed})
-        done = normalize_levels(levels, segments, row, use, options, position)
+        done = normalize_levels(levels, segments, row, use, options, position, judged)
     notes = weight_doubts(raw, given, recipe.weights if weights is None else "given")
     notes += type_doubts(raw, recipe.exclude_types, recipe.fit_types)
     if row.statistic is not None:
         notes += one_group(raw, segments, recipe.by, named)
     notes += [
         *flag_doubts(raw, segments, recipe.flags, done.n.min(axis=0) == 0),
-        *group_doubts(raw.name, done, row, options, by_text(recipe.by)),
+        *group_doubts(raw.name, done, row, options, by_text(recipe.by), recipe.typed),
     ]
     if recipe.left_alone(raw.channels):
         notes.append(f"{raw.whole}: {_left_alone(raw, layout, done)}")

@@ -98,8 +98,13 @@ def one_group(raw: RawArray, segments: Segments, by: By, named: bool) -> list[st
     return [] if "Block" in raw.spots else [f"{raw.whole}: no column Block: all spots are one group ({array})"]
 
 
-def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[str, Any], by: str) -> list[str]:
-    """Groups without a usable spot, and a grouping of which nothing comes into the fit."""
+def group_doubts(
+    name: str, done: WithinResult, row: Method, options: Mapping[str, Any], by: str, types: tuple[str, ...] = ()
+) -> list[str]:
+    """Groups without a usable spot, and a grouping of which nothing comes into the fit.
+
+    ``types``: the options that let spots of some types only into the fit.
+    """
     n = done.n.min(axis=0)
     out = []
     empty = np.flatnonzero(n == 0)
@@ -115,10 +120,16 @@ def group_doubts(name: str, done: WithinResult, row: Method, options: Mapping[st
         )
         instead = "" if row.statistic is None else f"; {got}"
         chosen = "" if row.use is None else f", or no spot that {row.name} chooses"
-        out.append(
-            f"{name}: no spot of group {named} can be used (flagged, missing or of weight 0{chosen}){instead}; leave "
-            f"it out later, or say with {recorded_option('flags')} which codes count"
-        )
+        if types:
+            why = f"none is of the types that {' and '.join(map(recorded_option, types))} leaves, or all of them are"
+            out.append(
+                f"{name}: no spot of group {named} can be used ({why} flagged, missing or of weight 0{chosen}){instead}"
+            )
+        else:
+            out.append(
+                f"{name}: no spot of group {named} can be used (flagged, missing or of weight 0{chosen}){instead}; "
+                f"leave it out later, or say with {recorded_option('flags')} which codes count"
+            )
     if row.statistic is None or n.size < 2:
         return out
     shares = [pair[0] for pair in done.shares() if pair is not None]

@@ -10,19 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.raw import Column, RawArray
+from gridnorm.core.option import nearest
 from gridnorm.errors import FormatError, option_word
 
 PLACE = ("Block", "Row", "Column")
 WEIGHT = "Weight"  # the column of weights, and the spot column that it becomes
 FLAG = ("Flags", "Flag")
 ARRAY = ("Array", "FileName", "File")
+KNOWN = (*PLACE, "ID", *FLAG, WEIGHT, *ARRAY)
+_MEANT = {title.casefold() for title in (*KNOWN, "Name", "Comment", "Comments", "Reason", "Note")}
 
 
 class FlagTable(NamedTuple):
     """Rows of a table: the spots they name, and what these get.
 
     ``array``: name or file of the array that a row is about, empty for every one; ``place`` (row, 3) or None; ``ids``
-    or None; ``flags`` and ``weights`` (row,) or None; ``lines`` of the file.
+    or None; ``flags`` and ``weights`` (row,) or None; ``lines`` of the file; ``notes`` about columns that do nothing.
     """
 
     name: str
@@ -32,17 +35,22 @@ class FlagTable(NamedTuple):
     flags: NDArray[np.int64] | None
     weights: NDArray[np.float64] | None
     lines: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
 
 def flag_table(name: str, columns: Mapping[str, Sequence[str]], lines: Sequence[int]) -> FlagTable:
-    """A table of flags from its columns of text; titles ignore case.
+    """A table of flags from its columns of text; titles ignore case. Of rows about one spot the last one counts.
 
     Raises
     ------
     FormatError
-        It names no spots, or gives them nothing; a cell that is no number.
+        It names no spots, or gives them nothing; two columns that say the same; a cell that is no number.
     """
     given = {title.casefold(): list(cells) for title, cells in columns.items()}
+    for words in (*((title,) for title in (*PLACE, "ID", WEIGHT)), FLAG, ARRAY):
+        same = [title for title in columns if title.casefold() in {word.casefold() for word in words}]
+        if len(same) > 1:
+            raise FormatError("two columns say the same", name, 1, ", ".join(same), f"one of them, {words[0]}")
     place = [given.get(title.casefold()) for title in PLACE]
     ids = given.get("id")
     flags = next((given[title.casefold()] for title in FLAG if title.casefold() in given), None)
@@ -67,6 +75,12 @@ def flag_table(name: str, columns: Mapping[str, Sequence[str]], lines: Sequence[
         None if flags is None else _whole(flags, FLAG[1], name, lines),
         None if weights is None else _weights(weights, name, lines),
         tuple(lines),
+        tuple(
+            f"{name}:1: column {title} says nothing of spots" + (f"; did you mean {near}?" if near else "")
+            for title in columns
+            if title and title.casefold() not in _MEANT
+            for near in [nearest(title, KNOWN)]
+        ),
     )
 
 
@@ -84,7 +98,7 @@ def with_flags(raw: RawArray, table: FlagTable, names: Sequence[str] = ()) -> Ra
         A row that names no spot of the array, or another ID at its place.
     """
     called = {raw.name, *names}
-    mine = np.array([not one or one in called for one in table.array], bool)
+    mine = np.array([not one or one in called or _base(one) in called for one in table.array], bool)
     rows = np.flatnonzero(mine)
     at = _spots(raw, table, rows)
     spot = np.concatenate([*at, np.zeros(0, np.int64)])
@@ -105,13 +119,18 @@ def with_flags(raw: RawArray, table: FlagTable, names: Sequence[str] = ()) -> Ra
 def strangers(table: FlagTable, names: Sequence[str]) -> list[str]:
     """A sentence about rows whose array is none of these."""
     known = set(names)
-    lost = [k for k, one in enumerate(table.array) if one and one not in known]
+    lost = [k for k, one in enumerate(table.array) if one and one not in known and _base(one) not in known]
     if not lost:
         return []
     named = sorted({table.array[k] for k in lost})
     shown = ", ".join(named[:3]) + (", …" if len(named) > 3 else "")
     rows = "1 row is" if len(lost) == 1 else f"{len(lost)} rows are"
     return [f"{table.name}:{table.lines[lost[0]]}: {rows} about arrays that are not here: {shown}"]
+
+
+def _base(path: str) -> str:
+    """The name of a file without its folder, which may be written in any way."""
+    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def _spots(raw: RawArray, table: FlagTable, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -136,6 +155,12 @@ def _spots(raw: RawArray, table: FlagTable, rows: NDArray[np.int64]) -> list[NDA
         key = tuple(table.place[k].tolist()) if by_place and table.place is not None else (table.ids or ())[k]
         found = index.get(key, [])
         wanted = table.ids[k] if table.ids is not None and ids is not None else ""
+        if len(found) > 1 and table.place is not None and not by_place:
+            raise FormatError(
+                f"the place of a spot says nothing where {raw.name} has none, and its ID is that of several",
+                table.name, table.lines[k], f"ID {key!r} of {len(found)} spots",
+                hint=f"Name Block, Row and Column of the array with {option_word('columns')}",
+            )  # fmt: skip
         if not found:
             lost.append((k, key))
         elif wanted and ids is not None and any(ids[spot] != wanted for spot in found):
@@ -179,7 +204,7 @@ def _weights(cells: Sequence[str], name: str, lines: Sequence[int]) -> NDArray[n
     out = np.ones(len(cells))
     for k, (cell, line) in enumerate(zip(cells, lines, strict=True)):
         try:
-            out[k] = float(cell)
+            out[k] = float(cell) if cell.isascii() and "_" not in cell else np.nan
         except ValueError:
             out[k] = np.nan
         if not 0 <= out[k] < np.inf:

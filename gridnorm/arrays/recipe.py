@@ -116,6 +116,12 @@ class Recipe(NamedTuple):
         return self._replace(by=by, method=method, background=background, between=between)
 
     @property
+    def typed(self) -> tuple[str, ...]:
+        """The options that keep spots of some types out of the fits, where they were given."""
+        pairs = ((EXCLUDE_TYPES, self.exclude_types), (FIT_TYPES, self.fit_types))
+        return tuple(option.name for option, words in pairs if words)
+
+    @property
     def takes_intensities(self) -> bool:
         """Whether the method between arrays makes levels of intensities itself."""
         return BETWEEN_ROWS.find(self.between).stage == INTENSITIES
@@ -245,6 +251,12 @@ def check_options(
             raise OptionError(
                 f"{option_word('between')} {between.name} takes the place of a method within arrays", found=method,
                 expected=f"no {option_word('method')}, or none",
+            )  # fmt: skip
+        if recipe.takes_intensities and "by" in recipe.given:
+            raise OptionError(
+                f"{option_word('between')} {between.name} takes the place of a method within arrays",
+                found=f"{option_word('by')} {by_text(recipe.by)}", expected=f"no {option_word('by')}",
+                hint=f"Its own groups are named by {option_word('between_by')}",
             )  # fmt: skip
         rows["between"] = {between.name: between.options}
         recipe.alike()

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.arrays.given import as_arrays
+from gridnorm.arrays.given import as_arrays, kind_of
 from gridnorm.arrays.grouping import find_column
 from gridnorm.arrays.matrices import LEVEL, LEVELS, REPLICATES, declared, replicates_of
 from gridnorm.arrays.raw import Column, FloatArray
-from gridnorm.arrays.spot_types import TYPE
+from gridnorm.arrays.spot_types import TYPE, check_types, count_types, same_type
+from gridnorm.arrays.used import used
 from gridnorm.core.fit import fit, median_of
-from gridnorm.core.option import NUMBER, Kind, Option, Range, Table, take
+from gridnorm.core.option import NUMBER, WORDS, Kind, Option, Range, Table, take
 from gridnorm.core.option.signature import shows
 from gridnorm.core.segments import Segments, distinct
 from gridnorm.errors import OptionError
@@ -31,6 +32,7 @@ LIMIT = Option(
     Range(0), metavar="CV", source="protGear",
 )  # fmt: skip
 BY_COLUMN = "ID"
+APART = Option("apart", WORDS, (), "Spot types whose spots are not averaged.", metavar="TYPE,…")
 
 
 class Replicates(NamedTuple):
@@ -55,12 +57,13 @@ def average_replicates(
     method: str | Replicates = "mean",
     by: str = BY_COLUMN,
     *,
-    apart: Sequence[str] = (),
+    apart: str | Sequence[str] = (),
     **options: Any,
 ) -> ArraySet:
     """One row for each ID, from all of its spots.
 
-    Spots count that have a value and a weight ``W`` above 0, so that flagged ones do not. Where no spot of an ID
+    Spots count that have a value and a weight ``W`` above 0, so that flagged ones do not; but those that were not found
+    do, as in every fit: they are dim, and without them the mean would be too high. Where no spot of an ID
     counts, its row is made of those with a value, and has ``W`` 0. Spots without an ID stay as they are.
 
     Parameters
@@ -74,7 +77,7 @@ def average_replicates(
     by
         The spot column whose equal cells are replicates, exact title first, then ignoring case.
     apart
-        Spot types (column ``SpotType``) whose spots stay as they are.
+        Spot types (column ``SpotType``) whose spots stay as they are; case does not count.
     **options
 
     Returns
@@ -117,12 +120,20 @@ def average_replicates(
         )
     if any(m.role == REPLICATES for m in arrays.matrices.values()):
         raise OptionError("the replicates of these arrays have been averaged already", found=str(arrays.history))
-    title = find_column(by, arrays.columns, "", "by")
-    segments, first = _groups(arrays.columns, title, apart)
+    if not isinstance(by, str):
+        raise OptionError("by names the column of what spots share", found=kind_of(by), expected="a title such as ID")
+    title = find_column(by, arrays.columns, "", "replicates_by")
+    kept_apart = APART.read(apart)
+    segments, first = _groups(arrays.columns, title, kept_apart)
     values, counted = _averaged(arrays, row, segments, given)
     columns, notes = _shared(arrays, segments, first, title)
     done = _in_rows(arrays, segments, first, values, counted, columns)
-    step = {"replicates": row.name, "replicates_by": title, **({"apart": list(apart)} if apart else {}), **given}
+    step = {
+        "replicates": row.name,
+        "replicates_by": title,
+        **({"apart": list(kept_apart)} if kept_apart else {}),
+        **given,
+    }
     return _recorded(done, arrays, step, notes)
 
 
@@ -134,7 +145,9 @@ def _groups(columns: Mapping[str, Column], title: str, apart: Sequence[str]) -> 
     if apart:
         if TYPE not in columns:
             raise OptionError(f"there are no spot types to keep apart: no column {TYPE}", found=", ".join(columns))
-        alone |= np.isin(columns[TYPE], [word.encode() for word in apart])
+        known = count_types(columns)
+        check_types(APART, apart, known)
+        alone |= np.isin(columns[TYPE], [name.encode() for word in apart for name in same_type(word, known)])
     codes = distinct(labels)[1]
     codes[alone] = codes.max(initial=0) + 1 + np.arange(np.count_nonzero(alone))
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
@@ -152,7 +165,7 @@ def _averaged(
     out: dict[str, FloatArray] = {}
     matrices = arrays.matrices
     weights = arrays.spot_weights
-    wanted = np.ones(next(iter(arrays.values.values())).shape, bool) if weights is None else weights > 0
+    wanted = np.stack([used(arrays, k) for k in range(len(arrays))])
     reported = np.zeros((len(arrays), segments.n_segments))
     for name, matrix in matrices.items():
         if matrix.role != LEVEL:

@@ -17,6 +17,7 @@ from gridnorm.core.option import WORDS, Option, nearest
 from gridnorm.errors import FitError, FormatError, OptionError, option_word, recorded_option
 
 TYPE = "SpotType"  # the spot column, and the column of the table that names the types
+UNTYPED = "(none)"  # what spots without a type are called in counts
 # Columns of the table that say how spots are drawn, in limma's tables.
 DRAWN = frozenset(["color", "colour", "col", "cex", "pch", "symbol", "size", "shape", "bg", "fg", "lwd", "lty"])
 EXCLUDE_TYPES = Option(
@@ -53,6 +54,9 @@ def types_table(name: str, titles: Sequence[str], rows: Sequence[Sequence[str]],
     FormatError
         No column ``SpotType``, no row, a row without a type, or a pattern that is none.
     """
+    twice = next((t for k, t in enumerate(titles) if t.casefold() in [one.casefold() for one in titles[:k]]), None)
+    if twice is not None and twice.casefold() not in DRAWN:
+        raise FormatError("two columns of the spot types have one title", name, 1, found=twice, expected="one of them")
     same = [k for k, title in enumerate(titles) if title.casefold() == TYPE.casefold()]
     if len(same) != 1:
         raise FormatError(
@@ -66,6 +70,8 @@ def types_table(name: str, titles: Sequence[str], rows: Sequence[Sequence[str]],
     for row, line in zip(rows, lines, strict=True):
         if not row[at]:
             raise FormatError("a row has no spot type", name, line)
+        if row[at] == UNTYPED:
+            raise FormatError("this is what spots without a type are called", name, line, found=UNTYPED)
         for k in rest:
             if titles[k].casefold() not in DRAWN:
                 _compiled(row[k], name, line, titles[k])
@@ -95,8 +101,9 @@ def types_of(table: TypesTable, columns: Mapping[str, Column], n_spots: int, fil
     if not used:
         near = next((found for title in table.titles if (found := nearest(title, columns))), None)
         raise FormatError(
-            f"no column of the spot types is one of the spots of {file}", table.name, 1, found=", ".join(table.titles),
-            expected="ID, Name or another of " + ", ".join(columns), hint=f"Did you mean {near}?" if near else None,
+            f"no column of the spot types is one of the spots of {file}", table.name, 1,
+            found=", ".join(table.titles) or TYPE, expected="ID, Name or another of " + ", ".join(columns),
+            hint=f"Did you mean {near}?" if near else None,
         )  # fmt: skip
     out = np.zeros(n_spots, f"S{max(len(word.encode()) for word in table.types)}")
     cells = {title: np.unique(columns[title], return_inverse=True) for _, title in used}
@@ -133,7 +140,7 @@ def count_types(columns: Mapping[str, Column]) -> dict[str, int]:
         return {}
     names, first, counts = np.unique(column, return_index=True, return_counts=True)
     order = np.argsort(first, kind="stable")
-    return {names[k].decode("utf-8", "replace") or "(none)": int(counts[k]) for k in order}
+    return {names[k].decode("utf-8", "replace") or UNTYPED: int(counts[k]) for k in order}
 
 
 def check_words(known: Iterable[str], exclude: Sequence[str], fit: Sequence[str], where: str) -> None:
@@ -145,16 +152,33 @@ def check_words(known: Iterable[str], exclude: Sequence[str], fit: Sequence[str]
         Naming the nearest type.
     """
     names = list(known)
-    for option, words in ((EXCLUDE_TYPES, exclude), (FIT_TYPES, fit)):
-        for word in words:
-            if not names:
-                raise _untyped(option, where)
-            if not _same(word, names):
-                near = nearest(word, names)
-                raise OptionError(
-                    f"{option.word} names a type that no spot has", file=where, found=repr(word),
-                    expected=", ".join(names) or "none", hint=f"Did you mean {near}?" if near else None,
-                )  # fmt: skip
+    both = [word for word in exclude if same_type(word, fit)]
+    if both:
+        raise OptionError(
+            f"a type cannot be in {option_word('exclude_types')} and in {option_word('fit_types')}", found=both[0]
+        )
+    check_types(EXCLUDE_TYPES, exclude, names, where)
+    check_types(FIT_TYPES, fit, names, where)
+
+
+def check_types(option: Option, words: Sequence[str], known: Iterable[str], where: str | None = None) -> None:
+    """Refuse what ``option`` names and no spot is.
+
+    Raises
+    ------
+    OptionError
+        Naming the nearest type.
+    """
+    names = list(known)
+    for word in words:
+        if not names:
+            raise _untyped(option, where)
+        if not same_type(word, names):
+            near = nearest(word, names)
+            raise OptionError(
+                f"{option.word} names a type that no spot has", file=where, found=repr(word),
+                expected=", ".join(names) or "none", hint=f"Did you mean {near}?" if near else None,
+            )  # fmt: skip
 
 
 def use_of_types(use: SpotUse, raw: RawArray, exclude: Sequence[str], fit: Sequence[str]) -> SpotUse:
@@ -187,7 +211,7 @@ def type_doubts(raw: RawArray, exclude: Sequence[str], fit: Sequence[str]) -> li
         f"{raw.name}: no spot is of the type {word} ({recorded_option(option.name)})"
         for option, words in ((EXCLUDE_TYPES, exclude), (FIT_TYPES, fit))
         for word in words
-        if not raw.part_of and not _same(word, known)
+        if not raw.part_of and not same_type(word, known)
     ]
 
 
@@ -196,15 +220,15 @@ def _of_types(raw: RawArray, words: Sequence[str], option: Option) -> NDArray[np
     if column is None or column.dtype.kind != "S":
         raise _untyped(option, raw.name)
     known = count_types(raw.spots)
-    return np.isin(column, [name.encode() for word in words for name in _same(word, known)])
+    return np.isin(column, [name.encode() for word in words for name in same_type(word, known)])
 
 
-def _untyped(option: Option, where: str) -> OptionError:
+def _untyped(option: Option, where: str | None) -> OptionError:
     hint = f"Give a table of them with {option_word('controls')}"
     return OptionError(f"{option.word} needs the types of the spots", where, found=f"no column {TYPE}", hint=hint)
 
 
-def _same(word: str, known: Iterable[str]) -> list[str]:
+def same_type(word: str, known: Iterable[str]) -> list[str]:
     """The types that a word means: exact, else ignoring case."""
     names = list(known)
     return [word] if word in names else [name for name in names if name.casefold() == word.casefold()]

@@ -170,8 +170,8 @@ def spot_weights(spec: str, raw: RawArray) -> FloatArray | None:
     """Weights of ``--weights``: ``none``, ``area:LOW,HIGH``, ``saturation`` or a column.
 
     ``area`` rises from 0 at no area to 1 at LOW, and falls at the same slope above HIGH (limma's ``wtarea``).
-    ``saturation`` is one minus the largest share of saturated pixels of any channel, 0 where the foreground itself is
-    at full scale (65535).
+    ``saturation`` is one minus the largest share of saturated pixels of the channels in use, 0 where the foreground
+    itself is at full scale (65535).
 
     Raises
     ------
@@ -325,7 +325,10 @@ WEIGHTS = Option(
 
 def _saturation(raw: RawArray) -> FloatArray:
     weights = np.ones(raw.n_spots)
-    for name in weight_columns("saturation", tuple(raw.spots)):
+    read = weight_columns("saturation", tuple(raw.spots))
+    # A channel that is not in use may be as full as it likes; where titles do not name wavelengths, all count.
+    used = [f"F{nm} % Sat." for nm in raw.wavelengths]
+    for name in [name for name in read if name in used] or read:
         share = raw.spots[name]
         if share.dtype.kind in "fiu":
             weights = np.minimum(weights, 1.0 - np.clip(np.nan_to_num(share.astype(np.float64)), 0, 100) / 100)

@@ -76,11 +76,14 @@ def gathered(word: str, messages: Sequence[Message], *, verbose: bool) -> list[s
     return [*shown, f"{word}{left} more of {len(lines) - len(shown)} kinds; -v shows all"] if left else shown
 
 
-def failed(failures: Sequence[tuple[str, GridnormError]], *, verbose: bool) -> list[str]:
-    """Lines about files that failed, and what goes where their spots cannot share a table."""
+def failed(failures: Sequence[tuple[str, GridnormError]], *, verbose: bool, folder: bool = False) -> list[str]:
+    """Lines about files that failed, and what goes where their spots cannot share a table.
+
+    ``folder``: each file had a table of its own already.
+    """
     lines = gathered("failed: ", of_failures(failures), verbose=verbose)
     word = option_word("align")
-    if any(isinstance(error, LayoutError) and word in (error.hint or "") for _, error in failures):
+    if not folder and any(isinstance(error, LayoutError) and word in (error.hint or "") for _, error in failures):
         lines.append("hint: -o FOLDER/ gives every file a table of its own, whatever spots it has")
     return lines
 

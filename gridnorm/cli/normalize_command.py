@@ -132,11 +132,11 @@ def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any, *, verbose: b
 
     target, _ = check_request(inputs, settings, request)
     settings, alike = alike_of(settings)
-    plan = make_plan(inputs, settings, compare=not target.folder or alike is not None)
+    plan = make_plan(inputs, settings, compare=not target.folder or alike is not None, keep_columns=target.folder)
     show_json([json.dumps({**describe(plan), "output": target.path}, indent=1, ensure_ascii=False), "\n"])
     if not plan.tasks:
         refuse_wrong_option(plan.failures)
-    say(failed(plan.failures, verbose=verbose))
+    say(failed(plan.failures, verbose=verbose, folder=target.folder))
     if not plan.tasks:
         return Outcome(failures=list(plan.failures)).exit_code
     return 1 if plan.failures else 0
@@ -172,10 +172,12 @@ def _messages(outcome: Any, *, quiet: bool, verbose: bool) -> list[str]:
         names = {one.name for one in outcome.arrays}
         talk += gathered("warning: ", of_warnings(outcome.warnings, names), verbose=verbose)
         talk += gathered("skipped ", of_skipped(outcome.skipped), verbose=verbose)
-    return talk + failed(outcome.failures, verbose=verbose)
+    return talk + failed(outcome.failures, verbose=verbose, folder=outcome.folder)
 
 
 def _background(arrays: Sequence[Any]) -> str:
     """Which background method ran: ``auto`` decides by what was measured, and the user must see how."""
-    between = dict.fromkeys(f"between: {one.between}" for one in arrays if one.between != "none")
-    return "; ".join(["background: " + "; ".join(dict.fromkeys(one.background for one in arrays)), *between])
+    between = dict.fromkeys(f"then between: {one.between}" for one in arrays if one.between != "none")
+    typed = list(dict.fromkeys(one.types for one in arrays if one.types))
+    types = [*typed[:1], *([f"{len(typed) - 1} arrays have other numbers"] if len(typed) > 1 else [])]
+    return "; ".join(["background: " + "; ".join(dict.fromkeys(one.background for one in arrays)), *types, *between])

@@ -262,5 +262,21 @@ def plain(array: Any) -> list[Any]:
 
 
 def floats(listed: Any) -> Any:
-    """The float64 array that ``plain`` made these lists from."""
-    return np.array(listed, dtype=np.float64)
+    """The float64 array that ``plain`` made these lists from.
+
+    Raises
+    ------
+    ValueError
+        They are no lists of numbers, or not of one shape.
+    """
+    found = np.array(listed, dtype=object)
+    kinds = set(map(type, found.ravel().tolist()))
+    if not isinstance(listed, list) or not kinds <= {int, float, type(None)}:
+        raise ValueError("no lists of numbers")
+    try:
+        numbers = np.array(found, dtype=np.float64)
+    except OverflowError:
+        raise ValueError("a number is too large") from None
+    if np.isinf(numbers).any():
+        raise ValueError("a number is infinite")
+    return numbers

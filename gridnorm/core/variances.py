@@ -17,7 +17,10 @@ FloatArray = NDArray[np.float64]
 ROWS_AT_ONCE = 1 << 20  # numbers of a step of the scoring: temporaries stay small
 # A residual variance this far below that of the values is rounding: such a row tells nothing.
 EXACT = 1e-20
-RANK = 1e-10  # share of the largest eigenvalue below which a row's own observations do not determine a coefficient
+ROUNDING = 1e-13  # of the likelihood, by which a step may seem to lower it
+SHORTEST = 1e-9  # share of a step
+STALLS = 6  # steps, one after the other, that do not raise the likelihood
+RANK = 1e-10  # share of the largest eigenvalue below which a direction counts as one that nothing is known of
 
 
 class Model(NamedTuple):
@@ -45,14 +48,25 @@ class _Rows(NamedTuple):
     """Some rows at present weights.
 
     ``share`` is d / s² of every value (0 where it is missing), ``hat`` its leverage, ``spare`` the residual degrees of
-    freedom of the rows, ``seen`` the values that count, ``cross`` Σ over the rows of the squared hat matrices.
+    freedom of the rows, ``total`` their weighted squares, ``volume`` log |X'WX|, ``seen`` the values that count,
+    ``cross`` Σ over the rows of the squared hat matrices.
     """
 
     share: FloatArray
     hat: FloatArray
     spare: FloatArray
+    total: FloatArray
+    volume: FloatArray
     seen: FloatArray
     cross: FloatArray
+
+
+class _State(NamedTuple):
+    """Twice the restricted log-likelihood, its gradient and expected information, at some log variances."""
+
+    likelihood: float
+    score: FloatArray
+    information: FloatArray
 
 
 def model_of(values: FloatArray, design: FloatArray, weights: FloatArray | None = None) -> Model:
@@ -70,23 +84,55 @@ def contrasts(n: int) -> FloatArray:
 def by_scoring(model: Model, prior_n: float, tol: float, maxiter: int) -> Variances:
     """REML by Fisher scoring over all rows (Smyth 2002), with the likelihood of ``prior_n`` rows of equal variances.
 
-    It ends where a step promises less than ``tol`` in log-likelihood per row and parameter.
+    It ends where a step promises less than ``tol`` in log-likelihood per row and parameter, or where steps raise it no
+    more.
     """
     n_rows, n = model.values.shape
-    z = contrasts(n)
+    z = np.linalg.qr(contrasts(n))[0]
     gamma = np.zeros(n - 1)
+    here, stalled = _state(model, z @ gamma, prior_n), 0
+    best = here.likelihood
     for step in range(1, maxiter + 1):
-        weights = np.exp(-z @ gamma)
-        score, information = np.zeros(n), np.zeros((n, n))
-        for rows in _blocks(model, weights):
-            score += (rows.share - rows.seen * (1.0 - rows.hat)).sum(axis=0)
-            information += _information(rows)
-        slope = z.T @ (score + prior_n * (weights - 1.0))
-        move = np.linalg.solve(z.T @ information @ z + prior_n * z.T @ z, slope)
-        gamma += move
-        if slope @ move / (n - 1) / (n_rows + prior_n) < tol:
+        # Of some differences no row knows anything, as of two columns that share a mean with no other. They stay as
+        # they are: what is added has its maximum where such a pair is unequal.
+        known = _known(z.T @ here.information @ z)
+        slope = known.T @ z.T @ here.score
+        move = known @ np.linalg.solve(known.T @ (z.T @ here.information @ z + prior_n * np.eye(n - 1)) @ known, slope)
+        last = slope @ known.T @ move / (n - 1) / (n_rows + prior_n) < tol
+        share, there = 1.0, _state(model, z @ (gamma + move), prior_n)
+        least = ROUNDING * abs(here.likelihood)
+        # One column far noisier than the others: whole steps go too far.
+        while not there.likelihood >= here.likelihood - least and share > SHORTEST:
+            share /= 2
+            there = _state(model, z @ (gamma + share * move), prior_n)
+        # What whole steps leap over to and fro is as near as rounding lets one come.
+        stalled = stalled + 1 if there.likelihood <= best + least else 0
+        gamma, here, best = gamma + share * move, there, max(best, there.likelihood)
+        if last or stalled == STALLS:
             return Variances(np.exp(-z @ gamma), step, True)
     return Variances(np.exp(-z @ gamma), maxiter, False)
+
+
+def _known(information: FloatArray) -> FloatArray:
+    """Orthonormal directions, as columns, about which there is any information."""
+    size, vectors = np.linalg.eigh(information)
+    return np.asarray(vectors[:, size > RANK * size[-1]])
+
+
+def _state(model: Model, gamma: FloatArray, prior_n: float) -> _State:
+    """All rows at log variances γ; a likelihood of NaN where their weights cannot be told from 0 or infinity."""
+    n = gamma.size
+    with np.errstate(all="ignore"):
+        weights = np.exp(-gamma)
+    score, information = prior_n * (weights - 1.0), np.zeros((n, n))
+    likelihood = -prior_n * float((weights + gamma).sum())
+    if not np.isfinite(likelihood) or not (weights > 0).all():
+        return _State(np.nan, score, information)
+    for rows in _blocks(model, weights):
+        score = score + (rows.share - rows.seen * (1.0 - rows.hat)).sum(axis=0)
+        information += _information(rows)
+        likelihood -= float(rows.spare @ np.log(rows.total) + rows.volume.sum() + (rows.seen @ gamma).sum())
+    return _State(likelihood, score, information)
 
 
 def row_by_row(model: Model, prior_n: float, one_for_all: bool = False) -> Variances:
@@ -139,7 +185,9 @@ def _at(model: Model, weights: FloatArray) -> _Rows:
     own, spare = own[told], spare[told]
     wide = (own[:, :, :, None] * own[:, :, None, :]).transpose(0, 2, 3, 1).reshape(-1, n)
     share = squares[told] * (spare / total[told])[:, None]
-    return _Rows(share, (own * own).sum(axis=2), spare, seen[told].astype(np.float64), wide.T @ wide)
+    volume = np.log(np.where(kept, size, 1.0)).sum(axis=1)[told]
+    hat = (own * own).sum(axis=2)
+    return _Rows(share, hat, spare, total[told], volume, seen[told].astype(np.float64), wide.T @ wide)
 
 
 def _information(rows: _Rows) -> FloatArray:

@@ -33,10 +33,11 @@ def find_title(titles: Sequence[str], title: str) -> int | None:
     return same[0] if len(same) == 1 else None
 
 
-def read_listing(path: str | os.PathLike[str], name: str = "") -> Listing:
+def read_listing(path: str | os.PathLike[str], name: str = "", comment: str = "") -> Listing:
     """Read a small table; one that was read before and has not changed is not read again.
 
-    ``name`` is what messages call it; by default its name without folder.
+    ``name`` is what messages call it; by default its name without folder. Lines that begin with ``comment`` are left
+    out.
 
     Raises
     ------
@@ -45,16 +46,18 @@ def read_listing(path: str | os.PathLike[str], name: str = "") -> Listing:
         titles.
     """
     name = name or name_of(path)
-    return _read(name, *stamp(path, name))
+    return _read(name, *stamp(path, name), comment)
 
 
 @lru_cache(maxsize=4)
-def _read(name: str, path: str, mtime: int, size: int) -> Listing:
+def _read(name: str, path: str, mtime: int, size: int, comment: str) -> Listing:
     import csv
     from io import StringIO
 
     content = load(path, name).data.decode("utf-8").lstrip("\ufeff")
-    separator = max("\t,;", key=content.split("\n", 1)[0].count)
+    if comment:  # a blank line in its place keeps the numbers of lines
+        content = "\n".join("" if text.lstrip().startswith(comment) else text for text in content.split("\n"))
+    separator = max("\t,;", key=content.lstrip().split("\n", 1)[0].count)
     reader = csv.reader(StringIO(content, newline=""), delimiter=separator, strict=True)
     titles: tuple[str, ...] = ()
     rows: list[tuple[str, ...]] = []

@@ -164,7 +164,8 @@ def _ma(part: Any, panel: Panel, a: FloatArray) -> None:
         _curves(axis, panel, a, values, colours)
         _edge(edge, medians, colours)
         axis.set_title(f"{title}: {_named(medians, panel.noun)}")
-        axis.set_xlabel("A, mean log₂ intensity")
+        # A before a method between arrays is not kept.
+        axis.set_xlabel("A, mean log₂ intensity" + ("" if panel.between == "none" else f", after {panel.between}"))
         axis.axhline(0, color=INK, linewidth=0.9, linestyle=(0, (5, 3)), zorder=4)
     axes[0].set_ylim(low, high)
     axes[0].set_ylabel("M, log₂ R/G")
@@ -181,7 +182,8 @@ def _points(axis: Axes, panel: Panel, a: FloatArray, m: FloatArray, low: float, 
         )  # fmt: skip
     notes = []
     if not panel.use.all():
-        notes.append(f"{int((~panel.use).sum())} spots outside the fit are paler")
+        out = int((~panel.use).sum())
+        notes.append(f"{out} spots outside the fit are paler" if out > 1 else "1 spot outside the fit is paler")
     beyond = int(np.count_nonzero((m < low) | (m > high)))
     if beyond:
         notes.append(f"{beyond} spots lie beyond the frame")
@@ -285,7 +287,11 @@ def _limits(panel: Panel) -> tuple[float, float]:
 def _heading(panel: Panel) -> str:
     groups = int(np.count_nonzero(np.isfinite(panel.before)))
     spots = f"{panel.values.size:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    return f"{_short(panel.name)}: {spots} spots, {groups} {panel.noun}{'s' if groups != 1 else ''}, {panel.method}"
+    return f"{_short(panel.name)}: {spots} spots, {groups} {panel.noun}{'s' if groups != 1 else ''}, {_done(panel)}"
+
+
+def _done(panel: Panel) -> str:
+    return panel.method if panel.between == "none" else f"{panel.method}, then {panel.between} between arrays"
 
 
 def _legend(panel: Panel) -> str:

@@ -12,7 +12,9 @@ from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.grouping import group_spots
 from gridnorm.arrays.matrices import LEVELS
 from gridnorm.arrays.raw import FloatArray
-from gridnorm.arrays.weights import flag_rule, flagged
+from gridnorm.arrays.spot_types import TYPE
+from gridnorm.arrays.used import in_fits, types_for
+from gridnorm.arrays.within import group_shifts
 from gridnorm.core.segments import Segments
 from gridnorm.errors import OptionError
 
@@ -22,7 +24,8 @@ class Panel:
     """One array (of several channels: one channel) of a picture.
 
     ``start``, ``values``: float64 (spot,), before and after; ``covariate``: A, or None; ``before``, ``after``: float64
-    (group,), shifts of the groups; ``use``: bool (spot,), spots behind the curves.
+    (group,), shifts of the groups; ``use``: bool (spot,), spots behind the curves; ``between``: the method that made
+    arrays alike after the one within them: ``values``, ``after`` and ``covariate`` are those after both.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Panel:
     before: FloatArray
     after: FloatArray
     use: NDArray[np.bool_]
+    between: str = "none"
 
 
 def panels_of(results: ArraySet | Sequence[ArraySet], by: str | None = None) -> list[Panel]:
@@ -63,28 +67,39 @@ def _of_set(arrays: ArraySet, by: str | None) -> list[Panel]:
         noun = by or grouping
         segments = group_spots(grouping, arrays.columns, arrays.layout, arrays.n_spots, options=parameters)
         place = {label: g for g, label in enumerate(within.labels)}
-        use = _usable(arrays, i, str(parameters.get("flags", "ignore")))
+        between = str(parameters.get("between", "none"))
+        judged = in_fits(arrays, i, *_types(arrays, ()))  # as groups were compared within the array
+        drawn = in_fits(arrays, i, *_types(arrays, None))
         for row, matrix in enumerate(matrices):
             before, after = (
                 # A group that the set has and this array lacks has no shift.
                 np.array([found[place[label]] if label in place else np.nan for label in segments.labels])
                 for found in (within.before[row], within.after[row])
             )
+            values = arrays.values[matrix][i]
+            if between != "none":
+                after = group_shifts(values[None], segments, judged, "A" in arrays.values)[1][0]
             panels.append(
                 Panel(
                     name=_title(name, matrix, arrays.record(i).wavelengths),
                     noun="group" if "," in noun or " " in noun else noun,
                     method=str(parameters["method"]),
                     start=within.start[row],
-                    values=arrays.values[matrix][i],
+                    values=values,
                     covariate=arrays.values["A"][i] if "A" in arrays.values else None,
                     segments=segments,
                     before=before,
                     after=after,
-                    use=use,
+                    use=drawn,
+                    between=between,
                 )
             )
     return panels
+
+
+def _types(arrays: ArraySet, fit: tuple[()] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Spot types that were in no fit, and alone in it; of rows that have lost their types none."""
+    return types_for(arrays, None, fit) if TYPE in arrays.columns else ((), ())
 
 
 def _title(name: str, matrix: str, wavelengths: Sequence[str]) -> str:
@@ -92,14 +107,3 @@ def _title(name: str, matrix: str, wavelengths: Sequence[str]) -> str:
     if not channel:
         return name
     return f"{name} ({channel} nm)" if channel in wavelengths else f"{name} (channel {channel})"
-
-
-def _usable(arrays: ArraySet, index: int, flags: str) -> NDArray[np.bool_]:
-    """Spots with a weight, and those that were not found: they have none in the result and were in the fit."""
-    if arrays.spot_weights is None:
-        return np.ones(arrays.n_spots, np.bool_)
-    use: NDArray[np.bool_] = arrays.spot_weights[index] > 0
-    rule = flag_rule(flags)
-    if arrays.flag_codes is None or rule.codes is not None or rule.policy not in ("exclude", "drop"):
-        return use
-    return use | flagged(arrays.flag_codes[index], arrays.n_spots, arrays.record(index).not_found)

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 from gridnorm._version import __version__
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between import BetweenTarget, normalize_between
-from gridnorm.arrays.between.rows import Between
-from gridnorm.arrays.grouping import By
+from gridnorm.arrays.between.rows import WHOLE, Between
+from gridnorm.arrays.given import kind_of
+from gridnorm.arrays.grouping import By, by_text
 from gridnorm.arrays.recipe import check_options
 from gridnorm.errors import FormatError, OptionError, option_value, option_word
-from gridnorm.io.text import Text, load
+from gridnorm.io.text import Text, load, name_of, path_text
+from gridnorm.plain import named, recorded
 from gridnorm.provenance import InputDigest
 from gridnorm.workflow.settings import Settings
 
@@ -49,6 +51,11 @@ def alike_of(settings: Settings, target: BetweenTarget | None = None) -> tuple[S
     digest = None
     if target is None and settings.target is not None:
         target, digest = read_target_file(settings.target)
+    if target is not None and "between" in settings.given and settings.recipe.alike()[0].name != target.method:
+        raise OptionError(
+            "the target was made with another method", file=target.file, found=settings.recipe.alike()[0].name,
+            expected=target.method, hint=f"The target knows it: leave {option_word('between')} out",
+        )  # fmt: skip
     if target is not None:
         named = {"between": target.method, "between_by": target.by}
         run = {**settings.run, **{name: word for name, word in named.items() if name not in settings.given}}
@@ -59,6 +66,11 @@ def alike_of(settings: Settings, target: BetweenTarget | None = None) -> tuple[S
         raise OptionError(
             f"{option_word('target')} has no meaning for {option_word('between')} none",
             hint=f"Leave {option_word('between')} out: the target says {target.method}",
+        )
+    if row.across is None and by_text(settings.between_by) != WHOLE:
+        raise OptionError(
+            f"{option_word('between_by')} has no meaning for {option_word('between')} none",
+            hint=f"Name a method: {option_value('between', 'scale')}",
         )
     return settings, None if row.across is None else Alike(row.name, settings.between_by, target, digest)
 
@@ -117,18 +129,23 @@ def read_target_file(path: str | os.PathLike[str]) -> tuple[BetweenTarget, Input
     FormatError
         It cannot be read, or holds no target.
     """
-    text: Text = load(path)
+    text: Text = load(path, named(name_of(path), path_text(path)))
     hint = f"Make one with {option_word('save_target')}"
     try:
-        plain = json.loads(text.data)
+        plain = json.loads(text.data, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise FormatError("this is no target of a method between arrays", file=text.name, hint=hint) from None
     try:
-        return BetweenTarget.from_plain(plain), InputDigest(text.name, text.size, text.sha256)
+        target = replace(BetweenTarget.from_plain(plain), file=text.name)
+        return target, InputDigest(recorded(text.name), text.size, text.sha256)
     except OptionError as error:
         raise FormatError(
             error.what, file=text.name, found=error.found, expected=error.expected, hint=error.hint or hint
         ) from None
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(word)
 
 
 def read_target(path: str | os.PathLike[str]) -> BetweenTarget:
@@ -153,6 +170,8 @@ def read_target(path: str | os.PathLike[str]) -> BetweenTarget:
     >>> gn.read_target(path).method
     'quantile'
     """
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError("no file of a target", found=kind_of(path), expected="the name of a file")
     return read_target_file(path)[0]
 
 
@@ -181,5 +200,7 @@ def write_target(target: BetweenTarget, path: str | os.PathLike[str], *, force: 
         raise OptionError(
             "there is no target to write", found=repr(target), expected="result.between of a method that leaves one"
         )
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError("no path to write to", found=kind_of(path), expected="the name of a file")
     with Output(force) as files:
         files.write(path, target_bytes(target))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
@@ -27,13 +27,14 @@ from gridnorm.workflow.unit import Failure, Work
 class Errand(NamedTuple):
     """A file to read and the file its array goes to.
 
-    ``drawn``: the set comes back for a figure; ``row``: where its new levels lie, in a run that makes arrays alike.
+    ``drawn``: the set comes back for a figure; ``rows``: where the new levels of its parts lie, by label, in a run that
+    makes arrays alike.
     """
 
     task: ArrayTask
     file: str
     drawn: bool = False
-    row: int = 0
+    rows: Mapping[str, int] = {}
 
 
 class Written(NamedTuple):
@@ -74,9 +75,10 @@ class FolderWork(NamedTuple):
         labels = [item.records[0].part for item in items if isinstance(item, ArraySet)]
         names = iter(part_names(errand.file, self.form, labels))
         with Output(self.force) as files:
-            done = [
+            tried = [
                 item if isinstance(item, Failure) else self._put(item, next(names), files, errand) for item in items
             ]
+        done = [one for one in tried if one is not None]
         named = False
         for k, one in enumerate(done):
             if isinstance(one, Written):
@@ -84,11 +86,14 @@ class FolderWork(NamedTuple):
                 named = True
         return done
 
-    def _put(self, one: ArraySet, name: str, files: Output, errand: Errand) -> Written | Failure:
+    def _put(self, one: ArraySet, name: str, files: Output, errand: Errand) -> Written | Failure | None:
         arrays = collect([one], self.alone, self.extra)
         if self.rows is not None:
             try:
-                arrays = self.rows.brought(arrays, errand.row)
+                row = errand.rows.get(arrays.record(0).part)
+                if row is None:
+                    return None  # it failed in the first pass, which said so
+                arrays = self.rows.brought(arrays, row)
             except LayoutError as error:
                 return Failure(errand.task.file, error)
         path = os.path.join(self.folder, name)

@@ -6,14 +6,22 @@ import builtins
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.arrays.between import BetweenTarget
 from gridnorm.arrays.grouping import WHOLE
-from gridnorm.errors import DeviceError, FitError, FormatError, LostError, OptionError, option_word
+from gridnorm.errors import (
+    DeviceError,
+    FitError,
+    FormatError,
+    GridnormError,
+    LostError,
+    OptionError,
+    option_word,
+)
 from gridnorm.io.atomic import Output, sweep
 from gridnorm.io.write import Precision
 from gridnorm.plain import shown
@@ -46,6 +54,7 @@ class Outcome:
     written: list[str] = field(default_factory=list)
     sidecar: Sidecar | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    folder: bool = False  # whether each array has a table of its own
 
     @property
     def exit_code(self) -> int:
@@ -99,9 +108,11 @@ def normalize_to(
         )
     if target.path != "-":
         sweep(target.path if target.folder else os.path.dirname(target.path) or os.curdir)
-    plan = make_plan(inputs, settings, compare=not target.folder or alike is not None)
+    plan = make_plan(inputs, settings, compare=not target.folder or alike is not None, keep_columns=target.folder)
     keep_inputs(inputs, plan, target, request)
-    outcome = Outcome(failures=list(plan.failures), skipped=list(plan.skipped), warnings=list(plan.warnings))
+    outcome = Outcome(
+        failures=list(plan.failures), skipped=list(plan.skipped), warnings=list(plan.warnings), folder=target.folder
+    )
     outcome.timings["plan"] = time.perf_counter() - started
     job = _Job(plan, target, request, precision, extra_inputs(settings, alike), outcome, alike)
     if target.folder:
@@ -116,6 +127,26 @@ def normalize_to(
     if not outcome.arrays:
         refuse_wrong_option(outcome.failures)
     return outcome
+
+
+def same_failure(one: Failure, other: Failure) -> bool:
+    """Whether these are one failure, met twice."""
+    return one.file == other.file and str(one.error) == str(other.error)
+
+
+@contextmanager
+def after(failures: Sequence[Failure]) -> Iterator[None]:
+    """An error of the whole run tells of the arrays that failed before it and so are not in it."""
+    try:
+        yield
+    except GridnormError as error:
+        if failures:
+            told = f"{failures[0].file} failed: {failures[0].error.what}"
+            rest = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
+            what, file, line, found, expected, hint = error.made
+            hint = f"{told}{rest}" + ("" if hint is None else f". {hint}")
+            raise type(error)(what, file, line, found, expected, hint) from None
+        raise
 
 
 def refuse_wrong_option(failures: Sequence[Failure]) -> None:
@@ -179,7 +210,8 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
     outcome.timings["arrays"] = time.perf_counter() - started
     if not sets:
         return
-    arrays = make_alike(collect(sets, job.plan, job.extra, _named(outcome.failures)), job.alike, job.plan.settings)
+    with after(outcome.failures):
+        arrays = make_alike(collect(sets, job.plan, job.extra, _named(outcome.failures)), job.alike, job.plan.settings)
     table = averaged(arrays, job.plan.settings)
     outcome.warnings[:] = table.warnings
     started = time.perf_counter()
@@ -207,7 +239,8 @@ def _watched(job: _Job, files: Iterable[Sequence[Any]]) -> Iterator[Any]:
         said: dict[str, None] = {}  # parts repeat what concerns their file
         for item in items:
             if isinstance(item, Failure):
-                job.outcome.failures.append(item)
+                if not any(same_failure(item, known) for known in job.outcome.failures):  # a part fails in both passes
+                    job.outcome.failures.append(item)
             else:
                 said.update(dict.fromkeys(item.warnings))
         job.outcome.warnings.extend(said)
@@ -228,8 +261,13 @@ def _draw(files: Output, request: Request, outcome: Outcome, sets: Sequence[Arra
 
 
 def _keep_target(files: Output, request: Request, outcome: Outcome, target: BetweenTarget | None) -> None:
-    if request.save_target is None or target is None:
+    if request.save_target is None:
         return
+    if target is None:
+        raise OptionError(
+            f"{option_word('save_target')} has nothing to keep: no two channels were made alike",
+            hint="The warnings name the samples that stand alone",
+        )
     files.write(request.save_target, target_bytes(target))
     outcome.written.append(f"kept the target in {request.save_target}")
 
@@ -246,8 +284,8 @@ def _write_folder(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
         ]
         first = _first_pass(job, levels, map) if job.alike is not None else None
         if first is not None:
-            place = {task.name: row for row, task in enumerate(first.tasks)}
-            errands = [one._replace(row=place[one.task.name]) for one in errands if one.task.name in place]
+            places = first.places
+            errands = [one._replace(rows=places[one.task.name]) for one in errands if one.task.name in places]
         elif job.alike is not None:
             return
         unit = folder_work(
@@ -275,7 +313,7 @@ def _first_pass(job: _Job, levels: Levels, map: Callable[..., Iterable[Any]]) ->
     """The levels of all arrays, made alike; failures are noted."""
     assert job.alike is not None
     found = None
-    with closing(_files_of(job.plan, map, True, job.request.jobs)) as files:
+    with closing(_files_of(job.plan, map, True, job.request.jobs)) as files, after(job.outcome.failures):
         items = (item for arrays in files for item in arrays)
         for one in first_pass(job.plan, items, job.alike, job.plan.settings, levels):
             if isinstance(one, Failure):

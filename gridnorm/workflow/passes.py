@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnorm.arrays.align import SpotKeys, compare, keys_of
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between import BetweenTarget
 from gridnorm.arrays.between.rows import Between
@@ -24,12 +25,25 @@ from gridnorm.arrays.matrices import LEVELS
 from gridnorm.arrays.raw import Column
 from gridnorm.errors import LayoutError, option_word
 from gridnorm.io.atomic import guard, temporary_in
+from gridnorm.provenance import History
 from gridnorm.workflow.between import Alike
 from gridnorm.workflow.collect import collect
-from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.plan import Plan
 from gridnorm.workflow.settings import Settings
-from gridnorm.workflow.unit import Failure
+from gridnorm.workflow.unit import Failure, Reference
+
+
+class SpotOrder(NamedTuple):
+    """The order of the spots in the rows of the levels: that of the first file, and how files are compared with it."""
+
+    keys: SpotKeys
+    file: str
+    align: str
+
+    def of(self, arrays: ArraySet) -> NDArray[np.int64] | None:
+        """For each spot of the levels its place in a file that has them in an order of its own; None: the same."""
+        mine = keys_of(arrays.columns, arrays.n_spots)
+        return compare(self.keys, mine, arrays.record(0).file, self.align, self.file).order
 
 
 class Rows(NamedTuple):
@@ -42,6 +56,7 @@ class Rows(NamedTuple):
     options: Mapping[str, Any]
     target: BetweenTarget | None
     digests: Sequence[str]
+    order: SpotOrder
 
     def brought(self, arrays: ArraySet, index: int) -> ArraySet:
         """A set of one array with its new levels, which is number ``index`` of the run.
@@ -59,6 +74,11 @@ class Rows(NamedTuple):
             )  # fmt: skip
         made = self.row.made(arrays.channels, tuple(m.name for m in arrays.matrices.values()))
         vectors = np.memmap(self.path, np.float64, "r", shape=self.shape)[index]
+        order = self.order.of(arrays)
+        if order is not None:
+            own = np.empty(vectors.shape)
+            own[:, order] = vectors
+            vectors = own
         before = {name: arrays.values[name][0] for name in arrays.matrices}
         levels = {name: np.array(level)[None] for name, level in made.give(before, tuple(vectors)).items()}
         return with_step(replace(arrays, values=levels, stage=LEVELS), self.row, self.by, self.options, self.target)
@@ -72,13 +92,17 @@ class Heads(NamedTuple):
     columns: Mapping[str, Column]
     layout: Layout | None
     targets: Mapping[str, Sequence[str]]
+    history: History
 
 
 class FirstPass(NamedTuple):
-    """What pass 1 left: rows of the new levels, tasks that have one, what they were brought to, doubts."""
+    """What pass 1 left: the new levels, the row of each part of each array, what they were brought to, doubts.
+
+    ``places``: by the name of the file's array, then by the part's label, empty for a whole.
+    """
 
     rows: Rows
-    tasks: tuple[ArrayTask, ...]
+    places: Mapping[str, Mapping[str, int]]
     target: BetweenTarget | None
     notes: tuple[str, ...]
 
@@ -125,53 +149,61 @@ def first_pass(
     plan: Plan, items: Iterable[ArraySet | Failure], alike: Alike, settings: Settings, levels: Levels
 ) -> Iterator[Failure | FirstPass]:
     """Failures as they come, and at the end what the pass left, where any array was read."""
-    tasks = {task.name: task for task in plan.tasks}
+    files = {task.name: task.file for task in plan.tasks}
     alone = replace(plan, tasks=(), heads=(), failures=(), skipped=(), warnings=(), targets={})
+    most = len(files) * max(1, len(plan.reference.parts) if plan.reference is not None else 1)
     block: Block | None = None
-    done: list[ArrayTask] = []
+    done: list[tuple[str, str]] = []  # the file's array, the part
     digests: list[str] = []
     first: ArraySet | None = None
+    content: Reference | None = None
     row, options = alike.effective(settings)
     for item in items:
         if isinstance(item, Failure):
             yield item
             continue
-        task = tasks[item.names[0]]
-        if item.columns and plan.reference is not None:
-            yield Failure(task.file, _strange(task, plan))
+        part = item.records[0].part
+        name = item.names[0].removesuffix(f".{part}") if part else item.names[0]
+        mine = None if plan.reference is None or item.columns else plan.reference.of(part)
+        if plan.reference is not None and (mine is None or (first is not None and mine is not content)):
+            yield Failure(files[name], _strange(files[name], plan))
             continue
         arrays = collect([item], alone)
         if block is None or first is None:
             names = tuple(m.name for m in arrays.matrices.values())
             types = settings.exclude_types, settings.fit_types
-            block = Block(row, arrays.channels, names, len(tasks), arrays.n_spots, levels.room, types)
-            first = arrays
+            block = Block(row, arrays.channels, names, most, arrays.n_spots, levels.room, types)
+            first, content = arrays, mine
         block.put(len(done), arrays, 0)
         digest = arrays.record(0).digest
         digests.append("" if digest is None else digest.sha256)
-        done.append(task)
+        done.append((name, part))
     if block is None or first is None:
         return
     block.only(len(done))
-    place = {task.name: k for k, task in enumerate(plan.tasks)}
-    targets = {title: [cells[place[task.name]] for task in done] for title, cells in plan.targets.items()}
-    heads = Heads(tuple(task.name for task in done), first.channels, first.columns, first.layout, targets)
+    heads = Heads(
+        tuple(f"{name}.{part}" if part else name for name, part in done),
+        first.channels, first.columns, first.layout, _targets_of(plan, done), first.history,
+    )  # fmt: skip
     target = block.make_alike(heads, alike.by, options, alike.target)
-    rows = Rows(
-        levels.paths[0],
-        (len(tasks), len(block.made.kinds), first.n_spots),
-        row,
-        alike.by,
-        options,
-        alike.target,
-        digests,
-    )
-    yield FirstPass(rows, tuple(done), target, tuple(block.notes))
+    shape = (most, len(block.made.kinds), first.n_spots)
+    order = SpotOrder(keys_of(first.columns, first.n_spots), first.record(0).file, settings.align)
+    rows = Rows(levels.paths[0], shape, row, alike.by, options, alike.target, digests, order)
+    places: dict[str, dict[str, int]] = {}
+    for k, (name, part) in enumerate(done):
+        places.setdefault(name, {})[part] = k
+    yield FirstPass(rows, places, target, tuple(block.notes))
 
 
-def _strange(task: ArrayTask, plan: Plan) -> LayoutError:
+def _targets_of(plan: Plan, done: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Cells of the targets table for the arrays of the run; parts have those of their file."""
+    place = {task.name: k for k, task in enumerate(plan.tasks)}
+    return {title: [cells[place[name]] for name, _ in done] for title, cells in plan.targets.items()}
+
+
+def _strange(file: str, plan: Plan) -> LayoutError:
     assert plan.reference is not None
     return LayoutError(
-        f"its spots are not all those of {plan.reference.file}, beside which it is to be made alike", file=task.file,
+        f"its spots are not all those of {plan.reference.file}, beside which it is to be made alike", file=file,
         hint=f"One table joins them: {option_word('output')} FILE.tsv",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 from gridnorm.arrays.grouping import WHOLE
 from gridnorm.arrays.raw import RawArray
+from gridnorm.arrays.recipe import BETWEEN
 from gridnorm.core.option import AUTO, no_meaning
 from gridnorm.errors import (
     FormatError,
@@ -58,7 +59,7 @@ class Plan:
     targets: dict[str, list[str]] = field(default_factory=dict)
 
 
-def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True) -> Plan:
+def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True, keep_columns: bool = False) -> Plan:
     """Recognise the inputs and read the first array.
 
     Parameters
@@ -68,7 +69,9 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     settings
         Effective options.
     compare
-        Whether all arrays go into one table and so must have the same spots; a folder output compares nothing.
+        Whether all arrays must have the same spots: they go into one table, or are made alike.
+    keep_columns
+        Whether each array has a table of its own, with all the spot columns that were asked for.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
             known = recognised.format
             assert known is not None  # a GAL is refused
             head = recognised.head()
-            options = read_options(settings, head.columns, file, keys_only=compare and bool(tasks))
+            options = read_options(settings, head.columns, file, keys_only=compare and bool(tasks) and not keep_columns)
         except (FormatError, OptionError) as error:
             if given.named or known is not None:
                 failures.append(Failure(file, with_origin(error, given, known)))
@@ -153,8 +156,12 @@ def _one_kind(plan: Plan) -> None:
         raise OptionError(
             "arrays with different numbers of channels in one table",
             found=found,
-            hint=f"Choose with {option_word('channels')}, or give each its own: "
-            + ("-o FOLDER/" if speaks_command_line() else "read them apart"),
+            hint=f"Choose with {option_word('channels')}, or "
+            + (
+                "give each its own: -o FOLDER/"
+                if speaks_command_line() and plan.settings.run["between"] == BETWEEN.default
+                else "read them apart"
+            ),
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between import BetweenTarget
+from gridnorm.arrays.between.target import no_target
 from gridnorm.arrays.given import as_arrays, is_labels, kind_of, placed, with_labels
 from gridnorm.arrays.grouping import SPLIT, WHOLE, Grouping
 from gridnorm.arrays.raw import FloatArray
@@ -137,6 +138,8 @@ def normalize(
     """
     if isinstance(weights, str):
         options["weights"], weights = weights, None
+    if target is not None and not isinstance(target, BetweenTarget | str | os.PathLike):
+        raise no_target(target)
     if target is not None and not isinstance(target, BetweenTarget):
         options["target"], target = os.fspath(target), None
     if is_frame(arrays):

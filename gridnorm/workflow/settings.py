@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gridnorm.arrays.align import ALIGN
@@ -247,7 +247,9 @@ def make_settings(options: Mapping[str, Any], only: Iterable[str] | None = None,
     run |= {name: value for name, value in {**PRESETS[preset], **read}.items() if name in RUN_OPTIONS}
     own = {name: value for name, value in read.items() if name not in RUN_OPTIONS}
     made = Settings(run, own, frozenset(read))
-    check_options(made.recipe)
+    # A target says which method takes options between arrays, once it has been read.
+    later = row_options("between") if run["target"] is not None and "between" not in read else {}
+    check_options(replace(made, own={name: value for name, value in own.items() if name not in later}).recipe)
     _ = made.replicating  # refuses what its row does not take
     return Settings(run, {**_applying(PRESETS[preset], made), **own}, frozenset(read))
 

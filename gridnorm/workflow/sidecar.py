@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from gridnorm._version import __version__
 from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.record import ArrayRecord
+from gridnorm.arrays.spot_types import same_type
 from gridnorm.arrays.within import WithinResult, spread_of
 from gridnorm.core.spread.difference import Difference
 from gridnorm.plain import recorded, visible
@@ -28,7 +29,8 @@ class Summary(NamedTuple):
     """One array in a line: what people are told of it.
 
     ``before`` and ``after`` are median and standard deviation of the groups' shifts; ``real_before`` and ``real_after``
-    the standard deviation of what the groups are apart beyond chance, and its bounds.
+    the standard deviation of what the groups are apart beyond chance, and its bounds. ``types``: which spots were in
+    no fit, or alone in it, by their types.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Summary(NamedTuple):
     real_before: Real = (np.nan, np.nan, np.nan)
     real_after: Real = (np.nan, np.nan, np.nan)
     between: str = "none"
+    types: str = ""
 
 
 class Entry(NamedTuple):
@@ -156,6 +159,7 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
         after=after,
         background=f"{used.get('background', 'none')}{offset}",
         between=str(used.get("between", "none")),
+        types=_typed(used, known.types or {}),
     )
     apart = None
     if within is not None:
@@ -163,6 +167,17 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
         apart = {"before": _apart(within.real_before), "after": _apart(within.real_after)}
     record = {"name": name, **known.to_dict(), "groups": groups, "real_difference": apart}
     return Entry(_json({**record, "warnings": list(known.warnings)}), summary)
+
+
+def _typed(used: Mapping[str, Any], counts: Mapping[str, int]) -> str:
+    """Spot types that decided about the fits, and how many spots they have."""
+    said = []
+    for option, what in (("fit_types", "alone in the fits"), ("exclude_types", "in no fit")):
+        words = used.get(option) or ()
+        names = [name for word in words for name in same_type(word, counts)]
+        if names:
+            said.append(f"{what}: " + ", ".join(f"{counts[name]} {name}" for name in names))
+    return "; ".join(said)
 
 
 _NONE = np.full((1, 1), np.nan)

@@ -10,7 +10,7 @@ from typing import Any
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.flag_table import WEIGHT, FlagTable, flag_table, strangers, with_flags
-from gridnorm.arrays.given import as_arrays
+from gridnorm.arrays.given import as_arrays, kind_of
 from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.spot_types import (
     TYPE,
@@ -22,8 +22,9 @@ from gridnorm.arrays.spot_types import (
     types_table,
     with_types,
 )
+from gridnorm.arrays.weights import flag_rule
 from gridnorm.core.option import TEXT, Option
-from gridnorm.errors import recorded_option, warn
+from gridnorm.errors import OptionError, recorded_option, warn
 from gridnorm.io.listing import Listing, read_listing
 from gridnorm.io.text import name_of, path_text
 from gridnorm.plain import named, recorded
@@ -80,10 +81,7 @@ def spot_types(arrays: ArraySet, table: str | os.PathLike[str] | Mapping[str, Se
     if isinstance(table, str | os.PathLike):
         known = types_file(os.fspath(table))
     else:
-        titles = [str(title) for title in table]
-        rows = [
-            ["" if cell is None else str(cell) for cell in row] for row in zip(*(table[t] for t in table), strict=True)
-        ]
+        titles, rows = _cells(table)
         known = types_table("the table", titles, rows, range(1, len(rows) + 1))
     found = types_of(known, arrays.columns, arrays.n_spots, arrays.names[0])
     warn(found.notes)
@@ -97,21 +95,40 @@ def spot_types(arrays: ArraySet, table: str | os.PathLike[str] | Mapping[str, Se
     )  # fmt: skip
 
 
+def _cells(table: Any) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows of a table of columns, such as a DataFrame.
+
+    Raises
+    ------
+    OptionError
+        It is none, or its columns are of unequal length.
+    """
+    try:
+        columns = {str(title): list(table[title]) for title in table}
+    except (TypeError, KeyError, IndexError):
+        raise OptionError(
+            "no table of spot types", found=kind_of(table), expected="a file, a DataFrame, or columns by their title"
+        ) from None
+    lengths = {title: len(cells) for title, cells in columns.items()}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{title} of {n}" for title, n in lengths.items())
+        raise OptionError("the columns of the spot types are of unequal length", found=found)
+    rows = zip(*columns.values(), strict=True)
+    return list(columns), [["" if cell is None else str(cell) for cell in row] for row in rows]
+
+
 def types_file(path: str) -> TypesTable:
     """The table of spot types in a file; made once, although every array of a run asks for it."""
-    return _types(_listing(path))
+    return _types(_listing(path, "#"))  # lines that begin with # are comments, as in limma
 
 
-def _listing(path: str) -> Listing:
-    return read_listing(path, named(name_of(path), path_text(path)))
+def _listing(path: str, comment: str = "") -> Listing:
+    return read_listing(path, named(name_of(path), path_text(path)), comment)
 
 
 @lru_cache(maxsize=4)
 def _types(listing: Listing) -> TypesTable:
-    # Lines that begin with # are comments, as in limma.
-    kept = [k for k, row in enumerate(listing.rows) if not row[0].startswith("#")]
-    rows, lines = [listing.rows[k] for k in kept], [listing.lines[k] for k in kept]
-    return types_table(listing.name, listing.titles, rows, lines)
+    return types_table(listing.name, listing.titles, listing.rows, listing.lines)
 
 
 def check_files(settings: Any) -> None:
@@ -162,7 +179,9 @@ def doubts(settings: Any, arrays: Iterable[tuple[str, str]]) -> list[str]:
     if settings.flag_table is None:
         return []
     table = flags_file(settings.flag_table)
-    out = strangers(table, [word for file, name in arrays for word in _called(file, name)])
+    out = [*table.notes, *strangers(table, [word for file, name in arrays for word in _called(file, name)])]
+    if table.flags is not None and flag_rule(settings.flags).policy == "ignore":
+        out.append(f"{table.name}: its flags do nothing with {recorded_option('flags', 'ignore')}")
     if table.weights is not None and settings.weights.casefold() != WEIGHT.casefold():
         out.append(f"{table.name}: its weights do nothing without {recorded_option('weights', WEIGHT)}")
     return out

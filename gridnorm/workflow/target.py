@@ -128,6 +128,9 @@ def _check_places(target: Target, request: Request) -> None:
     if new_folder is not None and not os.path.isdir(os.path.dirname(new_folder)):
         raise OutputError("the folder above the output does not exist", file=target.path, hint="Make it first")
     seen = set()
+    for name in ("sidecar", "log_file", "save_target", "figure"):
+        if getattr(request, name) == "-":
+            raise OptionError(f"{option_word(name)} needs the name of a file", found="-", expected="a path")
     for path in _places(target, request):
         if os.path.dirname(os.path.abspath(path)) != new_folder:
             check_target(path, request.force)
@@ -158,6 +161,7 @@ def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Requ
     ]
     kept = {os.path.realpath(path) for path in read}
     places = _places(target, request)
+    _refuse_tables(places, plan, target)
     if target.folder and plan.settings.split == WHOLE:
         places += [os.path.join(target.path, name) for name in file_names(plan, target.form)]
     elif target.folder:
@@ -171,6 +175,22 @@ def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Requ
             raise OptionError(
                 "an input would be overwritten", file=os.path.basename(path), hint="Choose another output"
             )
+
+
+def _refuse_tables(places: Sequence[str], plan: Plan, target: Target) -> None:
+    """What a run writes beside the tables of a folder must not take the place of one."""
+    if not target.folder:
+        return
+    names, folder = set(file_names(plan, target.form)), os.path.realpath(target.path)
+    for path in places:
+        real = os.path.realpath(path)
+        name = os.path.basename(real).removesuffix(SUFFIX)
+        mine = name if plan.settings.split == WHOLE else whole_name(name, target.form)
+        if os.path.dirname(real) == folder and mine in names:
+            raise OptionError(
+                "two outputs are one file", file=os.path.basename(path), found="the table of an array, or its record",
+                hint="Give them different names",
+            )  # fmt: skip
 
 
 def file_names(plan: Plan, form: str) -> list[str]:

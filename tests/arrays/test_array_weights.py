@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from limma_sets import SETS, files
 
@@ -173,3 +174,22 @@ def test_what_cannot_be_weighted_is_refused(result: gn.ArraySet) -> None:
 def test_no_end_is_said(result: gn.ArraySet) -> None:
     with pytest.warns(GridnormWarning, match="did not come to an end in 2 steps; maxiter allows more"):
         gn.array_weights(result, maxiter=2)
+
+
+def test_a_design_with_names_of_arrays_goes_by_them(result: gn.ArraySet) -> None:
+    design = np.array([1.0, -1, 1, -1, 1])
+    expected = gn.array_weights(result, design)
+    turned = pd.Series(design, index=list(result.names))[::-1]
+    np.testing.assert_array_equal(gn.array_weights(result, turned), expected)
+    np.testing.assert_array_equal(gn.array_weights(result, turned.to_frame("swap")), expected)
+    np.testing.assert_array_equal(gn.array_weights(result, pd.Series(design)), expected)
+    with pytest.raises(OptionError, match="the index of design is not that of the arrays"):
+        gn.array_weights(result, pd.Series(design, index=[*result.names[:4], "other"]))
+
+
+def test_one_failed_array_is_given_its_weight(result: gn.ArraySet) -> None:
+    noise = np.random.default_rng(1).normal(0, 5, result.M.shape[0])
+    bad = replace(result, values={**result.values, "M": result.values["M"] + np.outer([0, 0, 0, 0, 1], noise)})
+    for design in (None, [[1, 0], [1, 0], [1, 0], [0, 1], [0, 1]]):
+        found = gn.array_weights(bad, design)
+        assert np.isfinite(found).all() and found.argmin() in (3, 4) and found[4] < 0.1

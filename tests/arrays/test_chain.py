@@ -121,3 +121,34 @@ def test_the_chain_makes_a_set_with_its_record(arrays: gn.ArraySet) -> None:
     assert any("not positive after background correction (subtract)" in text for text in record.warnings)
     assert [step.operation for step in record.history.steps] == ["background_correct", "normalize_within"]
     np.testing.assert_array_equal(done.M[:, 0], gn.normalize(arrays, background="subtract").M[:, 0])
+
+
+def typed(seed: int, controls: int = 4) -> gn.ArraySet:
+    """Tips of 0.5 and a curve; one spot in ``controls`` is a control."""
+    made = gn.simulate(1, blocks=(4, 4), spots=(14, 14), bad=0, not_found=0, seed=seed).arrays
+    kinds = np.array([b"control"] + [b"gene"] * (controls - 1))
+    return replace(made, columns={**made.columns, "SpotType": np.resize(kinds, made.n_spots)})
+
+
+def test_what_controls_alone_have_fitted_is_judged_by_the_other_spots() -> None:
+    """Controls of which one tip's were moved: their own medians are 0 after the fit, those of the genes are not."""
+    arrays = typed(3)
+    hit = (arrays.columns["Block"] == 2) & (arrays.columns["SpotType"] == b"control")
+    moved = replace(arrays, values={**arrays.values, "R": arrays.values["R"] * np.where(hit, 4.0, 1.0)})
+    done = gn.normalize(moved, fit_types="control", method="median", background="none", min_group=0, flags="ignore")
+    fit = done.fits[0]
+    genes = done.M[(arrays.columns["Block"] == 2) & ~hit, 0]
+    assert np.median(genes) < -1 and fit.after[0, 1] < -0.9
+    assert float(fit.real_after.low[0]) > 0.3, "and the evidence says so"
+    shown = gn.normalize(arrays, fit_types="control", method="median", background="none", min_group=0, flags="ignore")
+    assert np.abs(shown.fits[0].after).max() < 0.3
+
+
+def test_the_reason_of_an_empty_group_is_its_types() -> None:
+    arrays = typed(3)
+    kinds = np.where(arrays.columns["Block"] == 1, arrays.columns["SpotType"], b"gene")
+    given = {"fit_types": "control", "method": "median", "small_groups": "own", "flags": "ignore"}
+    with pytest.warns(gn.GridnormWarning, match=r"group 2, 3, 4 and 12 more can be used \(none is of the types that fit_types"):
+        gn.normalize(replace(arrays, columns={**arrays.columns, "SpotType": kinds}), background="none", **given)
+    with pytest.raises(OptionError, match="a type cannot be in exclude_types and in fit_types; found Control"):
+        gn.normalize(arrays, fit_types="control", exclude_types="Control")

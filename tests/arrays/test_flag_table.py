@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -89,3 +90,40 @@ def test_spots_without_places_need_ids() -> None:
     with pytest.raises(FormatError, match=r"a.gpr: flags.txt cannot name the spots; found ID"):
         with_flags(bare, table("Block|Row|Column|Flag 1|1|1|-1"))
     assert with_flags(bare, table("Block|Row|Column|ID|Flag 1|1|1|x|-1")).flags.tolist() == [-1]  # type: ignore[union-attr]
+
+
+def test_columns_that_say_nothing_or_the_same_are_told() -> None:
+    assert table("ID|Flag|Wieght|Comment x|-1|0.5|dust").notes == (
+        "flags.txt:1: column Wieght says nothing of spots; did you mean Weight?",
+    )
+    assert table("Aray|ID|Flag a|x|-1").notes[0].startswith("flags.txt:1: column Aray says nothing of spots")
+    for titles in ("ID|Flags|Flag", "ID|Flag|flag", "ID|Array|File|Flag", "id|ID|Flag"):
+        with pytest.raises(FormatError, match=r"flags.txt:1: two columns say the same"):
+            table(f"{titles} " + "|".join("1" * titles.count("|") + "1"))
+
+
+def test_an_array_may_be_called_by_its_path() -> None:
+    known = table("Array|ID|Flag run2/a.gpr|x|-1 C:\\scans\\a.gpr|y|-2")
+    assert with_flags(raw(), known).flags.tolist() == [-1, -2, -1, 0]  # type: ignore[union-attr]
+    assert strangers(known, ["a.gpr"]) == []
+
+
+def test_a_place_is_not_forgotten_where_the_array_has_none() -> None:
+    bare = raw()
+    spots = {"ID": np.array([b"x", b"y", b"x", b"z"])}
+    both = "Block|Row|Column|ID|Flag "
+    assert with_flags(replace(bare, spots=spots), table(both + "1|1|2|y|-1")).flags.tolist() == [0, -1, 0, 0]  # type: ignore[union-attr]
+    with pytest.raises(
+        FormatError, match="flags.txt:2: the place of a spot says nothing where a.gpr has none.*2 spots"
+    ):
+        with_flags(replace(bare, spots=spots), table(both + "1|1|1|x|-1"))
+
+
+@pytest.mark.parametrize("cell", ["1_0", "٣", "nan", "-1", "inf", ""])
+def test_a_weight_is_a_number_of_0_or_more(cell: str) -> None:
+    with pytest.raises(FormatError, match="column Weight holds no weight"):
+        flag_table("flags.txt", {"ID": ["x"], "Weight": [cell]}, [2])
+
+
+def test_of_rows_about_one_spot_the_last_one_counts() -> None:
+    assert with_flags(raw(), table("ID|Flag x|-1 x|0")).flags.tolist() == [0, 0, 0, 0]  # type: ignore[union-attr]

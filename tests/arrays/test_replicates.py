@@ -221,3 +221,29 @@ def test_a_row_of_ones_own() -> None:
     lowest = Replicates("lowest", "moments", "the smallest", lambda v, s, use, o: use & (v == v.min()))
     assert average_replicates(of_levels([[1], [2]], ["a", "a"]), lowest).M[0, 0] == 1
     assert set(REPLICATES_TABLE) == {"keep", "mean", "median", "best2of3"}
+
+
+def test_types_that_stay_apart_are_words_that_are_known() -> None:
+    types = np.array([b"Spike", b"Spike", b"gene", b"gene"])
+    arrays = of_levels([[1], [2], [3], [4]], ["a", "a", "b", "b"], SpotType=types)
+    for apart in ("spike", ["Spike"], ("SPIKE",)):
+        assert average_replicates(arrays, apart=apart).n_spots == 3
+    with pytest.raises(OptionError, match="apart names a type that no spot has; found 'spyke'.*Did you mean Spike"):
+        average_replicates(arrays, apart="spyke")
+    with pytest.raises(OptionError, match="by names the column of what spots share; found a list"):
+        average_replicates(arrays, by=["ID"])  # type: ignore[arg-type]
+
+
+def test_spots_that_were_not_found_are_in_the_mean() -> None:
+    """Without them the mean of dim spots is that of those that noise has lifted."""
+    arrays = gn.normalize(gn.simulate(1, blocks=(2, 2), spots=(12, 12), bad=0.1, not_found=0.3, seed=2).arrays)
+    twice = replace(arrays, columns={"ID": np.arange(arrays.n_spots) // 2})
+    done, codes = average_replicates(twice), arrays.flags[:, 0].reshape(-1, 2)
+    m = arrays.M[:, 0].reshape(-1, 2)
+    lost = (codes == -50).any(axis=1) & (codes != -100).all(axis=1)
+    assert lost.any() and (codes == -100).any()
+    np.testing.assert_allclose(done.M[lost, 0], m[lost].mean(axis=1))
+    half = (codes == -50).sum(axis=1) == 1
+    np.testing.assert_array_equal(done.weights[lost & half, 0], 0.5)
+    bad = (codes == -100).sum(axis=1) == 1
+    np.testing.assert_allclose(done.M[bad, 0], m[bad][codes[bad] != -100])

@@ -209,3 +209,11 @@ def test_spikes_do_not_bend_the_curve_and_are_normalized() -> None:
     assert steps.history == only.history
     assert only.history.parameters()["fit_types"] == ["gene"]
     assert only.record(0).types == {"spike": 99, "gene": 477}
+
+
+def test_titles_and_types_that_would_be_mistaken_are_refused() -> None:
+    for titles in (("SpotType", "ID", "id"), ("SpotType", "Name", "NAME")):
+        with pytest.raises(FormatError, match="types.txt:1: two columns of the spot types have one title"):
+            types_table("types.txt", titles, [("gene", "*", "*")], [2])
+    with pytest.raises(FormatError, match=r"types.txt:3: this is what spots without a type are called; found \(none\)"):
+        types_table("types.txt", ("SpotType", "ID"), [("gene", "*"), ("(none)", "x")], [2, 3])

@@ -237,3 +237,13 @@ def test_weights_that_are_text_show_their_first_text(tmp_path: Path) -> None:
         FormatError, match=r"a\.csv: the weights column 'w' holds text; found '(bad){13}b', expected numbers"
     ):
         gn.normalize(tmp_path / "a.csv", weights="w", by="array", method="median", min_group=0)
+
+
+def test_saturation_is_that_of_the_channels_in_use(raw: RawArray) -> None:
+    spots = {"F635 % Sat.": np.zeros(raw.n_spots), "F532 % Sat.": np.full(raw.n_spots, 60.0)}
+    one = replace(raw, channels=("E",), wavelengths=("635",), foreground=raw.foreground[:1], spots=spots)
+    np.testing.assert_array_equal(spot_weights("saturation", one), 1.0)
+    two = replace(raw, wavelengths=("635", "532"), spots=spots)
+    np.testing.assert_allclose(spot_weights("saturation", two), 0.4)
+    unnamed = replace(raw, wavelengths=("", ""), spots=spots)
+    np.testing.assert_allclose(spot_weights("saturation", unnamed), 0.4)

@@ -127,3 +127,36 @@ def test_weights_multiply_to_one_and_noise_lowers_them() -> None:
     assert np.prod(found.weights) == pytest.approx(1)
     truth = 1 / sd**2 / np.prod(1 / sd**2) ** 0.2
     np.testing.assert_allclose(found.weights, truth, rtol=0.15)
+
+
+@pytest.mark.parametrize("noisier", [2, 4, 10, 40])
+def test_one_bad_column_is_found_and_its_fellow_of_a_pair_shares_its_weight(noisier: float) -> None:
+    """A whole step of the scoring from equal variances goes too far here; of a pair alone nothing tells which it is."""
+    rng = np.random.default_rng(7)
+    pairs = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    values = rng.normal(size=(1500, 2)) @ pairs.T + rng.normal(0, 0.2, (1500, 4)) * [1, 1, 1, noisier]
+    found = by_scoring(model_of(values, pairs), 10, 1e-14, 200)
+    assert found.converged
+    np.testing.assert_allclose(found.weights[[0, 2]], found.weights[[1, 3]], rtol=1e-6)
+    assert (1 + noisier**2) / 4 < found.weights[0] / found.weights[2] < (1 + noisier**2) / 1.5
+    alone = by_scoring(model_of(values[:, [0, 1, 3]], np.ones((3, 1))), 10, 1e-14, 200)
+    assert alone.converged and alone.weights.argmin() == 2
+    assert alone.weights[0] / alone.weights[2] > noisier**2 / 3
+
+
+def test_no_step_lowers_the_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gridnorm.core import variances
+
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(800, 1)) + rng.normal(0, 0.1, (800, 3)) * [1, 1, 30]
+    model, z = model_of(values, np.ones((3, 1))), np.linalg.qr(contrasts(3))[0]
+    reached = []
+    for steps in range(1, 12):
+        gamma = -np.log(by_scoring(model, 10, 0.0, steps).weights)
+        reached.append(variances._state(model, gamma - gamma.mean(), 10).likelihood)
+    rounding = variances.ROUNDING * abs(reached[-1])
+    assert (np.diff(reached) >= -rounding).all() and reached[-1] > reached[0]
+    # Without halving the search leaves every bound.
+    monkeypatch.setattr(variances, "SHORTEST", 1.0)
+    with np.errstate(all="ignore"), pytest.raises((np.linalg.LinAlgError, AssertionError)):
+        assert np.isfinite(by_scoring(model, 10, 1e-14, 200).weights).all() and z.size == 0

@@ -50,3 +50,26 @@ def test_what_is_not_normalized_or_nothing_is_refused() -> None:
 def test_an_image_without_a_wavelength_is_called_a_channel() -> None:
     assert _title("a", "M", ("635", "532")) == "a"
     assert [_title("a", f"E.{w}", ("635", "532", "")) for w in ("635", "3")] == ["a (635 nm)", "a (channel 3)"]
+
+
+def test_after_a_method_between_arrays_the_panel_shows_what_came_out_of_both() -> None:
+    raw = gn.simulate(3, (2, 2), (9, 9), seed=1).arrays
+    for by, between in (("print-tip", "quantile"), ("print-tip", "scale")):
+        done = gn.normalize(raw, background="half", by=by, between=between)
+        for k, panel in enumerate(panels_of(done)):
+            np.testing.assert_array_equal(panel.values, done.M[:, k])
+            medians = [
+                np.nanmedian(done.M[(np.asarray(done.columns["Block"]) == g) & panel.use, k]) for g in (1, 2, 3, 4)
+            ]
+            np.testing.assert_allclose(panel.after, medians, rtol=1e-12)
+            np.testing.assert_array_equal(panel.before, done.fits[k].before[0])
+            assert panel.between == between
+
+
+def test_spots_whose_type_keeps_them_out_of_the_fit_are_pale() -> None:
+    raw = gn.simulate(1, (2, 2), (9, 9), bad=0, not_found=0, seed=1).arrays
+    types = np.resize(np.array([b"gene"] * 2 + [b"control"]), raw.n_spots)
+    typed = gn.ArraySet(**{f: getattr(raw, f) for f in ("names", "channels", "values", "layout", "stage")}, columns={**raw.columns, "SpotType": types})  # fmt: skip
+    for given, out in (({"exclude_types": "control"}, b"control"), ({"fit_types": "control"}, b"gene")):
+        done = gn.normalize(typed, background="none", method="median", min_group=0, **given)
+        np.testing.assert_array_equal(panels_of(done)[0].use, types != out)

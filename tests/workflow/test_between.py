@@ -84,7 +84,7 @@ def test_one_array_at_a_time_comes_to_the_same(cli: Cli, method: str) -> None:
 
 def test_vsn_stands_in_the_place_of_levels(cli: Cli) -> None:
     said = normalized(cli, *FILES, "--between", "vsn", "-o", "t.tsv", "--save-target", "t.json")
-    assert "background: subtract, offset 0; between: vsn" in said and "not positive" not in said
+    assert "background: subtract, offset 0; then between: vsn" in said and "not positive" not in said
     record = sidecar(Path("t.tsv"))
     assert (record["parameters"]["method"], record["parameters"]["vsn_keep"]) == ("none", 0.9)
     assert all(one["missing"] == 0 for one in record["arrays"])
@@ -147,7 +147,9 @@ def test_a_target_of_other_spots_is_refused(cli: Cli) -> None:
         cli, *FILES, "--target", "t.json", "--between", "scale", "-o", "o.tsv", code=2,
         says="the target was made with another method; found scale, expected quantile",
     )  # fmt: skip
-    refused(cli, *FILES, "--target", "t.json", "--between", "none", code=2, says="Leave --between out: the target says")
+    refused(
+        cli, *FILES, "--target", "t.json", "--between", "none", code=2, says="The target knows it: leave --between out"
+    )
 
 
 def test_existing_targets_are_kept_unless_forced(cli: Cli) -> None:
@@ -197,5 +199,114 @@ def test_a_dry_run_says_what_will_be_made_alike(cli: Cli) -> None:
 
 
 def test_the_step_is_told(cli: Cli) -> None:
-    assert "; between: scale" in normalized(cli, *FILES, "--between", "scale", "-o", "t.tsv")
+    assert "; then between: scale" in normalized(cli, *FILES, "--between", "scale", "-o", "t.tsv")
     assert "between" not in normalized(cli, *FILES, "-o", "t.tsv")
+
+
+def plain_tables(folder: Path) -> list[str]:
+    """Three tables without places, the rows of the second and third in an order of their own."""
+    rng = np.random.default_rng(5)
+    level, names = rng.normal(9, 1.5, 300), [f"g{k}" for k in range(300)]
+    out = []
+    for n in range(3):
+        order = np.arange(300) if n == 0 else rng.permutation(300)
+        red, green = 2 ** (level + rng.normal(0, 0.3 * (n + 1), (2, 300)))
+        rows = "".join(f"{names[k]}\t{red[k]:.3f}\t{green[k]:.3f}\n" for k in order)
+        out.append(str(folder / f"t{n}.tsv"))
+        Path(out[-1]).write_text("ID\tR\tG\n" + rows)
+    return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_files_in_an_order_of_their_own_keep_it_and_get_their_own_levels(cli: Cli, method: str) -> None:
+    files = plain_tables(Path())
+    common = ("--by", "array") if method != "vsn" else ()
+    normalized(cli, *files, *common, "--between", method, "-o", "whole.tsv")
+    normalized(cli, *files, *common, "--between", method, "-o", "own/")
+    whole = table(Path("whole.tsv"))
+    for n in range(3):
+        own = table(Path(f"own/t{n}.tsv"))
+        assert own["ID"] == [line.split("\t")[0] for line in Path(files[n]).read_text().splitlines()[1:]]
+        for name in "MA":
+            mine = dict(zip(own["ID"], own[f"{name}.t{n}"], strict=True))
+            assert mine == dict(zip(whole["ID"], whole[f"{name}.t{n}"], strict=True))
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_tables_of_a_folder_have_all_their_columns(cli: Cli, jobs: str) -> None:
+    normalized(cli, *FILES, "--keep", "F635 SD", "-o", "plain/", "-j", jobs)
+    normalized(cli, *FILES, "--keep", "F635 SD", "--between", "scale", "-o", "alike/", "-j", jobs)
+    for k in (1, 2, 3):
+        plain, alike = (table(Path(f"{folder}/array{k}.tsv")) for folder in ("plain", "alike"))
+        assert list(plain) == list(alike) and {"Name", "F635 SD"} <= set(plain)
+        assert plain["F635 SD"] == alike["F635 SD"]
+
+
+@pytest.mark.parametrize("method", ["scale", "quantile"])
+def test_parts_of_files_in_a_folder_are_made_alike_too(cli: Cli, method: str) -> None:
+    for folder, arrays in (("one", 1), ("two", 2)):
+        args = ("--arrays", str(arrays), "--blocks", "1x2", "--spots", "8x9", "--seed", "4", "--same-probes")
+        assert cli("simulate", "-o", folder, *args, "--channels", "1").code == 0
+    files = sorted(map(str, Path("two").glob("*.gpr")))
+    common = ("--split", "block", "--between", method, "--background", "none")
+    normalized(cli, *files, *common, "-o", "t.tsv", "--save-target", "t.json")
+    normalized(cli, *files, *common, "-o", "f/", "--save-target", "f.json")
+    normalized(cli, *files, *common, "-o", "j/", "-j", "2")
+    whole = table(Path("t.tsv"))
+    assert Path("t.json").read_bytes() == Path("f.json").read_bytes()
+    names = [title for title in whole if title.startswith("E.")]
+    assert len(names) == 4
+    for title in names:
+        own = table(Path("f") / f"{title.removeprefix('E.')}.tsv")
+        assert own[title] == whole[title] and Path("f").joinpath(f"{title[2:]}.tsv").read_bytes() == (
+            Path("j").joinpath(f"{title[2:]}.tsv").read_bytes()
+        )
+
+
+def test_why_arrays_are_too_few_is_said(cli: Cli) -> None:
+    Path("bad.gpr").write_bytes(Path(FILES[1]).read_bytes()[:3000])
+    for output in ("t.tsv", "f/"):
+        says = "needs two arrays or more; found array1. bad.gpr failed: "
+        refused(cli, FILES[0], "bad.gpr", "--between", "scale", "-o", output, code=2, says=says)
+
+
+def test_options_that_would_do_nothing_are_refused(cli: Cli) -> None:
+    says = "--between-by has no meaning for --between none"
+    refused(cli, *FILES, "--between-by", "print-tip", "-o", "t.tsv", code=2, says=says)
+    says = "found --by print-tip, expected no --by. Its own groups are named by --between-by"
+    refused(cli, *FILES, "--between", "vsn", "--by", "print-tip", "-o", "t.tsv", code=2, says=says)
+    Path("x.txt").write_text("FileName\tCy3\tCy5\n" + "".join(f"{f}\t{k}a\t{k}b\n" for k, f in enumerate(FILES)))
+    says = "--save-target has nothing to keep: no two channels were made alike"
+    refused(
+        cli, "x.txt", "--between", "tquantile", "--save-target", "t.json", "-o", "t.tsv", "--replicates", "keep",
+        code=2, says=says,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["--save-target", "--sidecar", "--log-file"])
+def test_nothing_takes_the_place_of_an_arrays_table(cli: Cli, option: str) -> None:
+    for place in ("f/array1.tsv", "f/array2.tsv.gridnorm.json", "f/../f/array1.tsv"):
+        says = "two outputs are one file; found the table of an array, or its record"
+        refused(cli, *FILES, "--between", "scale", "-o", "f/", option, place, code=2, says=says)
+    says = f"{option} needs the name of a file; found -, expected a path"
+    refused(cli, *FILES, "--between", "scale", "-o", "f/", option, "-", code=2, says=says)
+
+
+def test_what_a_target_was_made_of_is_known_to_it(cli: Cli) -> None:
+    normalized(
+        cli, *FILES, "--between", "cyclic-loess", "--cyclic-span", "0.6", "-o", "t.tsv", "--save-target", "c.json"
+    )
+    said = normalized(cli, FILES[0], "--target", "c.json", "--cyclic-span", "0.6", "-o", "one.tsv")
+    assert "c.json is of arrays" not in said
+    says = "c.json: the target was made with another --cyclic-span; found 0.5, expected 0.6"
+    refused(cli, FILES[0], "--target", "c.json", "--cyclic-span", "0.5", "-o", "new.tsv", code=2, says=says)
+    says = "c.json: the target was made with another method; found scale, expected cyclic-loess"
+    refused(cli, *FILES, "--target", "c.json", "--between", "scale", "-o", "new.tsv", code=2, says=says)
+    said = normalized(cli, FILES[0], "--target", "c.json", "--background", "subtract", "--by", "array", "-o", "one.tsv")
+    assert (
+        "c.json is of arrays with --background normexp (here subtract)" in said
+        and "--by print-tip (here array)" in said
+    )
+    normalized(cli, *FILES, "--channels", "635", "--between", "quantile", "-o", "t.tsv", "--save-target", "r.json")
+    says = "r.json: the target was made of arrays of other channels; found 532, expected 635"
+    refused(cli, FILES[0], "--channels", "532", "--target", "r.json", "-o", "new.tsv", code=2, says=says)

@@ -13,6 +13,7 @@ import pytest
 from damage import Cli, sheet
 
 import gridnorm as gn
+from gridnorm.errors import FormatError, OptionError
 
 TYPES = "SpotType\tID\tName\tColor\n#all\ngene\t*\t*\tblack\nspike\tP0000*\t*\tred\nnone\tzz*\t*\tblue\n"
 FLAGS = "Array,Block,Row,Column,Flag,Weight\na,1,1,1,-100,0\n,2,1,1,-75,0.5\nb.gpr,1,1,2,0,1\n"
@@ -127,7 +128,7 @@ def test_flags_of_the_table_stand_in_the_place_of_the_files(cli: Cli) -> None:
     [
         ("--controls", None, "x.txt: the file cannot be read"),
         ("--controls", "ID\tName\nx\ty\n", "x.txt:1: a table of spot types needs one column SpotType"),
-        ("--controls", "SpotType\tID\n# none\n", "x.txt: a table of spot types has no rows"),
+        ("--controls", "SpotType\tID\n# none\n", "x.txt: the table has no rows"),
         ("--controls", "SpotType\tID\nspike\tzz*\n", "x.txt:2: no spot of a.gpr is of any of these types"),
         ("--flag-table", "ID\tFlag\nno\t-1\n", "x.txt:2: no such spot in a.gpr; found ID 'no'"),
         ("--flag-table", "ID\tFlag\nP000001\tbad\n", "x.txt:2: column Flag holds no whole number; found 'bad'"),
@@ -186,3 +187,34 @@ def test_spot_types_of_a_set(cli: Cli) -> None:
     assert set(gn.spot_types(arrays, frame).columns["SpotType"]) == {b"gene"}
     with pytest.raises(gn.FormatError, match="the table:1: no spot of a is of any of these types"):
         gn.spot_types(arrays, {"SpotType": ["x"], "ID": ["zz"]})
+
+
+def test_comments_may_stand_anywhere(cli: Cli) -> None:
+    Path("x.txt").write_text('# who wrote it, "when\n\n#\nSpotType,ID\n# all\ngene,*\ncontrol,P0*\n')
+    Path("y.txt").write_text("SpotType,ID\ngene,*\ncontrol,P0*\n")
+    arrays = gn.read("a.gpr")
+    np.testing.assert_array_equal(gn.spot_types(arrays, "x.txt").columns["SpotType"], gn.spot_types(arrays, "y.txt").columns["SpotType"])  # fmt: skip
+    Path("z.txt").write_text("# a\nSpotType,ID\ngene,(\n")
+    with pytest.raises(FormatError, match=r"z.txt:3: the pattern of column ID"):
+        gn.spot_types(arrays, "z.txt")
+
+
+@pytest.mark.parametrize("given", [None, 5, ["gene"], {"SpotType": ["gene", "control"], "ID": ["*"]}])
+def test_what_is_no_table_of_types_is_refused(cli: Cli, given: Any) -> None:
+    with pytest.raises(
+        OptionError, match="no table of spot types; found|of unequal length; found SpotType of 2, ID of 1"
+    ):
+        gn.spot_types(gn.read("a.gpr"), given)
+
+
+def test_a_flag_table_that_does_nothing_is_said(cli: Cli) -> None:
+    Path("f.txt").write_text("ID,Flag,Remork\nP000003,-100,x\n")
+    said = cli("normalize", "a.gpr", "--flag-table", "f.txt", "--flags", "ignore", "-o", "t.tsv").err
+    assert "f.txt: its flags do nothing with --flags=ignore" in said and "f.txt:1: column Remork says nothing" in said
+
+
+def test_which_spots_were_out_of_the_fits_is_told(cli: Cli) -> None:
+    Path("y.txt").write_text("SpotType,ID\ngene,*\ncontrol,P00000*\n")
+    common = ("normalize", "a.gpr", "b.gpr", "--controls", "y.txt", "-o", "t.tsv", "--force")
+    assert "; in no fit: 9 control" in cli(*common, "--exclude-types", "Control").err
+    assert "in no fit" not in cli(*common).err

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between.rows import BETWEEN, WHOLE, Between, Made
-from gridnorm.arrays.between.target import BetweenTarget, digest_of, settings_of
+from gridnorm.arrays.between.target import TYPE_OPTIONS, BetweenTarget, digest_of, no_target, settings_of, steps_before
 from gridnorm.arrays.given import as_arrays, with_labels
 from gridnorm.arrays.grouping import By, by_text, group_spots, grouping_options
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import BACKGROUND, LEVELS, REPLICATES
 from gridnorm.arrays.raw import Column, FloatArray
-from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES, use_of_types
-from gridnorm.arrays.weights import SpotUse
-from gridnorm.core.across import Target, normalize_across
+from gridnorm.arrays.spot_types import check_words, count_types
+from gridnorm.arrays.used import in_fits, types_for, used
+from gridnorm.core.across import ACROSS, Target, normalize_across
 from gridnorm.core.option import effective, take
 from gridnorm.core.option.signature import default_words, shows
 from gridnorm.errors import OptionError, option_word
+from gridnorm.provenance import History
 
 
 def _check_stage(arrays: ArraySet, row: Between) -> None:
@@ -85,6 +86,8 @@ class Heads(Protocol):
     def layout(self) -> Layout | None: ...
     @property
     def targets(self) -> Mapping[str, Sequence[str]]: ...
+    @property
+    def history(self) -> History: ...
 
 
 _OPTIONS = [(row.name, row.options) for row in BETWEEN.values()]
@@ -97,8 +100,8 @@ def normalize_between(
     *,
     by: Any = WHOLE,
     target: BetweenTarget | None = None,
-    exclude_types: str | Sequence[str] = (),
-    fit_types: str | Sequence[str] = (),
+    exclude_types: str | Sequence[str] | None = None,
+    fit_types: str | Sequence[str] | None = None,
     **options: Any,
 ) -> ArraySet:
     """Make normalized arrays alike.
@@ -116,7 +119,8 @@ def normalize_between(
     target
         What former arrays were brought to (``result.between``): these are brought to the same, one by one.
     exclude_types, fit_types
-        Spot types that teach nothing, and those that alone teach, as for ``normalize_within``.
+        Spot types that teach nothing, and those that alone teach; None: those of ``normalize_within``, as the arrays
+        remember them.
     **options
         Of the method.
 
@@ -124,13 +128,14 @@ def normalize_between(
     -------
     ArraySet
         With new M and A, or log2 intensities; ``between`` holds the target where the method has one. Spots of weight 0
-        teach nothing and are treated like any other.
+        teach nothing and are treated like any other; those that were not found teach, as in every fit.
 
     Raises
     ------
     OptionError
         Unknown method or option; fewer than two arrays and no target; arrays that are not normalized; a method for two
-        channels on other arrays; a target of another method, grouping or channels.
+        channels on other arrays; a spot type that no spot has; a target of another method, grouping, channels or
+        spot types.
     LayoutError
         A target of other spots.
     FitError
@@ -150,21 +155,29 @@ def normalize_between(
     True
     """
     arrays, by = with_labels(as_arrays(arrays), by)
+    if target is not None and not isinstance(target, BetweenTarget):
+        raise no_target(target)
     row = BETWEEN.find(method)
+    if "between_by" in options:
+        raise OptionError("the groups of normalize_between are named by", found="between_by", expected="by")
     chosen = take(row.options, options, f"{option_word('between')} {row.name}")
     if target is not None:
         chosen = {**target.options, **{name: chosen[name] for name in options}}
     if row.across is None:
         return arrays
     _check_stage(arrays, row)
-    types = EXCLUDE_TYPES.read(exclude_types), FIT_TYPES.read(fit_types)
+    types = types_for(arrays, exclude_types, fit_types)
+    check_words(count_types(arrays.columns), *types, arrays.names[0])
     names = tuple(m.name for m in arrays.matrices.values())
     block = Block(row, arrays.channels, names, len(arrays), arrays.n_spots, types=types)
     for index in range(len(arrays)):
         block.put(index, arrays)
     kept = block.make_alike(arrays, by, chosen, target)
     notes = (*arrays.warnings, *block.notes)
-    done = replace(arrays, values=block.levels(arrays.values), between=kept, warnings=notes, stage=LEVELS)
+    weights = None if arrays.spot_weights is None else arrays.spot_weights.copy()
+    done = replace(
+        arrays, values=block.levels(arrays.values), between=kept, warnings=notes, stage=LEVELS, spot_weights=weights
+    )
     return with_step(done, row, by, chosen, target)
 
 
@@ -204,11 +217,9 @@ class Block:
         for kind, vector in enumerate(self.made.take(levels)):
             self.vectors[index, kind] = vector
         given = None if arrays.spot_weights is None else np.nan_to_num(arrays.spot_weights[of])
-        self.use[index] = True if given is None else given > 0
-        if any(self._types):
-            every = np.ones(arrays.n_spots, np.bool_)
-            all_of_them = SpotUse(every, None, ~every, every.astype(float))
-            self.use[index] &= use_of_types(all_of_them, arrays.spots_of(of), *self._types).use
+        self.use[index] = in_fits(arrays, of, *self._types)
+        if given is not None:
+            given = np.where(used(arrays, of) & (given == 0), 1.0, given)  # not found, and good all the same
         if self.weights is None and given is not None and bool(((given != 0) & (given != 1)).any()):
             self.weights = self._memory(self.use.shape, np.float64)
             for before in range(index):
@@ -234,8 +245,12 @@ class Block:
         spots = self.vectors.shape[2]
         segments = group_spots(by, arrays.columns, arrays.layout, spots, options=effective(grouping_options(by), {}))
         words, digest = by_text(by), digest_of(arrays.columns, spots)
+        steps = steps_before(arrays.history)
         if target is not None:
-            target.check(self.row, words, options, arrays.channels, spots, digest)
+            target.check(self.row, words, options, arrays.channels, spots, digest, self._types, steps)
+            self.notes += target.doubts(steps)
+        if self.weights is not None and not ACROSS[str(self.row.across)].weighs:
+            self.notes.append(f"{self.row.name}: a weight counts as yes or no, and all above 0 are alike")
         parts: dict[str, Target] = {}
         for pool in pools(self.row, self.made, arrays, options):
             given = None if target is None else _part(target, pool.name)
@@ -254,7 +269,8 @@ class Block:
                 parts[pool.name] = done.target
         if not parts:
             return None
-        return BetweenTarget(self.row.name, words, options, arrays.channels, spots, digest, parts)
+        types = dict(zip(TYPE_OPTIONS, self._types, strict=True))
+        return BetweenTarget(self.row.name, words, options, arrays.channels, spots, digest, parts, types, steps)
 
     def levels_of(self, index: int, before: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """The new levels of an array, each (spot,), from those before."""
@@ -273,7 +289,8 @@ class Block:
                 places = {name: self.vectors[:, kind] for kind, name in enumerate(changed)}
             for name, place in places.items():
                 place[index] = new[name]
-        return {name: places[name] if name in places else before[name] for name in order}
+        # What stays is copied: a result that somebody writes to must not change what it was made of.
+        return {name: places[name] if name in places else before[name].copy() for name in order}
 
 
 def _part(target: BetweenTarget, name: str) -> Target:
@@ -301,13 +318,19 @@ def pools(row: Between, made: Made, arrays: Heads, options: Mapping[str, Any]) -
         return [Pool("+".join(made.kinds), tuple(members))]
     found: dict[str, list[tuple[int, int]]] = {}
     for kind, dye in ((0, "Cy3"), (1, "Cy5")):
-        if dye not in arrays.targets:
+        title = next((title for title in arrays.targets if title.casefold() == dye.casefold()), None)
+        if title is None:
             raise OptionError(
                 f"{row.name} needs the samples of both channels", found=", ".join(arrays.targets) or "no targets table",
                 expected="columns Cy3 and Cy5 of a targets table",
             )  # fmt: skip
-        for array, sample in enumerate(arrays.targets[dye]):
-            found.setdefault(str(sample), []).append((array, kind))
+        for array, sample in enumerate(arrays.targets[title]):
+            if str(sample).strip() in ("", "NA"):
+                raise OptionError(
+                    f"{row.name} needs the samples of both channels", file=arrays.names[array],
+                    found=f"{title} {str(sample).strip()!r}", expected="the sample that the channel was labelled with",
+                )  # fmt: skip
+            found.setdefault(str(sample).strip(), []).append((array, kind))
     return [Pool(sample, tuple(members)) for sample, members in found.items()]
 
 

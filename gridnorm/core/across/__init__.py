@@ -32,7 +32,11 @@ CYCLIC_ROUNDS = Option(
 
 
 class Payload(Protocol):
-    """What a target holds: plain data that JSON can take."""
+    """What a target holds: plain data that JSON can take.
+
+    It may have ``check(sizes, options)``: what is wrong with it, read from a file, for groups of these sizes under the
+    options of the row; None: nothing.
+    """
 
     def to_plain(self) -> dict[str, Any]:
         """Lists and numbers; NaN is None."""
@@ -50,7 +54,8 @@ class Across(NamedTuple):
     ``together(values, segments, given, options)`` makes the entries alike and gives the values and the payload of a
     target, None where the form has none; ``toward(values, segments, payload, given, options)`` brings entries to it
     one by one. Both may write to ``values``, (batch, item). ``itemwise``: a target holds for the very items it was made
-    of; otherwise for their number in each group, or (``sizes`` False) for any.
+    of; otherwise for their number in each group, or (``sizes`` False) for any. ``weighs``: weights count by their size;
+    otherwise by being above 0.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Across(NamedTuple):
     options: tuple[Option, ...] = ()
     itemwise: bool = False
     sizes: bool = True
+    weighs: bool = False
     summary: str = ""
     source: str = ""
 
@@ -87,7 +93,7 @@ ACROSS: Table[Across] = Table(
         ),
         Across(
             "cyclic", cyclic.together, cyclic.toward, cyclic.References,
-            (CYCLIC_METHOD, CYCLIC_SPAN, CYCLIC_ROUNDS), itemwise=True,
+            (CYCLIC_METHOD, CYCLIC_SPAN, CYCLIC_ROUNDS), itemwise=True, weighs=True,
             summary="no trend over the mean", source="Bolstad et al., Bioinformatics 19 (2003)",
         ),
         Across(
@@ -152,16 +158,35 @@ class Target:
         OptionError
             They are no data of a target.
         """
+        what = "these are no data of a target"
         try:
             row = ACROSS.find(plain["method"])
             labels = tuple(tuple(one) if isinstance(one, list) else one for one in plain["labels"])
-            return cls(row.name, labels, tuple(map(int, plain["sizes"])), row.payload.from_plain(plain["payload"]))
+            sizes = plain["sizes"]
+            whole = isinstance(sizes, list) and all(type(size) is int and size >= 0 for size in sizes)
+            if not isinstance(plain["labels"], list) or not whole or len(sizes) != len(labels):
+                raise OptionError(what, found="labels and sizes that do not fit", expected="two lists of one length")
+            payload = row.payload.from_plain(plain["payload"])
         except KeyError as error:
-            raise OptionError("these are no data of a target", found=f"no {error.args[0]!r}") from None
-        except (TypeError, ValueError, AttributeError) as error:
+            raise OptionError(what, found=f"no {error.args[0]!r}") from None
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, OptionError):
                 raise
-            raise OptionError("these are no data of a target", found=str(error)) from None
+            said = str(error) if type(error) is ValueError else "data of another kind"
+            raise OptionError(what, found=said, expected=f"what {row.name} keeps") from None
+        return cls(row.name, labels, tuple(sizes), payload)
+
+    def refuse_damaged(self, options: Mapping[str, Any]) -> None:
+        """Refuse a payload that does not fit the groups, or these options of the row.
+
+        Raises
+        ------
+        OptionError
+        """
+        check = getattr(self.payload, "check", None)
+        wrong = None if check is None else check(self.sizes, options)
+        if wrong is not None:
+            raise OptionError("these are no data of a target", found=wrong)
 
 
 class Alike(NamedTuple):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import Any, Self
+
+import numpy as np
 
 from gridnorm.core.across.entries import Given
 from gridnorm.core.apply import evaluate
@@ -29,6 +31,13 @@ class References:
     def from_plain(cls, plain: dict[str, Any]) -> Self:
         return cls(floats(plain["means"]))
 
+    def check(self, sizes: Sequence[int], options: Mapping[str, Any]) -> str | None:
+        """What is wrong with it as the means of so many items in each round; None: nothing."""
+        shape = (options["cyclic_rounds"], sum(sizes))
+        if self.means.shape != shape:
+            return f"means of shape {self.means.shape}, expected {shape}"
+        return "means without a number" if np.isnan(self.means).all(axis=1).any() else None
+
 
 def _curve(
     difference: Any, mean: Any, segments: Segments, weights: Any, use: Any, options: dict[str, Any], at: Any = None
@@ -47,9 +56,13 @@ def _rows(values: Any, which: Sequence[int], given: Given) -> Any:
     return None if values is None else given.backend.xp.stack([values[entry] for entry in which])
 
 
-def _both(one: Any, other: Any) -> Any:
-    """What holds where both of two entries are fitted: weights multiply, use is shared."""
-    return None if one is None else one * other
+def _weights(one: Any, other: Any, given: Given) -> Any:
+    """Weights of differences: their variance is 1/w + 1/w', so that of equal weights each is their own."""
+    if one is None:
+        return None
+    xp = given.backend.xp
+    both = one + other
+    return xp.where(both > 0, 2 * one * other / xp.where(both > 0, both, 1.0), 0.0)
 
 
 def _mean(values: Any, given: Given) -> Any:
@@ -112,7 +125,8 @@ def _of_pairs(
     left, right = _rows(values, one, given), _rows(values, other, given)
     mean = (left + right) / 2
     at = xp.where(xp.isfinite(mean), mean, xp.where(xp.isfinite(left), left, right))
-    weights, use = (_both(_rows(part, one, given), _rows(part, other, given)) for part in (given.weights, given.use))
+    weights = _weights(_rows(given.weights, one, given), _rows(given.weights, other, given), given)
+    use = None if given.use is None else _rows(given.use, one, given) & _rows(given.use, other, given)
     return _curve(left - right, mean, segments, weights, use, options, at)
 
 

@@ -37,4 +37,6 @@ def listed(which: Any, segments: Segments, given: Given) -> str:
     """Names of marked (batch, segment) entries: ``a, b and 3 more``, with their group where there are several."""
     found = zip(*(part.tolist() for part in which.nonzero()), strict=True)
     several = segments.n_segments > 1
-    return few((given.names[b] + f" (group {segments.labels[g]})" * several for b, g in found), widest=WHOLE)
+    # Two channels of one array are two entries of one name.
+    said = dict.fromkeys(given.names[b] + f" (group {segments.labels[g]})" * several for b, g in found)
+    return few(said, widest=WHOLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -25,6 +26,18 @@ class Distributions:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
         return cls(floats(plain["points"]))
+
+    def check(self, sizes: Sequence[int], options: Mapping[str, Any]) -> str | None:
+        """What is wrong with it as the distribution of groups of these sizes; None: nothing."""
+        points = self.points
+        if points.shape != (sum(sizes),):
+            return f"points of shape {points.shape}, expected ({sum(sizes)},)"
+        if np.isnan(points).any():
+            return "points that are missing"
+        bounds = np.cumsum([0, *sizes])
+        if any((np.diff(points[start:stop]) < 0).any() for start, stop in pairwise(bounds.tolist())):
+            return "points that do not rise"
+        return None
 
 
 def learn(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> Distributions:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+
+import numpy as np
 
 from gridnorm.core.across.entries import Given, listed
 from gridnorm.core.fit import fit
@@ -24,6 +27,12 @@ class Scales:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
         return cls(floats(plain["mean_log"]))
+
+    def check(self, sizes: Sequence[int], options: Mapping[str, Any]) -> str | None:
+        """What is wrong with it as the scale of so many groups; None: nothing."""
+        if self.mean_log.shape != (len(sizes),):
+            return f"scales of shape {self.mean_log.shape}, expected ({len(sizes)},)"
+        return "scales that are missing" if np.isnan(self.mean_log).any() else None
 
 
 def _logs(values: Any, segments: Segments, given: Given) -> Any:

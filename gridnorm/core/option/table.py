@@ -149,7 +149,7 @@ class Table(Mapping[str, R]):
         self.check(row)
         if row.name in self._rows:
             raise OptionError(
-                f"two rows of one name in the table of {self.word}s", found=repr(row.name), expected="another name",
+                f"two rows of one name in the table of {self._words}", found=repr(row.name), expected="another name",
                 hint="There are " + ", ".join(self._rows),
             )  # fmt: skip
         known = self.options()
@@ -167,12 +167,18 @@ class Table(Mapping[str, R]):
         """Take a row out again."""
         self._rows.pop(name, None)
 
+    @property
+    def _words(self) -> str:
+        """What its rows are called, several of them."""
+        first, between, rest = self.word.partition(" between")
+        return f"{first}s{between}{rest}"
+
     def check(self, row: R) -> R:
         """A row as given by hand, if it is whole."""
         name = getattr(row, "name", None)
         named = isinstance(name, str) and name not in ("", AUTO)
         if not named or not isinstance(getattr(row, "options", None), tuple):
-            raise OptionError(f"this is no row of the table of {self.word}s", found=repr(row), expected=self._listed())
+            raise OptionError(f"this is no row of the table of {self._words}", found=repr(row), expected=self._listed())
         for path in self._functions:
             value: Any = row
             for part in path.split("."):

@@ -9,6 +9,7 @@ least (Huber et al., Stat Appl Genet Mol Biol 2 (2003) 1).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -82,7 +83,16 @@ class Stabilized:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
-        return cls(floats(plain["level"]), float(plain["variance"]), floats(plain["shift"]))
+        return cls(floats(plain["level"]), float(floats([plain["variance"]])[0]), floats(plain["shift"]))
+
+    def check(self, sizes: Sequence[int], options: Mapping[str, Any]) -> str | None:
+        """What is wrong with it as the levels of groups of these sizes; None: nothing."""
+        if self.level.shape != (sum(sizes),) or self.shift.shape != (len(sizes),):
+            found = f"levels of shape {self.level.shape} and shifts of shape {self.shift.shape}"
+            return f"{found}, expected ({sum(sizes)},) and ({len(sizes)},)"
+        if not self.variance > 0:
+            return f"a variance of {self.variance:g}"
+        return "shifts that are missing" if np.isnan(self.shift[np.asarray(sizes) > 0]).any() else None
 
 
 def together(values: Any, segments: Segments, given: Given, options: dict[str, Any]) -> tuple[Any, Stabilized]:

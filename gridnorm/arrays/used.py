@@ -1,0 +1,57 @@
+"""Which spots of a normalized array are good: those that its flags and weights let into a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES, use_of_types
+from gridnorm.arrays.weights import SpotUse, flag_rule, flagged
+
+
+def used(arrays: ArraySet, index: int) -> NDArray[np.bool_]:
+    """Spots of an array that may teach, bool (spot,): with a weight, or not found, as far as flags let these in.
+
+    A spot that was not found has ``W`` 0 and is in every fit nevertheless (``use_of``): it is dim, not wrong, and
+    without it what is left looks too bright.
+    """
+    weights = arrays.spot_weights
+    if weights is None:
+        return np.ones(arrays.n_spots, np.bool_)
+    use: NDArray[np.bool_] = weights[index] > 0
+    known = arrays.record(index)
+    rule = flag_rule(known.history.parameters().get("flags", "ignore"))
+    if arrays.flag_codes is None or not known.not_found or rule.codes is not None:
+        return use
+    if rule.policy not in ("exclude", "drop"):
+        return use
+    return use | flagged(arrays.flag_codes[index], arrays.n_spots, known.not_found)
+
+
+def types_for(
+    arrays: ArraySet, exclude: str | Sequence[str] | None, fit: str | Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Spot types that teach nothing, and those that alone teach: as given, or as they were within arrays."""
+    known = arrays.history.parameters()
+    given = [(EXCLUDE_TYPES, exclude), (FIT_TYPES, fit)]
+    read = [option.read(known.get(option.name, ()) if words is None else words) for option, words in given]
+    return tuple(read[0]), tuple(read[1])
+
+
+def in_fits(arrays: ArraySet, index: int, exclude: Sequence[str] = (), fit: Sequence[str] = ()) -> NDArray[np.bool_]:
+    """The good spots of an array, bool (spot,), without those whose type keeps them out.
+
+    Raises
+    ------
+    OptionError, FitError
+        As ``use_of_types``.
+    """
+    good = used(arrays, index)
+    if not (exclude or fit):
+        return good
+    nothing = np.zeros(arrays.n_spots, np.bool_)
+    every = SpotUse(~nothing, None, nothing, np.ones(arrays.n_spots))
+    return good & use_of_types(every, arrays.spots_of(index), exclude, fit).use
