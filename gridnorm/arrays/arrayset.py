@@ -270,12 +270,14 @@ class ArraySet:
         titles += [find_column(word, self.columns, "", "keep") for word in self.keep]
         return {title: self.columns[title] for title in dict.fromkeys(titles)}
 
-    def numbers(self) -> dict[str, FloatArray]:
+    def numbers(self) -> dict[str, NDArray[Any]]:
         """Number columns of a table by title, array by array: ``M.<array> A.<array> W.<array>`` or ``E.<array>``."""
-        found: dict[str, FloatArray] = {}
+        found: dict[str, NDArray[Any]] = {}
         for i, name in enumerate(self.names):
             for matrix in self.matrices.values():
-                found[matrix.title(name)] = self.values[matrix.name][i]
+                values = self.values[matrix.name][i]
+                counts = matrix.prefix == "N" and matrix.role == REPLICATES and bool(np.isfinite(values).all())
+                found[matrix.title(name)] = values.astype(np.int64) if counts else values
             if self.spot_weights is not None:
                 found[f"W.{name}"] = self.spot_weights[i]
         return found

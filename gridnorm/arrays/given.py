@@ -79,6 +79,22 @@ def placed(given: Any, arrays: ArraySet, name: str) -> Any:
     return aligned(given, (spots,), name, "spots").to_numpy()
 
 
+def refuse_first_weights(arrays: ArraySet, spec: str) -> None:
+    """Refuse weights from a column where several arrays were read from files: a set has the columns of its first one.
+
+    Raises
+    ------
+    OptionError
+    """
+    if spec == "none" or len(arrays) < 2 or arrays.record(0).digest is None:
+        return
+    raise OptionError(
+        "arrays that have been read share their spot columns, which are those of the first", file=arrays.record(0).file,
+        found=f"weights={spec!r} for {len(arrays)} arrays",
+        hint="Give the files to gn.normalize, or weights as numbers, (spot, array)",
+    )  # fmt: skip
+
+
 def is_labels(given: Any) -> bool:
     """Whether this is one label for every spot, and no word or row; a tuple holds several groupings."""
     words = isinstance(given, str | bytes | tuple | Mapping | Set)  # a Grouping is a tuple, too

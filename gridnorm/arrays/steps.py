@@ -11,7 +11,7 @@ import numpy as np
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.background import BACKGROUNDS, Background
 from gridnorm.arrays.chain import Levels, correct_one, levels_of, within_one
-from gridnorm.arrays.given import as_arrays, placed, with_labels
+from gridnorm.arrays.given import as_arrays, placed, refuse_first_weights, with_labels
 from gridnorm.arrays.grouping import GROUPINGS
 from gridnorm.arrays.made import as_set, counted
 from gridnorm.arrays.matrices import INTENSITIES
@@ -165,6 +165,7 @@ def normalize_within(
     )  # fmt: skip
     check_options(recipe, ("method",), ("by", "method", "flags", "weights", "exclude_types", "fit_types"))
     check_words(count_types(arrays.columns), recipe.exclude_types, recipe.fit_types, arrays.names[0])
+    refuse_first_weights(arrays, spec)
     numbers = None if isinstance(weights, str) else placed(weights, arrays, "weights")
     given = weights_per_array(numbers, arrays.n_spots, len(arrays))
     if any(f"{channel}b" in arrays.values for channel in arrays.channels):

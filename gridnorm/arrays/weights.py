@@ -227,7 +227,9 @@ def refuse_weightless(raw: RawArray, weights: FloatArray | None, spec: str) -> N
 
 
 def weight_doubts(raw: RawArray, weights: FloatArray | None, spec: str) -> list[str]:
-    """That spots have no weight and so are left out; ``spec`` says where weights come from."""
+    """That spots have no weight and so are left out, or nothing gives any; ``spec`` says where weights come from."""
+    if spec == "saturation" and not weight_columns(spec, tuple(raw.spots)):
+        return [f"{raw.name}: no column tells saturated pixels; only spots at full scale have weight 0"]
     lacking = np.zeros(0, bool) if weights is None else np.isnan(weights)
     if weights is not None and raw.absent is not None:
         lacking = lacking & ~raw.absent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -246,11 +247,16 @@ def _number_words(
 ) -> list[fixed.Words]:
     if not columns:
         return []
-    values = np.stack(columns, axis=1).astype(np.float64, copy=False)
-    if not follows:  # the first column of a table has no separator before it
-        first = [_cells(values[:, :1], precision, b"")]
-        return first if values.shape[1] == 1 else [*first, _cells(values[:, 1:], precision, delimiter)]
-    return [_cells(values, precision, delimiter)]
+    words: list[fixed.Words] = []
+    for whole, group in groupby(columns, lambda column: column.dtype.kind == "i"):
+        values = np.stack(list(group), axis=1).astype(np.float64, copy=False)
+        digits: Precision = 0 if whole else precision
+        if not (follows or words):  # the first column of a table has no separator before it
+            words.append(_cells(values[:, :1], digits, b""))
+            values = values[:, 1:]
+        if values.shape[1]:
+            words.append(_cells(values, digits, delimiter))
+    return words
 
 
 def _cells(values: NDArray[np.float64], precision: Precision, separator: bytes) -> fixed.Words:

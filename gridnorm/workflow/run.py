@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between import BetweenTarget
 from gridnorm.arrays.between.target import no_target
-from gridnorm.arrays.given import as_arrays, is_labels, kind_of, placed, with_labels
+from gridnorm.arrays.given import as_arrays, is_labels, kind_of, placed, refuse_first_weights, with_labels
 from gridnorm.arrays.grouping import SPLIT, WHOLE, Grouping
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.split import join_parts, split_sets
@@ -261,6 +261,7 @@ def _normalize_set(
             f"{strange[0]} has no meaning for arrays that have been read", hint=f"Give it to gn.read: {strange[0]}=…"
         )
     check_words(count_types(arrays.columns), settings.exclude_types, settings.fit_types, arrays.names[0])
+    refuse_first_weights(arrays, settings.weights if weights is None else "none")
     given = weights_per_array(placed(weights, arrays, "weights"), arrays.n_spots, len(arrays))
     work = SetWork(settings.recipe.resolved())
     if settings.split == WHOLE:

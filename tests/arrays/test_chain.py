@@ -148,7 +148,9 @@ def test_the_reason_of_an_empty_group_is_its_types() -> None:
     arrays = typed(3)
     kinds = np.where(arrays.columns["Block"] == 1, arrays.columns["SpotType"], b"gene")
     given = {"fit_types": "control", "method": "median", "small_groups": "own", "flags": "ignore"}
-    with pytest.warns(gn.GridnormWarning, match=r"group 2, 3, 4 and 12 more can be used \(none is of the types that fit_types"):
+    with pytest.warns(
+        gn.GridnormWarning, match=r"group 2, 3, 4 and 12 more can be used \(none is of the types that fit_types"
+    ):
         gn.normalize(replace(arrays, columns={**arrays.columns, "SpotType": kinds}), background="none", **given)
     with pytest.raises(OptionError, match="a type cannot be in exclude_types and in fit_types; found Control"):
         gn.normalize(arrays, fit_types="control", exclude_types="Control")

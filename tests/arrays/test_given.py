@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,3 +169,25 @@ def test_parts_and_absent_spots_take_labels_too() -> None:
         warnings.simplefilter("ignore", gn.GridnormWarning)
         done = gn.normalize(parts, by=labels, method="median", small_groups="own")
     assert done.fits[0].labels == (0, 1) and len(done) == 8
+
+
+def test_weights_of_the_first_array_are_not_taken_for_those_of_all(tmp_path: Path) -> None:
+    files = []
+    for k in range(2):
+        files.append(tmp_path / f"{'ab'[k]}.tsv")
+        rows = (f"g{n}\t{200 + 7 * n + k}\t{300 + 5 * n}\t{(n + k) % 2}\n" for n in range(60))
+        files[-1].write_text("ID\tR\tG\tWeight\n" + "".join(rows))
+    given: dict[str, Any] = {"method": "median", "by": "array"}
+    direct = gn.normalize(files, weights="Weight", background="none", **given)
+    assert not np.array_equal(direct.weights[:, 0], direct.weights[:, 1])
+    arrays = gn.read(files, keep="Weight")
+    says = (
+        "those of the first; found weights='Weight' for 2 arrays.*Give the files to gn.normalize, or weights as numbers"
+    )
+    for call in (gn.normalize, gn.normalize_within):
+        with pytest.raises(gn.OptionError, match=says):
+            call(arrays, weights="Weight", **given)
+    numbers = np.stack([direct.weights[:, 0], direct.weights[:, 1]], axis=1)
+    np.testing.assert_array_equal(gn.normalize(arrays, weights=numbers, background="none", **given).M, direct.M)
+    alone = gn.normalize(gn.read(files[0], keep="Weight"), weights="Weight", background="none", **given)
+    np.testing.assert_array_equal(alone.M[:, 0], direct.M[:, 0])

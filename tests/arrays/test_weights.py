@@ -247,3 +247,6 @@ def test_saturation_is_that_of_the_channels_in_use(raw: RawArray) -> None:
     np.testing.assert_allclose(spot_weights("saturation", two), 0.4)
     unnamed = replace(raw, wavelengths=("", ""), spots=spots)
     np.testing.assert_allclose(spot_weights("saturation", unnamed), 0.4)
+    bare = replace(raw, spots={})
+    said = weight_doubts(bare, spot_weights("saturation", bare), "saturation")
+    assert said == [f"{bare.name}: no column tells saturated pixels; only spots at full scale have weight 0"]

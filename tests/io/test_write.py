@@ -184,3 +184,14 @@ def test_a_table_of_no_rows_has_its_titles(form: str, tmp_path: Path) -> None:
     data = (tmp_path / f"x.{form}").read_bytes()
     text = gzip.decompress(data) if form.endswith("gz") else data
     assert text == b"Block,ID,Name,M.a\n".replace(b",", b"," if form == "csv" else b"\t")
+
+
+@pytest.mark.parametrize("precision", [2, "full"])
+def test_whole_numbers_are_written_whole_wherever_they_stand(precision: int | str) -> None:
+    n, m = np.array([3, -12]), np.array([0.5, np.nan])
+    for columns, expected in (
+        ({"N": n, "M": m}, "N,M\n3,0.5\n-12,\n"),
+        ({"M": m, "N": n, "N2": n, "A": m}, "M,N,N2,A\n0.5,3,3,0.5\n,-12,-12,\n"),
+    ):
+        text = b"".join(table_blocks({}, columns, delimiter=b",", precision=precision)).decode()  # type: ignore[arg-type]
+        assert text.replace("0.50", "0.5") == expected

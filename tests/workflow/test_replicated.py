@@ -70,3 +70,13 @@ def test_replicates_need_ids(arrays: gn.ArraySet) -> None:
     bare = replace(arrays, columns={name: c for name, c in arrays.columns.items() if name != "ID"})
     with pytest.raises(gn.OptionError, match="replicates needs the IDs of the spots; found no column ID.*columns ID=…"):
         gn.normalize(bare, replicates="mean")
+
+
+@pytest.mark.filterwarnings("ignore::gridnorm.errors.GridnormWarning")
+def test_numbers_of_spots_are_whole_numbers(arrays: gn.ArraySet, tmp_path: Path) -> None:
+    done = gn.normalize(arrays, replicates="mean")
+    gn.write(done, tmp_path / "t.tsv")
+    titles, row = (line.split("\t") for line in (tmp_path / "t.tsv").read_text().splitlines()[:2])
+    found = dict(zip(titles, row, strict=True))
+    assert found["N.array1"] == f"{int(done.values['N'][0, 0])}" and "." in found["SD.array1"]
+    assert done.to_frame()["N.array2"].dtype.kind == "i"
