@@ -5,4 +5,4 @@
 
 from __future__ import annotations
 
-STUDIES = ("one_dial",)  # in the order of the index
+STUDIES = ("one_dial", "symmetry", "print_tips", "two_worlds")  # in the order of the index
