@@ -69,7 +69,7 @@ def trained(build: Callable[[Any], Any], norm: Callable[[int], Any], batch: int,
     def loss(net: Any, indexes: Any) -> Any:
         return cross_entropy(net(x[indexes]), y[indexes])
 
-    return lab.train(model, loss, len(x), batch=batch, epochs=8, seed=seed, lr=0.1 * batch / 32)
+    return lab.train(model, loss, len(x), batch=batch, epochs=6, seed=seed, lr=0.1 * batch / 32)
 
 
 def group_norm(channels: int) -> Any:
