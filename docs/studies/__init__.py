@@ -9,4 +9,5 @@ STUDIES = (
     "one_dial",
     "batch_statistics",
     "width",
+    "gradients",
 )  # in the order of the index
