@@ -11,16 +11,16 @@ import numpy as np
 from studies.lab import Claim, Run
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+def interval(values: Sequence[float] | np.ndarray[Any, Any], level: float = 0.95) -> tuple[float, float, float]:
     """Mean over seeds with its Student interval."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     found = np.asarray(values, float)
-    half = t.ppf((1 + level) / 2, found.size - 1) * found.std(ddof=1) / math.sqrt(found.size)
+    half = stdtrit(found.size - 1, (1 + level) / 2) * found.std(ddof=1) / math.sqrt(found.size)
     return float(found.mean()), float(found.mean() - half), float(found.mean() + half)
 
 
-def span(values: Sequence[float], digits: int = 2) -> str:
+def span(values: Sequence[float] | np.ndarray[Any, Any], digits: int = 2) -> str:
     """``mean (low–high)`` over seeds, the 95 % interval of Student."""
     mean, low, high = interval(values)
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
