@@ -5,4 +5,7 @@
 
 from __future__ import annotations
 
-STUDIES = ("one_dial",)  # in the order of the index
+STUDIES = (
+    "one_dial",
+    "squash",
+)  # in the order of the index
