@@ -8,4 +8,5 @@ from __future__ import annotations
 STUDIES = (
     "one_dial",
     "squash",
+    "contrast",
 )  # in the order of the index
