@@ -5,4 +5,14 @@
 
 from __future__ import annotations
 
-STUDIES = ("one_dial", "symmetry", "print_tips", "two_worlds")  # in the order of the index
+STUDIES = (
+    "batch_statistics",
+    "one_dial",
+    "squash",
+    "gradients",
+    "contrast",
+    "width",
+    "symmetry",
+    "print_tips",
+    "two_worlds",
+)  # in the order of the index
