@@ -130,7 +130,7 @@ def claims(runs: Sequence[Run]) -> list[Claim]:
             conv.mean(0).max() < 5,
         ),
         Claim(
-            "Instance Norm's error less Layer Norm's, convolutions, in percentage points, with counting noise: no optimum",
+            "Instance Norm's error less Layer Norm's, convolutions, in points, with counting noise: no optimum",
             f"{apart:.2f} ± {chance:.2f}",
             abs(apart) + chance < 3,
         ),
