@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.arrayset import ArraySet
-from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES, use_of_types
+from gridnorm.arrays.matrices import LEVEL, LEVELS
+from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES, TYPE, UNTYPED, use_of_types
 from gridnorm.arrays.weights import SpotUse, flag_rule, flagged
+from gridnorm.core.fit import fit
+from gridnorm.core.segments import Segments, distinct
 
 
 def used(arrays: ArraySet, index: int) -> NDArray[np.bool_]:
@@ -55,3 +59,23 @@ def in_fits(arrays: ArraySet, index: int, exclude: Sequence[str] = (), fit: Sequ
     nothing = np.zeros(arrays.n_spots, np.bool_)
     every = SpotUse(~nothing, None, nothing, np.ones(arrays.n_spots))
     return good & use_of_types(every, arrays.spots_of(index), exclude, fit).use
+
+
+def type_levels(arrays: ArraySet, index: int) -> dict[str, dict[str, dict[str, Any]]]:
+    """What the good spots of each type came to, by type and level matrix: their number, median and MAD."""
+    column = arrays.columns.get(TYPE)
+    if column is None or column.dtype.kind != "S" or arrays.stage != LEVELS:
+        return {}
+    names, codes = distinct(column)
+    segments, good = Segments.from_codes(codes, range(len(names))), used(arrays, index)
+    out: dict[str, dict[str, dict[str, Any]]] = {}
+    for matrix in arrays.matrices.values():
+        if matrix.role != LEVEL:
+            continue
+        found = fit(arrays.values[matrix.name][index], segments, "mad", use=good)
+        for k, name in enumerate(names):
+            numbers = (found.location[0, k], found.scale[0, k])
+            median, mad = (float(f"{one:.9g}") if np.isfinite(one) else None for one in numbers)
+            word = name.decode("utf-8", "replace") or UNTYPED
+            out.setdefault(word, {})[matrix.name] = {"n": int(found.n[0, k]), "median": median, "mad": mad}
+    return out

@@ -14,6 +14,7 @@ from gridnorm.arrays.arrayset import ArraySet, Origin
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.record import ArrayRecord
 from gridnorm.arrays.spot_types import same_type
+from gridnorm.arrays.used import type_levels
 from gridnorm.arrays.within import WithinResult, spread_of
 from gridnorm.core.spread.difference import Difference
 from gridnorm.plain import recorded, visible
@@ -166,6 +167,11 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
         summary = summary._replace(real_before=_real(within.real_before), real_after=_real(within.real_after))
         apart = {"before": _apart(within.real_before), "after": _apart(within.real_after)}
     record = {"name": name, **known.to_dict(), "groups": groups, "real_difference": apart}
+    levels = type_levels(arrays, index)
+    if levels:
+        record["type_levels"] = levels
+        if summary.types:
+            summary = summary._replace(types=f"{summary.types} ({_typical(levels, used)})")
     return Entry(_json({**record, "warnings": list(known.warnings)}), summary)
 
 
@@ -178,6 +184,19 @@ def _typed(used: Mapping[str, Any], counts: Mapping[str, int]) -> str:
         if names:
             said.append(f"{what}: " + ", ".join(f"{counts[name]} {name}" for name in names))
     return "; ".join(said)
+
+
+def _typical(levels: Mapping[str, Mapping[str, Any]], used: Mapping[str, Any]) -> str:
+    """The medians of types that decided about the fits: where they stand beside all that was fitted."""
+    words = [*(used.get("fit_types") or ()), *(used.get("exclude_types") or ())]
+    names = [name for word in words for name in same_type(word, levels)]
+    said = [
+        f"{name} {matrix} {found['median']:.2f} ± {found['mad']:.2f}".replace("-", "−")
+        for name in names
+        for matrix, found in levels[name].items()
+        if found["median"] is not None
+    ]
+    return "median ± MAD: " + (", ".join(said) or "none")
 
 
 _NONE = np.full((1, 1), np.nan)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.used import in_fits, types_for, used
+from gridnorm.arrays.used import in_fits, type_levels, types_for, used
 from gridnorm.errors import FitError, OptionError
 
 RAW = gn.simulate(2, blocks=(2, 2), spots=(12, 12), bad=0.1, not_found=0.2, seed=3).arrays
@@ -43,3 +43,21 @@ def test_types_are_those_that_were_named_and_else_those_of_the_fits() -> None:
         in_fits(done, 0, ("spike", "gene"))
     with pytest.raises(OptionError, match="needs the types of the spots"):
         in_fits(gn.normalize(RAW), 0, ("spike",))
+
+
+def test_types_are_reported_by_what_they_came_to() -> None:
+    types = np.resize(np.array([b"gene", b"gene", b"spike", b""]), RAW.n_spots)
+    raw = replace(RAW, columns={**RAW.columns, "SpotType": types})
+    assert type_levels(raw, 0) == {} == type_levels(gn.normalize(RAW), 0), "intensities, and spots without types"
+    done = gn.normalize(raw)
+    found = type_levels(done, 1)
+    assert sorted(found) == ["(none)", "gene", "spike"]
+    for name in ("gene", "spike"):
+        m = done.M[(types == name.encode()) & used(done, 1), 1]
+        middle = np.nanmedian(m)
+        expected = {
+            "n": np.isfinite(m).sum(),
+            "median": middle,
+            "mad": 1.4826 * np.nanmedian(np.abs(m - middle)),
+        }
+        assert found[name] == {"M": pytest.approx(expected, rel=1e-8)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -216,5 +217,8 @@ def test_a_flag_table_that_does_nothing_is_said(cli: Cli) -> None:
 def test_which_spots_were_out_of_the_fits_is_told(cli: Cli) -> None:
     Path("y.txt").write_text("SpotType,ID\ngene,*\ncontrol,P00000*\n")
     common = ("normalize", "a.gpr", "b.gpr", "--controls", "y.txt", "-o", "t.tsv", "--force")
-    assert "; in no fit: 9 control" in cli(*common, "--exclude-types", "Control").err
+    said = cli(*common, "--exclude-types", "Control").err
+    record = json.loads(Path("t.tsv.gridnorm.json").read_text())["arrays"][0]
+    shown = record["type_levels"]["control"]["M"]
+    assert f"; in no fit: 9 control (median ± MAD: control M {shown['median']:.2f} ± ".replace("-", "−") in said
     assert "in no fit" not in cli(*common).err
