@@ -122,7 +122,10 @@ def average_replicates(
         raise OptionError("the replicates of these arrays have been averaged already", found=str(arrays.history))
     if not isinstance(by, str):
         raise OptionError("by names the column of what spots share", found=kind_of(by), expected="a title such as ID")
-    title = find_column(by, arrays.columns, "", "replicates_by")
+    try:
+        title = find_column(by, arrays.columns, "", "by")
+    except OptionError as error:  # here no grouping will do
+        raise OptionError(error.what, found=error.found, expected="a spot column", hint=error.hint) from None
     kept_apart = APART.read(apart)
     segments, first = _groups(arrays.columns, title, kept_apart)
     values, counted = _averaged(arrays, row, segments, given)

@@ -247,3 +247,8 @@ def test_spots_that_were_not_found_are_in_the_mean() -> None:
     np.testing.assert_array_equal(done.weights[lost & half, 0], 0.5)
     bad = (codes == -100).sum(axis=1) == 1
     np.testing.assert_allclose(done.M[bad, 0], m[bad][codes[bad] != -100])
+
+
+def test_a_column_that_is_not_there_is_no_grouping_either() -> None:
+    with pytest.raises(OptionError, match=r"^by names no column; found 'print-tip', expected a spot column\. "):
+        average_replicates(of_levels([[1], [2]], ["a", "b"]), by="print-tip")
