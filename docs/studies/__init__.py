@@ -10,4 +10,5 @@ STUDIES = (
     "batch_statistics",
     "width",
     "gradients",
+    "small_batches",
 )  # in the order of the index
