@@ -9,4 +9,5 @@ STUDIES = (
     "one_dial",
     "squash",
     "contrast",
+    "bottleneck",
 )  # in the order of the index
