@@ -11,8 +11,10 @@ STUDIES = (
     "squash",
     "gradients",
     "contrast",
+    "bottleneck",
     "width",
     "symmetry",
+    "small_batches",
     "print_tips",
     "two_worlds",
 )  # in the order of the index
