@@ -10,4 +10,5 @@ STUDIES = (
     "squash",
     "contrast",
     "bottleneck",
+    "lottery_tickets",
 )  # in the order of the index
