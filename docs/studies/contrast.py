@@ -142,25 +142,28 @@ def claims(runs: Sequence[Run]) -> list[Claim]:
             found > 0.03 and abs(found - expected) < 1e-6,
         ),
         Claim("predictions that contrast 0.5 or 2 changes, in percent: GN, LN, IN", f"{changed:.1f}", changed < 0.3),
-        Claim("test error in percent at contrast 0.5, over seeds: BN", over(bn[:, at[0.5]]), bn[:, at[0.5]].min() > 4),
+        Claim(
+            "test error in percent at contrast 0.5, over seeds: BN",
+            page.extent(bn[:, at[0.5]]),
+            bn[:, at[0.5]].min() > 4,
+        ),
         Claim("at the contrast of training: BN", page.span(bn[:, at[1.0]], 1), bn[:, at[1.0]].mean() < 4),
         Claim("at the contrast of training: GN", page.span(gn[:, at[1.0]], 1), gn[:, at[1.0]].mean() < 7),
         Claim("BN trained with contrasts 0.25 to 4: the worst of these", page.span(worst, 1), worst.mean() < 9),
-        Claim("at contrast 0.001, over seeds: GN with eps 1e-5", over(low), low.mean() - gn[:, at[1.0]].mean() > 2),
+        Claim(
+            "at contrast 0.001, over seeds: GN with eps 1e-5", page.extent(low), low.mean() - gn[:, at[1.0]].mean() > 2
+        ),
         Claim("GN with eps 1e-12 at test, contrasts 0.0001 to 10: change of error", f"{flat:.1f}", flat < 0.3),
         Claim(
             "brightness ± 0.5, points of error more: GN, and GN that normalizes the image too",
             f"{page.span(brighter, 1)}; {np.abs(first).max():.1f}",
             brighter.mean() > 0 and np.abs(first).max() < 0.3,
         ),
-        Claim("which of four contrasts, over seeds: error of BN", over(told), told.max() < 5),
-        Claim("which of four contrasts, over seeds: error of GN (chance is 75)", over(blind), blind.min() > 74.5),
+        Claim("which of four contrasts, over seeds: error of BN", page.extent(told), told.max() < 5),
+        Claim(
+            "which of four contrasts, over seeds: error of GN (chance is 75)", page.extent(blind), blind.min() > 74.5
+        ),
     ]
-
-
-def over(values: Any) -> str:
-    """Lowest to highest, where errors near 0 or one bad seed make an interval about the mean absurd."""
-    return f"{values.min():.1f} to {values.max():.1f}"
 
 
 def draw(runs: Sequence[Run]) -> Any:

@@ -26,6 +26,12 @@ def span(values: Sequence[float] | np.ndarray[Any, Any], digits: int = 2) -> str
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
+def extent(values: Sequence[float] | np.ndarray[Any, Any], digits: int = 1) -> str:
+    """Lowest to highest, where errors near 0 or one bad seed make an interval about the mean absurd."""
+    found = np.asarray(values, float)
+    return f"{found.min():.{digits}f} to {found.max():.{digits}f}"
+
+
 def column(runs: Sequence[Run], *keys: str) -> np.ndarray[Any, Any]:
     """What lies at ``keys`` of every run, seeds along the first axis."""
     found: list[Any] = list(runs)
