@@ -12,6 +12,7 @@ STUDIES = (
     "gradients",
     "contrast",
     "bottleneck",
+    "lottery_tickets",
     "width",
     "symmetry",
     "small_batches",
