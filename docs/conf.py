@@ -31,6 +31,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # tables in what a cell shows
+os.environ["PYTHONSAFEPATH"] = "1"  # scripts of studies must not stand in for packages of their names
 os.environ.pop("MPLBACKEND", None)  # a backend from outside would leave pages without their figures
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH"))))
 

@@ -11,7 +11,7 @@ STUDIES = (
     "squash",
     "gradients",
     "contrast",
-    "bottleneck",
+    "u_net",
     "lottery_tickets",
     "width",
     "symmetry",

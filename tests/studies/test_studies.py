@@ -109,7 +109,7 @@ def test_a_page_runs_without_torch_and_says_what_is_missing(study: ModuleType, t
     (tmp_path / "torch.py").write_text("raise ImportError\n", encoding="utf-8")
     cells = "\n".join(_CELL.findall(text(study))).replace(":tags:", "# :tags:")
     done = subprocess.run(
-        [sys.executable, "-c", cells],
+        [sys.executable, "-P", "-c", cells],
         cwd=lab.HERE,
         env={
             "PYTHONPATH": os.pathsep.join((str(tmp_path), str(DOCS))),
