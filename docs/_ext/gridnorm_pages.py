@@ -94,15 +94,15 @@ def results(name: str) -> str:
 
 
 def studies(_: str) -> str:
-    """One line a study: what is claimed, the verdict, the first figure that it rests on."""
-    from studies import STUDIES, lab
+    """One line a study: what is claimed, the verdict, the figure that tells most."""
+    from studies import TELLING, lab
 
     lines = []
-    for name in STUDIES:
+    for name, place in TELLING.items():
         study = import_module(f"studies.{name}")
-        found = study.claims(lab.runs(study))
+        told = study.claims(lab.runs(study))[place]
         title = (lab.HERE / f"{name}.md").read_text(encoding="utf-8").partition("\n# ")[2].partition("\n")[0]
-        figure = f"{_escaped(found[0].text)}: **{_escaped(found[0].figure)}**"
+        figure = f"{_escaped(told.text)}: **{_escaped(told.figure)}**"
         lines.append((f"[{title}]({name}.md)", _escaped(study.CLAIM), study.VERDICT, figure))
     return _table(("study", "claim", "verdict", "a figure"), lines)
 

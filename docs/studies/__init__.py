@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
-STUDIES = (
-    "batch_statistics",
-    "one_dial",
-    "squash",
-    "gradients",
-    "contrast",
-    "u_net",
-    "lottery_tickets",
-    "width",
-    "symmetry",
-    "small_batches",
-    "print_tips",
-    "two_worlds",
-)  # in the order of the index
+# In the order of the index, each with the place of the claim among its claims whose figure tells most.
+TELLING = {
+    "batch_statistics": 2,
+    "one_dial": 0,
+    "squash": 4,
+    "gradients": 3,
+    "contrast": 3,
+    "u_net": 4,
+    "lottery_tickets": 2,
+    "width": 5,
+    "symmetry": 3,
+    "small_batches": 3,
+    "print_tips": 0,
+    "two_worlds": 4,
+}
+STUDIES = tuple(TELLING)
