@@ -151,6 +151,9 @@ def _escaped(text: str) -> str:
 
 
 def _fill(app: Any, page: str, content: list[str]) -> None:
+    if "<!-- made: studies -->" in content[0]:
+        for path in (ROOT / "docs" / "studies").rglob("*.[jp][sy]*"):  # scripts and records
+            app.env.note_dependency(str(path))
     content[0] = _MARK.sub(lambda mark: MADE[mark[1]](mark[2] or ""), content[0])
 
 

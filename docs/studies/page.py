@@ -22,7 +22,7 @@ def interval(values: Sequence[float] | np.ndarray[Any, Any], level: float = 0.95
 
 def span(values: Sequence[float] | np.ndarray[Any, Any], digits: int = 2) -> str:
     """``mean (low–high)`` over seeds, the 95 % interval of Student."""
-    mean, low, high = interval(values)
+    mean, low, high = (round(number, digits) + 0.0 for number in interval(values))  # no −0
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
