@@ -266,6 +266,29 @@ def measure(seed: int) -> Run:
     }
 
 
+def of_digits(runs: Sequence[Run]) -> list[Claim]:
+    """What is claimed of the network that reads digits."""
+    changed = {name: page.column(runs, "digits", name)[:, 2] for name in READ}
+    errors = {name: page.column(runs, "digits", name)[:, :2] for name in READ}
+    return [
+        Claim(
+            "digits that change class when turned by 90 degrees, orbit groups",
+            f"{changed['one orbit'].sum() * TESTED / 100:.0f} of {TESTED * len(runs)}",
+            changed["one orbit"].max() == 0,
+        ),
+        Claim(
+            "and of other groups, percent over seeds: blocks of 6, neighbours in pairs, orbits with γ per channel",
+            "; ".join(page.span(changed[name], 1) for name in READ[1:]),
+            min(changed[name].mean() for name in READ[1:]) > 0.4,
+        ),
+        Claim(
+            "test error in percent, orbit groups: upright, turned; γ per channel: upright, turned",
+            ", ".join(page.span(values, 1) for name in (READ[0], READ[3]) for values in errors[name].T),
+            errors[READ[0]].mean(0)[1] < errors[READ[3]].mean(0)[1],
+        ),
+    ]
+
+
 def claims(runs: Sequence[Run]) -> list[Claim]:
     def of(names: Sequence[str]) -> Array:
         return np.array([[run["turned"][s][name] for name in names] for run in runs for s in SYMMETRIES])
@@ -276,8 +299,6 @@ def claims(runs: Sequence[Run]) -> list[Claim]:
     kept, cut, untied, batch = of(KEPT), of(CUT), of(UNTIED), of(BATCH)
     total, wrong = 2 * over("partitions").sum(), over("wrong").sum()
     named = [" + ".join(f"{n:.0f}" for n in over(key)[0]) for key in ("kept", "kept, affine")]
-    changed = {name: page.column(runs, "digits", name)[:, 2] for name in READ}
-    errors = {name: page.column(runs, "digits", name)[:, :2] for name in READ}
     return [
         Claim(
             "partition mapped to itself, one γ and β an orbit: largest relative difference, C4 and D4, six settings",
@@ -313,21 +334,7 @@ def claims(runs: Sequence[Run]) -> list[Claim]:
             f"{batch[:, 0].max():.0e}, {batch[:, 1].min():.2f}, {batch[:, 2].min():.2f}",
             batch[:, 0].max() < 1e-13 and batch[:, 1:].min() > 0.05,
         ),
-        Claim(
-            "digits that change class when turned by 90 degrees, orbit groups",
-            f"{changed['one orbit'].sum() * TESTED / 100:.0f} of {TESTED * len(runs)}",
-            changed["one orbit"].max() == 0,
-        ),
-        Claim(
-            "and of other groups, percent over seeds: blocks of 6, neighbours in pairs, orbits with γ per channel",
-            "; ".join(page.span(changed[name], 1) for name in READ[1:]),
-            min(changed[name].mean() for name in READ[1:]) > 0.4,
-        ),
-        Claim(
-            "test error in percent, orbit groups: upright, turned; γ per channel: upright, turned",
-            ", ".join(page.span(values, 1) for name in (READ[0], READ[3]) for values in errors[name].T),
-            errors[READ[0]].mean(0)[1] < errors[READ[3]].mean(0)[1],
-        ),
+        *of_digits(runs),
     ]
 
 

@@ -218,14 +218,14 @@ def within_one(
     if named:
         refuse_without_tips(recipe.by, raw.spots, raw.columns, raw.name)
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
-    use = use_of_types(use, raw, recipe.exclude_types, ())
+    use = replace(use, use=use_of_types(use.use, raw, recipe.exclude_types, ()))
     judged = None
     if row.use is not None or recipe.fit_types:
         # Controls that alone are in a fit show nothing of what it did to the rest.
         judged = use.use if use.weights is None else use.use & (use.weights > 0)
     if row.use is not None:
         use = replace(use, use=use.use & _chosen(row, raw, options))
-    use = use_of_types(use, raw, (), recipe.fit_types)
+    use = replace(use, use=use_of_types(use.use, raw, (), recipe.fit_types))
     needed = {name: covariate_of(name, raw, layout) for name in row.covariates if name != "level"}
     position = None
     if options.get("small_groups") == "merge" and layout is not None:

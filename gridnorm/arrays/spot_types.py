@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.raw import Column, RawArray
-from gridnorm.arrays.weights import SpotUse
 from gridnorm.core.option import WORDS, Option, nearest
 from gridnorm.errors import FitError, FormatError, OptionError, option_word, recorded_option
 
@@ -181,8 +180,12 @@ def check_types(option: Option, words: Sequence[str], known: Iterable[str], wher
             )  # fmt: skip
 
 
-def use_of_types(use: SpotUse, raw: RawArray, exclude: Sequence[str], fit: Sequence[str]) -> SpotUse:
-    """The spots that may enter a fit, given which types may not, or which alone may; an array may lack some of them.
+def use_of_types(
+    use: NDArray[np.bool_], raw: RawArray, exclude: Sequence[str], fit: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Those of the spots ``use`` that may teach, given which types may not, or which alone may.
+
+    An array may lack some of the types.
 
     Raises
     ------
@@ -191,17 +194,17 @@ def use_of_types(use: SpotUse, raw: RawArray, exclude: Sequence[str], fit: Seque
     FitError
         No spot of the types may enter the fit.
     """
-    chosen = use.use
+    chosen = use
     for option, words, wanted in ((EXCLUDE_TYPES, exclude, False), (FIT_TYPES, fit, True)):
         if words:
             chosen = chosen & (_of_types(raw, words, option) == wanted)
-    if (exclude or fit) and use.use.any() and not chosen.any():
+    if (exclude or fit) and use.any() and not chosen.any():
         named = fit or exclude
         raise FitError(
             f"no spot is left for the fit by {option_word('fit_types' if fit else 'exclude_types')}", file=raw.name,
             found=", ".join(named), hint="Spots of other types are flagged, missing, or not there",
         )  # fmt: skip
-    return replace(use, use=chosen)
+    return chosen
 
 
 def type_doubts(raw: RawArray, exclude: Sequence[str], fit: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.matrices import LEVEL, LEVELS
 from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES, TYPE, UNTYPED, use_of_types
-from gridnorm.arrays.weights import SpotUse, flag_rule, flagged
+from gridnorm.arrays.weights import flag_rule, flagged
 from gridnorm.core.fit import fit
 from gridnorm.core.segments import Segments, distinct
 
@@ -53,12 +53,7 @@ def in_fits(arrays: ArraySet, index: int, exclude: Sequence[str] = (), fit: Sequ
     OptionError, FitError
         As ``use_of_types``.
     """
-    good = used(arrays, index)
-    if not (exclude or fit):
-        return good
-    nothing = np.zeros(arrays.n_spots, np.bool_)
-    every = SpotUse(~nothing, None, nothing, np.ones(arrays.n_spots))
-    return good & use_of_types(every, arrays.spots_of(index), exclude, fit).use
+    return use_of_types(used(arrays, index), arrays.spots_of(index), exclude, fit)
 
 
 def type_levels(arrays: ArraySet, index: int) -> dict[str, dict[str, dict[str, Any]]]:

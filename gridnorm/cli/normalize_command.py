@@ -126,13 +126,13 @@ def _dry_run(inputs: tuple[str, ...], settings: Any, request: Any, *, verbose: b
 
     from gridnorm.cli.gather import failed
     from gridnorm.workflow.between import alike_of
-    from gridnorm.workflow.output import Outcome, refuse_wrong_option
-    from gridnorm.workflow.plan import describe, make_plan
+    from gridnorm.workflow.output import Outcome, plan_for, refuse_wrong_option
+    from gridnorm.workflow.plan import describe
     from gridnorm.workflow.target import check_request
 
     target, _ = check_request(inputs, settings, request)
     settings, alike = alike_of(settings)
-    plan = make_plan(inputs, settings, compare=not target.folder or alike is not None, keep_columns=target.folder)
+    plan = plan_for(inputs, settings, target, alike)
     show_json([json.dumps({**describe(plan), "output": target.path}, indent=1, ensure_ascii=False), "\n"])
     if not plan.tasks:
         refuse_wrong_option(plan.failures)

@@ -88,35 +88,37 @@ def by_scoring(model: Model, prior_n: float, tol: float, maxiter: int) -> Varian
     more.
     """
     n_rows, n = model.values.shape
-    z = np.linalg.qr(contrasts(n))[0]
-    gamma = np.zeros(n - 1)
-    here, stalled = _state(model, z @ gamma, prior_n), 0
+    gamma = np.zeros(n)
+    here, stalled = _state(model, gamma, prior_n), 0
     best = here.likelihood
     for step in range(1, maxiter + 1):
-        # Of some differences no row knows anything, as of two columns that share a mean with no other. They stay as
-        # they are: what is added has its maximum where such a pair is unequal.
-        known = _known(z.T @ here.information @ z)
-        slope = known.T @ z.T @ here.score
-        move = known @ np.linalg.solve(known.T @ (z.T @ here.information @ z + prior_n * np.eye(n - 1)) @ known, slope)
-        last = slope @ known.T @ move / (n - 1) / (n_rows + prior_n) < tol
-        share, there = 1.0, _state(model, z @ (gamma + move), prior_n)
+        z = _known(here.information)
+        slope = z.T @ here.score
+        shift = np.linalg.solve(z.T @ here.information @ z + prior_n * np.eye(z.shape[1]), slope)
+        last = slope @ shift / (n - 1) / (n_rows + prior_n) < tol
+        share, there = 1.0, _state(model, gamma + z @ shift, prior_n)
         least = ROUNDING * abs(here.likelihood)
         # One column far noisier than the others: whole steps go too far.
         while not there.likelihood >= here.likelihood - least and share > SHORTEST:
             share /= 2
-            there = _state(model, z @ (gamma + share * move), prior_n)
+            there = _state(model, gamma + share * (z @ shift), prior_n)
         # What whole steps leap over to and fro is as near as rounding lets one come.
         stalled = stalled + 1 if there.likelihood <= best + least else 0
-        gamma, here, best = gamma + share * move, there, max(best, there.likelihood)
+        gamma, here, best = gamma + share * (z @ shift), there, max(best, there.likelihood)
         if last or stalled == STALLS:
-            return Variances(np.exp(-z @ gamma), step, True)
-    return Variances(np.exp(-z @ gamma), maxiter, False)
+            return Variances(np.exp(-gamma), step, True)
+    return Variances(np.exp(-gamma), maxiter, False)
 
 
 def _known(information: FloatArray) -> FloatArray:
-    """Orthonormal directions, as columns, about which there is any information."""
-    size, vectors = np.linalg.eigh(information)
-    return np.asarray(vectors[:, size > RANK * size[-1]])
+    """Orthonormal differences of columns, (column, k), of which some row knows anything.
+
+    None knows of two columns that share a mean with no other. Such a pair stays as it is: what is added has its maximum
+    where they are unequal.
+    """
+    z = np.linalg.qr(contrasts(len(information)))[0]
+    size, vectors = np.linalg.eigh(z.T @ information @ z)
+    return np.asarray(z @ vectors[:, size > RANK * size[-1]])
 
 
 def _state(model: Model, gamma: FloatArray, prior_n: float) -> _State:

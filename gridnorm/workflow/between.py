@@ -51,12 +51,9 @@ def alike_of(settings: Settings, target: BetweenTarget | None = None) -> tuple[S
     digest = None
     if target is None and settings.target is not None:
         target, digest = read_target_file(settings.target)
-    if target is not None and "between" in settings.given and settings.recipe.alike()[0].name != target.method:
-        raise OptionError(
-            "the target was made with another method", file=target.file, found=settings.recipe.alike()[0].name,
-            expected=target.method, hint=f"The target knows it: leave {option_word('between')} out",
-        )  # fmt: skip
     if target is not None:
+        if "between" in settings.given:
+            target.refuse_other("method", "between", settings.recipe.alike()[0].name, target.method)
         named = {"between": target.method, "between_by": target.by}
         run = {**settings.run, **{name: word for name, word in named.items() if name not in settings.given}}
         settings = replace(settings, run=run)

@@ -108,7 +108,7 @@ def normalize_to(
         )
     if target.path != "-":
         sweep(target.path if target.folder else os.path.dirname(target.path) or os.curdir)
-    plan = make_plan(inputs, settings, compare=not target.folder or alike is not None, keep_columns=target.folder)
+    plan = plan_for(inputs, settings, target, alike)
     keep_inputs(inputs, plan, target, request)
     outcome = Outcome(
         failures=list(plan.failures), skipped=list(plan.skipped), warnings=list(plan.warnings), folder=target.folder
@@ -129,9 +129,9 @@ def normalize_to(
     return outcome
 
 
-def same_failure(one: Failure, other: Failure) -> bool:
-    """Whether these are one failure, met twice."""
-    return one.file == other.file and str(one.error) == str(other.error)
+def plan_for(inputs: Sequence[str], settings: Settings, target: Target, alike: Alike | None) -> Plan:
+    """The plan of a run whose results go there, as ``make_plan`` makes it."""
+    return make_plan(inputs, settings, compare=not target.folder or alike is not None, keep_columns=target.folder)
 
 
 @contextmanager
@@ -235,11 +235,12 @@ def _write_table(job: _Job, map: Callable[..., Iterable[Any]]) -> None:
 def _watched(job: _Job, files: Iterable[Sequence[Any]]) -> Iterator[Any]:
     """The items of all files; failures and warnings are noted on their way, and progress is told."""
     total = len(job.plan.tasks)
+    known = {(failure.file, str(failure.error)) for failure in job.outcome.failures}
     for number, items in enumerate(files, 1):
         said: dict[str, None] = {}  # parts repeat what concerns their file
         for item in items:
             if isinstance(item, Failure):
-                if not any(same_failure(item, known) for known in job.outcome.failures):  # a part fails in both passes
+                if (item.file, str(item.error)) not in known:  # a part fails in both passes
                     job.outcome.failures.append(item)
             else:
                 said.update(dict.fromkeys(item.warnings))

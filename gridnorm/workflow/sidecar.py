@@ -148,6 +148,7 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
     counts = Counter(source for source in sources if source not in ("own", "none"))
     shifts = (within.before, within.after) if within else (_NONE, _NONE)
     before, after = (spread_of(each[0]) for each in shifts)
+    levels = type_levels(arrays, index)
     summary = Summary(
         name=name,
         spots=known.spots,
@@ -160,43 +161,34 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
         after=after,
         background=f"{used.get('background', 'none')}{offset}",
         between=str(used.get("between", "none")),
-        types=_typed(used, known.types or {}),
+        types=_typed(used, levels, known.types),
     )
     apart = None
     if within is not None:
         summary = summary._replace(real_before=_real(within.real_before), real_after=_real(within.real_after))
         apart = {"before": _apart(within.real_before), "after": _apart(within.real_after)}
     record = {"name": name, **known.to_dict(), "groups": groups, "real_difference": apart}
-    levels = type_levels(arrays, index)
     if levels:
         record["type_levels"] = levels
-        if summary.types:
-            summary = summary._replace(types=f"{summary.types} ({_typical(levels, used)})")
     return Entry(_json({**record, "warnings": list(known.warnings)}), summary)
 
 
-def _typed(used: Mapping[str, Any], counts: Mapping[str, int]) -> str:
-    """Spot types that decided about the fits, and how many spots they have."""
+def _typed(used: Mapping[str, Any], levels: Mapping[str, Mapping[str, Any]], counts: Mapping[str, int]) -> str:
+    """Spot types that decided about the fits: how many spots they have, and what these came to."""
     said = []
     for option, what in (("fit_types", "alone in the fits"), ("exclude_types", "in no fit")):
-        words = used.get(option) or ()
-        names = [name for word in words for name in same_type(word, counts)]
+        names = [name for word in used.get(option) or () for name in same_type(word, counts)]
         if names:
-            said.append(f"{what}: " + ", ".join(f"{counts[name]} {name}" for name in names))
+            listed = (f"{counts[name]} {name}{_came_to(levels.get(name, {}))}" for name in names)
+            said.append(f"{what}: {', '.join(listed)}")
     return "; ".join(said)
 
 
-def _typical(levels: Mapping[str, Mapping[str, Any]], used: Mapping[str, Any]) -> str:
-    """The medians of types that decided about the fits: where they stand beside all that was fitted."""
-    words = [*(used.get("fit_types") or ()), *(used.get("exclude_types") or ())]
-    names = [name for word in words for name in same_type(word, levels)]
-    said = [
-        f"{name} {matrix} {found['median']:.2f} ± {found['mad']:.2f}".replace("-", "−")
-        for name in names
-        for matrix, found in levels[name].items()
-        if found["median"] is not None
-    ]
-    return "median ± MAD: " + (", ".join(said) or "none")
+def _came_to(levels: Mapping[str, Any]) -> str:
+    """Median and MAD of each matrix of one type."""
+    known = [(matrix, found) for matrix, found in levels.items() if found["median"] is not None]
+    shown = [f"median {matrix} {found['median']:.2f}, MAD {found['mad']:.2f}" for matrix, found in known]
+    return f" ({'; '.join(shown)})".replace("-", "−") if shown else ""
 
 
 _NONE = np.full((1, 1), np.nan)

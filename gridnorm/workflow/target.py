@@ -161,14 +161,15 @@ def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Requ
     ]
     kept = {os.path.realpath(path) for path in read}
     places = _places(target, request)
-    _refuse_tables(places, plan, target)
+    names, folder = file_names(plan, target.form) if target.folder else [], os.path.realpath(target.path)
+    taken = set(names)
+    _refuse_tables(places, taken, folder, None if plan.settings.split == WHOLE else target.form)
     if target.folder and plan.settings.split == WHOLE:
-        places += [os.path.join(target.path, name) for name in file_names(plan, target.form)]
+        places += [os.path.join(target.path, name) for name in names]
     elif target.folder:
-        names, folder = set(file_names(plan, target.form)), os.path.realpath(target.path)
         places += [
             path for path in kept if os.path.dirname(path) == folder
-            and whole_name(os.path.basename(path).removesuffix(SUFFIX), target.form) in names
+            and whole_name(os.path.basename(path).removesuffix(SUFFIX), target.form) in taken
         ]  # fmt: skip
     for path in places:
         if os.path.realpath(path) in kept:
@@ -177,15 +178,15 @@ def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Requ
             )
 
 
-def _refuse_tables(places: Sequence[str], plan: Plan, target: Target) -> None:
-    """What a run writes beside the tables of a folder must not take the place of one."""
-    if not target.folder:
-        return
-    names, folder = set(file_names(plan, target.form)), os.path.realpath(target.path)
+def _refuse_tables(places: Sequence[str], names: set[str], folder: str, parted: str | None) -> None:
+    """What a run writes beside the tables of a folder must not take the place of one.
+
+    ``names`` are those of the arrays' files; ``parted``: the format of files that have a part's label in theirs.
+    """
     for path in places:
         real = os.path.realpath(path)
         name = os.path.basename(real).removesuffix(SUFFIX)
-        mine = name if plan.settings.split == WHOLE else whole_name(name, target.form)
+        mine = name if parted is None else whole_name(name, parted)
         if os.path.dirname(real) == folder and mine in names:
             raise OptionError(
                 "two outputs are one file", file=os.path.basename(path), found="the table of an array, or its record",

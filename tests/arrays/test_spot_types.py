@@ -159,12 +159,12 @@ def raw_of(types: list[str], **spots: np.ndarray) -> RawArray:
 
 def test_types_say_what_may_enter_a_fit() -> None:
     raw = raw_of(["gene", "control", "spike", ""])
-    use = use_of(raw.flags, 4, "exclude")
-    assert use_of_types(use, raw, (), ()).use.tolist() == [True] * 4
-    assert use_of_types(use, raw, ("spike", "Control"), ()).use.tolist() == [True, False, False, True]
-    assert use_of_types(use, raw, (), ("control",)).use.tolist() == [False, True, False, False]
-    assert use_of_types(use, raw, (), ("control",)).reported.tolist() == [1] * 4
-    assert use_of_types(use, raw, ("other",), ("control", "other")).use.tolist() == [False, True, False, False]
+    use = use_of(raw.flags, 4, "exclude").use
+    assert use_of_types(use, raw, (), ()).tolist() == [True] * 4
+    assert use_of_types(use, raw, ("spike", "Control"), ()).tolist() == [True, False, False, True]
+    assert use_of_types(use, raw, (), ("control",)).tolist() == [False, True, False, False]
+    assert use.tolist() == [True] * 4, "what was given stays as it is"
+    assert use_of_types(use, raw, ("other",), ("control", "other")).tolist() == [False, True, False, False]
     assert type_doubts(raw, ("other", "spike"), ("gene",)) == ["a.gpr: no spot is of the type other (--exclude-types)"]
     assert type_doubts(replace(raw, part_of="a"), ("other",), ()) == []
     with pytest.raises(FitError, match="no spot is left for the fit by fit_types; found other"):

@@ -220,5 +220,5 @@ def test_which_spots_were_out_of_the_fits_is_told(cli: Cli) -> None:
     said = cli(*common, "--exclude-types", "Control").err
     record = json.loads(Path("t.tsv.gridnorm.json").read_text())["arrays"][0]
     shown = record["type_levels"]["control"]["M"]
-    assert f"; in no fit: 9 control (median ± MAD: control M {shown['median']:.2f} ± ".replace("-", "−") in said
+    assert f"; in no fit: 9 control (median M {shown['median']:.2f}, MAD ".replace("-", "−") in said
     assert "in no fit" not in cli(*common).err

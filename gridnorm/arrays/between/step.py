@@ -18,7 +18,7 @@ from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import BACKGROUND, LEVELS, REPLICATES
 from gridnorm.arrays.raw import Column, FloatArray
 from gridnorm.arrays.spot_types import check_words, count_types
-from gridnorm.arrays.used import in_fits, types_for, used
+from gridnorm.arrays.used import in_fits, types_for
 from gridnorm.core.across import ACROSS, Target, normalize_across
 from gridnorm.core.option import effective, take
 from gridnorm.core.option.signature import default_words, shows
@@ -219,7 +219,7 @@ class Block:
         given = None if arrays.spot_weights is None else np.nan_to_num(arrays.spot_weights[of])
         self.use[index] = in_fits(arrays, of, *self._types)
         if given is not None:
-            given = np.where(used(arrays, of) & (given == 0), 1.0, given)  # not found, and good all the same
+            given = np.where(self.use[index] & (given == 0), 1.0, given)  # not found, and good all the same
         if self.weights is None and given is not None and bool(((given != 0) & (given != 1)).any()):
             self.weights = self._memory(self.use.shape, np.float64)
             for before in range(index):

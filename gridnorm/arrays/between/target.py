@@ -93,11 +93,7 @@ class BetweenTarget:
             ("grouping", "between_by", by, self.by),
             *((option_word(name), name, str(options.get(name)), str(value)) for name, value in self.options.items()),
         ):
-            if asked != mine:
-                raise OptionError(
-                    f"the target was made with another {what}", file=self.file, found=asked, expected=mine,
-                    hint=f"The target knows it: leave {option_word(option)} out" if speaks_command_line() else None,
-                )  # fmt: skip
+            self.refuse_other(what, option, asked, mine)
         for name, words in zip(TYPE_OPTIONS, types, strict=True):
             if sorted(words) != sorted(self.types[name]):
                 raise OptionError(
@@ -117,6 +113,19 @@ class BetweenTarget:
             raise LayoutError(
                 "the target is of other spots", file=self.file, found="other Block, Row, Column or ID",
                 expected=f"the {self.spots} spots it was made of, in their order", hint=hint,
+            )  # fmt: skip
+
+    def refuse_other(self, what: str, option: str, asked: str, mine: str) -> None:
+        """Refuse a setting that is not the target's own.
+
+        Raises
+        ------
+        OptionError
+        """
+        if asked != mine:
+            raise OptionError(
+                f"the target was made with another {what}", file=self.file, found=asked, expected=mine,
+                hint=f"The target knows it: leave {option_word(option)} out" if speaks_command_line() else None,
             )  # fmt: skip
 
     def doubts(self, steps: Mapping[str, Any]) -> list[str]:
