@@ -20,6 +20,7 @@ from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts, one_group
 from gridnorm.arrays.grouping import by_text, find_column, group_spots, refuse_without_tips, slide_position
 from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.logarithms import to_levels
 from gridnorm.arrays.made import as_intensities, as_set, counted
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
@@ -91,7 +92,7 @@ def correct_one(raw: RawArray, layout: Layout | None, recipe: Recipe) -> Correct
 
 def levels_of(raw: RawArray) -> tuple[Levels, int]:
     """What is normalized, from corrected intensities, and how many of them were not positive."""
-    values, mean, n_bad = bg.to_levels(raw.channels, raw.foreground)
+    values, mean, n_bad = to_levels(raw.channels, raw.foreground)
     return Levels(values, {} if mean is None else {"level": mean}, mean is not None), n_bad
 
 

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from gridnorm.arrays import background as bg
 from gridnorm.arrays import normexp
+from gridnorm.arrays.logarithms import to_log_ratio
 from gridnorm.errors import FitError, OptionError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -68,7 +69,7 @@ def test_real_arrays_equal_limma(name: str, shared: Path) -> None:
             if channels == ("E",):
                 equal(got.values[0], want[f"{a}.{method}.E"], atol, what)
             else:
-                m, av, dark = bg.to_log_ratio(*got.values)
+                m, av, dark = to_log_ratio(*got.values)
                 equal(m, want[f"{a}.{method}.M"], atol, what + " M")
                 equal(av, want[f"{a}.{method}.A"], atol, what + " A")
                 assert dark == (got.values <= 0).sum()
@@ -323,21 +324,11 @@ def test_movingmin_of_no_spots() -> None:
     assert bg.correct(np.empty((2, 0)), np.empty((2, 0)), "movingmin", position=(none, none)).values.shape == (2, 0)
 
 
-# ---- logarithms and defaults -------------------------------------------------------------------------------------
+# ---- defaults --------------------------------------------------------------------------------------------------------
 
 
 def test_auto_stands_for_normexp_only_with_a_background() -> None:
     assert [bg.choose_background("auto", measured).name for measured in (True, False)] == ["normexp", "none"]
-
-
-def test_log_ratio_counts_what_has_no_logarithm() -> None:
-    m, a, dark = bg.to_log_ratio(np.array([8.0, 0.0, -1.0, np.nan, 4.0]), np.array([2.0, 1.0, -2.0, 3.0, np.nan]))
-    np.testing.assert_array_equal(m, [2, np.nan, np.nan, np.nan, np.nan])
-    np.testing.assert_array_equal(a, [2, np.nan, np.nan, np.nan, np.nan])
-    assert dark == 3
-    e, dark = bg.to_log(np.array([[1.0, 0.0], [np.nan, 0.5]]))
-    np.testing.assert_array_equal(e, [[0, np.nan], [np.nan, -1]])
-    assert dark == 1
 
 
 # ---- the automatic offset and what is doubted --------------------------------------------------------------------
@@ -424,7 +415,7 @@ def test_intensities_without_end_are_missing_and_counted(method: str) -> None:
     back = np.full_like(fore, 20.0)
     fore[0, 3], fore[1, 5], back[1, 5] = most, most, -most
     done = bg.correct(fore, back, method, offset=1e308, names=("R", "G"))
-    m, a, _ = bg.to_log_ratio(*done.values)
+    m, a, _ = to_log_ratio(*done.values)
     assert np.isinf(done.values).sum() == np.isinf(m).sum() == np.isinf(a).sum() == 0
     assert [np.flatnonzero(np.isnan(row)).tolist() for row in done.values] == [[3], [5]]
     assert "R: 1 corrected intensities are infinite and were taken as missing" in done.notes
