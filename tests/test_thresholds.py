@@ -551,7 +551,7 @@ ELSEWHERE = {
     "core/pooling.py:_FREE": "test_pooling.py::test_shares_are_those_of_the_true_variances",
     "core/pooling.py:_ROUNDS": "test_pooling.py::test_shares_are_those_of_the_true_variances",
     "core/pooling.py:_NOTHING": "test_pooling.py::test_constant_groups_and_equal_groups_are_no_trouble",
-    "core/fit.py:MOST_ITERATIONS": "test_hostile.py::test_the_most_that_may_be_asked_for",
+    "core/statistic.py:MOST_ITERATIONS": "test_hostile.py::test_the_most_that_may_be_asked_for",
     "arrays/simulate/simulated.py:_MOST_SPOTS": "test_hostile.py::test_the_most_that_may_be_asked_for",
     "io/text.py:_FIRST_STEP": SIZES,
     "arrays/weights.py:SHOWN": "as in odd_cells.py",

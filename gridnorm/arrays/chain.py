@@ -221,13 +221,13 @@ def within_one(
     segments = groups_of(recipe, raw.spots, layout, raw.n_spots, raw.name)
     use = replace(use, use=use_of_types(use.use, raw, recipe.exclude_types, ()))
     judged = None
-    if row.use is not None or recipe.fit_types:
+    if row.use is not None or row.marks or recipe.fit_types:
         # Controls that alone are in a fit show nothing of what it did to the rest.
         judged = use.use if use.weights is None else use.use & (use.weights > 0)
     if row.use is not None:
         use = replace(use, use=use.use & _chosen(row, raw, options))
     use = replace(use, use=use_of_types(use.use, raw, (), recipe.fit_types))
-    needed = {name: covariate_of(name, raw, layout) for name in row.covariates if name != "level"}
+    needed = {name: covariate_of(name, raw, layout, options) for name in row.covariates if name != "level"}
     position = None
     if options.get("small_groups") == "merge" and layout is not None:
         position = slide_position(raw.spots, layout)

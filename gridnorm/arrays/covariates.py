@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
+from gridnorm.arrays.control_spots import control_spots
 from gridnorm.arrays.grouping import Spots, find_column, slide_position
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import FloatArray, RawArray
 from gridnorm.errors import OptionError
 
+CONTROL = "control"  # 1 for control spots, 0 for others
 
-def covariate_of(name: str, raw: RawArray, layout: Layout | None) -> FloatArray:
-    """One covariate, float64 (1, spot): a name of ``COVARIATES``, or a spot column of numbers.
+
+def covariate_of(name: str, raw: RawArray, layout: Layout | None, options: Mapping[str, Any]) -> FloatArray:
+    """One covariate, float64 (1, spot): ``control``, a name of ``COVARIATES``, or a spot column of numbers.
+
+    ``options`` are those of the method, all of them.
 
     Raises
     ------
     OptionError
-        No such column, or its cells are text.
+        No such column, or its cells are text; types of control spots that no spot has.
+    FitError
+        No spot is a control spot.
     LayoutError
         It needs positions that the file does not have.
     """
+    if name == CONTROL:
+        return control_spots(raw, options).astype(np.float64)[None, :]
     known = COVARIATES.get(name)
     if known is not None:
         return known(Spots(raw.spots, layout, raw.n_spots, raw.name))[None, :]

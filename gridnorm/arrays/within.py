@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnorm.arrays.control_spots import CONTROL_TYPE
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.core.fit import SOURCES, Fit, fit, median_of
 from gridnorm.core.methods import METHODS, Method
@@ -105,10 +106,11 @@ def choose_method(given: str | Method, channels: tuple[str, ...], grouped: bool 
 
 
 def method_options(row: Method) -> tuple[Option, ...]:
-    """Every option of a method of arrays: its own, and what happens to small groups where it fits any."""
+    """Every option of a method of arrays: its own, which spots are controls, what happens to small groups."""
     if row.statistic is None:
         return row.options
-    return (*row.options, SMALL_GROUPS, MIN_GROUP)
+    controls = (CONTROL_TYPE,) if "control" in row.covariates else ()
+    return (*row.options, *controls, SMALL_GROUPS, MIN_GROUP)
 
 
 def take_options(row: Method, given: Mapping[str, Any]) -> dict[str, Any]:

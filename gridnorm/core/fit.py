@@ -1,17 +1,18 @@
-"""Fit: what is learnt about each group. A statistic is a row of ``STATISTICS``."""
+"""Fit: what is learnt about each group, by a row of ``STATISTICS``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gridnorm.core.engines import Backend, backend_for
-from gridnorm.core.option import FLAG, NUMBER, NUMBERS, WHOLE, Option, Range, Table, take
-from gridnorm.core.payload import Curves, Locations, Payload, Points, floats, taken
+from gridnorm.core.option import take
+from gridnorm.core.payload import Payload, floats, taken
 from gridnorm.core.segments import Segments, label_text, plain_label
+from gridnorm.core.statistic import STATISTICS, Statistic
 from gridnorm.core.weights import check_weights
 from gridnorm.errors import OptionError
 from gridnorm.plain import few
@@ -158,24 +159,6 @@ class Fit:
         return found
 
 
-class Statistic(NamedTuple):
-    """One row: how it is fitted, and what it needs.
-
-    ``fit(backend, view, segments, arguments, options)`` gives the number of values, int64 (batch, segment), and the
-    payload; ``view`` is (batch, item, width), ``arguments`` holds ``weights`` and ``use`` (batch, item) or None, and
-    ``covariate`` (batch, item, k). ``covariates`` is k, the numbers that each item has to bring.
-    """
-
-    name: str
-    fit: Callable[..., tuple[Any, Any]]
-    payload: Any
-    options: tuple[Option, ...] = ()
-    covariates: int = 0
-    takes_weights: bool = True
-    summary: str = ""
-    source: str = ""
-
-
 def fit(
     values: Any,
     segments: Segments,
@@ -246,8 +229,49 @@ def fit(
         check_weights(arguments["weights"])
     if row.covariates:
         arguments["covariate"] = as_covariates(covariate, shape, row.covariates, backend)
+    if row.inner:
+        own = part_of(row, chosen)
+
+        def groups(some: Any) -> Fit:
+            return fit(some, segments, row.grouped, **inner_arguments(row, arguments), **own)
+
+        return composed(row, groups, view, segments, arguments, chosen)
     n, payload = row.fit(backend, view, segments, arguments, chosen)
     return Fit(row.name, n, payload, backend.xp.zeros(n.shape, backend.xp.int8), segments.labels)
+
+
+def part_of(statistic: Statistic, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options of a statistic those that the fit of its groups takes."""
+    own = {option.name for option in statistic.grouped.options}
+    return {name: value for name, value in options.items() if name in own}
+
+
+def inner_arguments(statistic: Statistic, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights, use and covariates as the fit of a statistic's groups takes them."""
+    found = {name: arguments[name] for name in ("weights", "use")}
+    k = statistic.grouped.covariates
+    return {**found, "covariate": arguments["covariate"][:, :, :k]} if k else found
+
+
+def composed(
+    statistic: Statistic,
+    groups: Callable[[Any], Fit],
+    view: Any,
+    segments: Segments,
+    arguments: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Fit:
+    """The fit of a statistic that has something of the whole beside the fits of its groups, which ``groups`` makes."""
+    fits: list[Fit] = []
+
+    def inner(values: Any) -> Payload:
+        fits.append(groups(values))
+        return fits[-1].payload
+
+    backend = backend_for(view)
+    view = view.astype(backend.xp.float64, copy=False)
+    payload = statistic.fit(inner, backend, view, segments, arguments, options)
+    return replace(fits[-1], statistic=statistic.name, payload=payload)
 
 
 def group_medians(values: Any, segments: Segments) -> Any:
@@ -321,73 +345,3 @@ def pick(fits: Sequence[Fit], which: Any, index: Any, source: Any) -> Fit:
     first = fits[0]
     payload = type(first.payload).take([f.payload for f in fits], which, index)
     return Fit(first.statistic, taken([f.n for f in fits], which, index), payload, source, first.labels)
-
-
-def _moments(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
-    n, mean, deviation = backend.moments(view, segments, given["weights"], given["use"], **options)
-    return n, Locations(mean, deviation)
-
-
-def _median(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
-    n, centre = backend.median(view, segments, given["weights"], given["use"])
-    return n, Locations(centre)
-
-
-def _mad(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
-    n, centre, spread = backend.mad(view, segments, given["weights"], given["use"])
-    return n, Locations(centre, spread)
-
-
-def _quantiles(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
-    probabilities = backend.xp.asarray(options["probabilities"], dtype=backend.xp.float64)
-    n, points = backend.quantiles(view, segments, given["use"], probabilities)
-    return n, Points(points)
-
-
-def _lowess(backend: Backend, view: Any, segments: Segments, given: dict[str, Any], options: dict[str, Any]) -> Any:
-    view = view.astype(backend.xp.float64, copy=False)
-    n, knots = backend.lowess_fit(
-        view, given["covariate"], segments, given["weights"], given["use"],
-        span=options["span"], iterations=options["iterations"],
-        zero_weights="clamp" if options["clamp_weights"] else "exclude",
-    )  # fmt: skip
-    return n, Curves(knots)
-
-
-def _shares(given: tuple[float, ...]) -> bool:
-    return all(0 <= value <= 1 for value in given)
-
-
-DDOF = Option("ddof", WHOLE, 0, "Subtracted from the number of values in the divisor, as in numpy.std.")
-PROBABILITIES = Option("probabilities", NUMBERS, (0.25, 0.5, 0.75), "Which quantiles.", _shares, "0 to 1")
-SPAN = Option(
-    "span", NUMBER, 0.3, "Share of a group in each local fit of loess.", Range(0, 1, low_open=True),
-    metavar="SHARE", source="limma's loessFit",
-)  # fmt: skip
-MOST_ITERATIONS = 1000  # after a few nothing changes any more
-ITERATIONS = Option(
-    "iterations", WHOLE, 4, "Fits of loess: the first and the robust ones.", Range(1, MOST_ITERATIONS), metavar="N",
-    source="limma's loessFit",
-)  # fmt: skip
-CLAMP_WEIGHTS = Option(
-    "clamp_weights", FLAG, False, "Keep what has weight 0 in the fit of loess with weight 1e-5, as limma does.",
-    auto=True, source="limma's loessFit",
-)  # fmt: skip
-
-STATISTICS: Table[Statistic] = Table(
-    "statistic",
-    [
-        Statistic("moments", _moments, Locations, (DDOF,), summary="mean and standard deviation"),
-        Statistic("median", _median, Locations, summary="median"),
-        Statistic("mad", _mad, Locations, summary="median and median absolute deviation"),
-        Statistic(
-            "quantiles", _quantiles, Points, (PROBABILITIES,), takes_weights=False,
-            summary="quantiles, linear between order statistics",
-        ),
-        Statistic(
-            "lowess", _lowess, Curves, (SPAN, ITERATIONS, CLAMP_WEIGHTS), covariates=1,
-            summary="robust locally weighted regression on a covariate", source="Cleveland, JASA 74 (1979)",
-        ),
-    ],
-    functions=("fit", "payload.take"),
-)  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any
 
 from gridnorm.core.apply import APPLICATIONS, apply, relative_scale
 from gridnorm.core.engines import backend_for
-from gridnorm.core.fit import STATISTICS, Fit, Statistic, as_covariates, as_items, as_view, fit
+from gridnorm.core.fit import Fit, as_covariates, as_items, as_view, composed, fit, inner_arguments, part_of
 from gridnorm.core.option import Option, Table, no_meaning, take
 from gridnorm.core.segments import Segments
 from gridnorm.core.small import replace_small
+from gridnorm.core.statistic import STATISTICS, Statistic
 from gridnorm.errors import FitError, OptionError
 
 
@@ -31,6 +32,8 @@ class Method:
         Smallest number of values of a group with a fit of its own.
     covariates
         What each item brings beside its value, by the caller's words; ``level`` is the item's mean level.
+    marks
+        Whether the last covariate is none of the statistic's, but says which items may enter the fit: not 0.
     columns
         Further columns that ``use`` reads.
     use
@@ -53,6 +56,7 @@ class Method:
     minimum: int
     summary: str
     covariates: tuple[str, ...] = ()
+    marks: bool = False
     columns: tuple[str, ...] = ()
     use: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None
     relative: bool = False
@@ -77,7 +81,7 @@ class Method:
 
     def limit(self, small_groups: str) -> int:
         """Number of values from which a group is not small under a rule."""
-        goes_over = small_groups == "shrink" and hasattr(self.fitted.payload, "toward")
+        goes_over = small_groups == "shrink" and hasattr(self.fitted.grouped.payload, "toward")
         return self.enough if goes_over else self.minimum
 
     @property
@@ -91,8 +95,9 @@ def _complaint(row: Method) -> str | None:
     if row.statistic is None:
         return None
     statistic = row.fitted
-    if len(row.covariates) != statistic.covariates:
-        return f"{statistic.name} takes {statistic.covariates} covariates, the row names {len(row.covariates)}"
+    if len(row.covariates) != statistic.covariates + row.marks:
+        marks = ", and one of marks" if row.marks else ""
+        return f"{statistic.name} takes {statistic.covariates} covariates{marks}, the row names {len(row.covariates)}"
     unknown = [name for name in row.fixed if name not in {option.name for option in statistic.options}]
     return f"{statistic.name} has no option {unknown[0]} that could be fixed" if unknown else None
 
@@ -117,6 +122,26 @@ METHODS: Table[Method] = Table(
         Method(
             "loess", "lowess", "subtract", 30, "subtract a robust lowess curve over the covariate",
             covariates=("level",), source="Yang et al., Nucleic Acids Res 30 (2002); limma's normalizeWithinArrays",
+        ),
+        Method(
+            "composite", "composite", "subtract", 30,
+            "as loess where the covariate is low, going over to one curve through the controls where it is high",
+            covariates=("level", "control"), source="Yang et al., Nucleic Acids Res 30 (2002); limma's composite",
+        ),
+        Method(
+            "control", "loess", "subtract", 30,
+            "subtract a robust curve over the covariate, fitted to the controls alone",
+            covariates=("level", "control"), marks=True, fixed={"degree": 1}, source="limma's control",
+        ),
+        Method(
+            "loess2d", "surface", "subtract", 30, "subtract a robust surface over the place",
+            covariates=("slide-row", "slide-column"), keeps_level=True, fixed={"degree": 1}, enough=300,
+            source="Dudoit and Yang (2003); marray's twoD",
+        ),
+        Method(
+            "joint", "joint", "subtract", 30,
+            "subtract each group's curve over the covariate and one smooth surface over the place",
+            covariates=("level", "slide-row", "slide-column"), source="Futschik and Crompton, Genome Biol 5 (2004)",
         ),
     ],
     functions=("remove",),
@@ -155,42 +180,73 @@ def fit_method(
     own = {option.name for option in statistic.options}
     backend = backend_for(values)
     view = as_view(values, segments, backend)[:, :, 0]
-    if covariate is None and statistic.covariates:
-        raise OptionError(f"{row.name} needs a covariate", hint="Give covariate=, one number per value")
-    if covariate is not None and not statistic.covariates:
-        raise OptionError(f"{row.name} takes no covariate")
-    arguments = {
+    chosen = {**row.fixed, **{name: value for name, value in options.items() if name in own}}
+    entering = {
         "weights": as_items(weights, view.shape, "weights", backend),
         "use": as_items(use, view.shape, "use", backend, dtype=bool),
-        **row.fixed,
-        **{name: value for name, value in options.items() if name in own},
     }
-    if statistic.covariates:
-        arguments["covariate"] = as_covariates(covariate, view.shape, statistic.covariates, backend)
-    found = fit(view, segments, statistic, **arguments)
+    if row.covariates:
+        entering = _with_covariates(row, entering, covariate, view, backend)
+    elif covariate is not None:
+        raise OptionError(f"{row.name} takes no covariate")
+    rule = (small_groups, row.limit(small_groups) if minimum is None else minimum)
+    if statistic.inner:
+        inner = {**inner_arguments(statistic, entering), **part_of(statistic, chosen)}
+        found = composed(
+            statistic, lambda some: _groups(row, some, segments, rule, position, inner), view[:, :, None], segments,
+            entering, chosen,
+        )  # fmt: skip
+    else:
+        found = _groups(row, view, segments, rule, position, {**entering, **chosen})
+    if row.relative:
+        found = relative_scale(found)
+    if keep_level and row.keeps_level:
+        single = Segments.single(segments.n_items)
+        whole = fit(view, single, statistic, **entering, **chosen).location
+        if whole is None:
+            whole = fit(view, single, "median", weights=entering["weights"], use=entering["use"]).location
+        found = replace(found, level=whole)
+    return found
+
+
+def _with_covariates(row: Method, entering: dict[str, Any], covariate: Any, view: Any, backend: Any) -> dict[str, Any]:
+    """What enters the fit with its covariates; marks say what may enter at all."""
+    if covariate is None:
+        raise OptionError(f"{row.name} needs a covariate", hint="Give covariate=, one number per value")
+    brought = as_covariates(covariate, view.shape, len(row.covariates), backend)
+    if not row.marks:
+        return {**entering, "covariate": brought}
+    marked = brought[:, :, -1] > 0
+    use = marked if entering["use"] is None else marked & entering["use"]
+    return {**entering, "use": use, "covariate": brought[:, :, :-1]}
+
+
+def _groups(
+    row: Method, values: Any, segments: Segments, rule: tuple[str, int], position: Any, arguments: dict[str, Any]
+) -> Fit:
+    """The fit of every group, small ones as the rule has it."""
+    statistic, (small_groups, limit) = row.fitted.grouped, rule
+    found = fit(values, segments, statistic, **arguments)
     if bool((found.n.sum(axis=1) == 0).any()):
         raise FitError(
             "no usable value: every one is missing or left out of the fit",
             hint="Check flags, weights and the background method",
         )
-    limit = row.limit(small_groups) if minimum is None else minimum
-    if small_groups != "own" and bool((found.n < limit).any()):
-        found = replace_small(
-            found, view, segments, limit, small_groups, statistic=statistic, position=position, arguments=arguments,
-            least=min(limit, row.minimum) if small_groups == "shrink" else None,
-        )  # fmt: skip
-    if row.relative:
-        found = relative_scale(found)
-    if keep_level and row.keeps_level:
-        whole = fit(view, Segments.single(segments.n_items), statistic, **arguments)
-        found = replace(found, level=whole.location)
-    return found
+    if small_groups == "own" or not bool((found.n < limit).any()):
+        return found
+    return replace_small(
+        found, values, segments, limit, small_groups, statistic=statistic, position=position, arguments=arguments,
+        least=min(limit, row.minimum) if small_groups == "shrink" else None,
+    )  # fmt: skip
 
 
 def apply_method(values: Any, segments: Segments, method: str | Method, fit: Fit, *, covariate: Any = None) -> Any:
     """Values without what a method has fitted, (batch, item); groups are matched by label."""
     row = METHODS.find(method)
-    view = as_view(values, segments, backend_for(values))[:, :, 0]
+    backend = backend_for(values)
+    view = as_view(values, segments, backend)[:, :, 0]
+    if row.marks:
+        covariate = as_covariates(covariate, view.shape, len(row.covariates), backend)[:, :, :-1]
     return apply(view, segments, fit, row.application, covariate=covariate)
 
 

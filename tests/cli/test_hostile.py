@@ -18,7 +18,7 @@ from damage import Cli, sheet
 
 import gridnorm as gn
 from gridnorm.arrays.simulate.simulated import _MOST_SPOTS, _check
-from gridnorm.core.fit import ITERATIONS, MOST_ITERATIONS
+from gridnorm.core.statistic import ITERATIONS, MOST_ITERATIONS
 from gridnorm.errors import OptionError
 from gridnorm.io.atomic import Output
 

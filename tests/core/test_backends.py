@@ -9,12 +9,13 @@ import pytest
 from backends import Backend, others
 
 from gridnorm.core import apply as applied
-from gridnorm.core.fit import STATISTICS, Fit, fit
+from gridnorm.core.fit import Fit, fit
 from gridnorm.core.groups import normalize_groups
 from gridnorm.core.methods import METHODS
 from gridnorm.core.segments import Segments
 from gridnorm.core.small import replace_small
 from gridnorm.core.spread import share_explained
+from gridnorm.core.statistic import STATISTICS
 from gridnorm.errors import FitError
 
 ITEMS = 150

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gridnorm.core.apply import apply, evaluate
-from gridnorm.core.fit import STATISTICS, Fit, fit, pick
+from gridnorm.core.fit import Fit, fit, pick
 from gridnorm.core.methods import METHODS, apply_method, fit_method, normalize_within
 from gridnorm.core.option import effective
 from gridnorm.core.payload import Locations
 from gridnorm.core.segments import Segments
+from gridnorm.core.statistic import STATISTICS
 from gridnorm.errors import OptionError
 
 RNG = np.random.default_rng(3)

@@ -11,12 +11,13 @@ from backends import Backend
 from own_method import PLANE
 
 from gridnorm.core.apply import evaluate
-from gridnorm.core.fit import OWN, SHRUNK, STATISTICS, WHOLE_FIT, Fit, fit
+from gridnorm.core.fit import OWN, SHRUNK, WHOLE_FIT, Fit, fit
 from gridnorm.core.methods import METHODS, apply_method, normalize_within
 from gridnorm.core.payload import BENDS, LOG_SCALE, MIDDLE, Curves
 from gridnorm.core.pooling import _LONGEST, _MUTE, _share, passage
 from gridnorm.core.segments import Segments
 from gridnorm.core.small import replace_small
+from gridnorm.core.statistic import STATISTICS
 
 LIMIT = 60
 SIZES = [80, 60, 59, 30, 12, 1, 0]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from backends import Backend
 
-from gridnorm.core.fit import MERGED, OWN, SHRUNK, STATISTICS, WHOLE_FIT, Fit, fit
+from gridnorm.core.fit import MERGED, OWN, SHRUNK, WHOLE_FIT, Fit, fit
 from gridnorm.core.methods import normalize_within
 from gridnorm.core.segments import Segments
 from gridnorm.core.small import RULES, replace_small
+from gridnorm.core.statistic import STATISTICS
 from gridnorm.errors import FitError, OptionError
 
 SIZES = [20, 10, 9, 0]

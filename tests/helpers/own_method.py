@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from gridnorm.core.fit import Statistic
 from gridnorm.core.methods import Method
 from gridnorm.core.option import NUMBER, TEXT, Option, Range
 from gridnorm.core.payload import floats, plain, taken
+from gridnorm.core.statistic import Statistic
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,6 +65,8 @@ class Simulated:
             "Block": self.block, "Row": self.row, "Column": self.column, "ID": self.id, "Name": self.name,
             "X": self.x[array], "Y": self.y[array],
         }  # fmt: skip
+        if self.parameters["controls"]:
+            spots["SpotType"] = np.where(np.char.startswith(self.name, b"control"), b"control", b"probe")
         taken = []
         for channel, wavelength in zip(self.channels, self.wavelengths, strict=True):
             taken += [(channel, f"F{wavelength} Mean"), (f"{channel}b", f"B{wavelength} Median")]
@@ -152,6 +154,7 @@ def simulate(
         gain = p["gains"][i] if p["gains"] else 1.0
         scanned = scan(_stream(p["seed"], 1 + i, 1), slide, probes.block, gain, p)
         drawn.append({"x": slide.x, "y": slide.y, "bias": slide.bias, "outlier": slide.outlier, **scanned})
+    which = list(zip(probe[printed].tolist(), probes.control[printed].tolist(), strict=True))
     stacked = {key: np.stack([one[key] for one in drawn])[..., printed] for key in drawn[0]}
     return Simulated(
         names=tuple(f"array{i + 1}" for i in range(n_arrays)),
@@ -159,8 +162,8 @@ def simulate(
         wavelengths=WAVELENGTHS[p["channels"]],
         parameters=p,
         block=probes.block[printed], row=probes.row[printed], column=probes.column[printed],
-        id=np.array([b"P%06d" % k for k in probe[printed]], dtype="S"),
-        name=np.array([b"probe %d" % k for k in probe[printed]], dtype="S"),
+        id=np.array([b"C%06d" % k if c else b"P%06d" % k for k, c in which], dtype="S"),
+        name=np.array([b"control %d" % k if c else b"probe %d" % k for k, c in which], dtype="S"),
         true_m=probes.true_m[printed], true_a=probes.true_a[printed], changed=hit[printed], **stacked,
     )  # fmt: skip
 
@@ -221,10 +224,19 @@ def _probes(p: dict[str, Any]) -> tuple[Probes, NDArray[np.bool_], NDArray[np.bo
     true_a = np.where(empty, EMPTY_LEVEL, true_a)
     hit = np.zeros(n, np.bool_)
     # Empty places come last.
-    hit[np.argsort(rng.random(n) + empty, kind="stable")[: round(p["changed"] * n)]] = True
+    order = np.argsort(rng.random(n) + empty, kind="stable")
+    hit[order[: round(p["changed"] * n)]] = True
+    control = np.zeros(n, np.bool_)
+    probed = order[~(empty | hit)[order]]
+    control[probed[max(probed.size - round(p["controls"] * n), 0) :]] = True
     true_m = np.where(hit, p["effect"] * np.where(rng.random(n) < p["up"], 1.0, -1.0), 0.0)
     true_a = true_a + p["content_sd"] * rng.standard_normal(tips)[block - 1]
     printed = each - np.floor(p["uneven"] * each * rng.random(tips)).astype(np.int64)
     small = np.argsort(rng.random(tips), kind="stable")[: p["small_tips"]]
     printed[small] = np.minimum(p["small_tip_spots"], each)
-    return Probes(block, row, column, true_m, true_a), hit, place < np.maximum(printed, 1)[block - 1], probe + 1
+    return (
+        Probes(block, row, column, true_m, true_a, control),
+        hit,
+        place < np.maximum(printed, 1)[block - 1],
+        probe + 1,
+    )

@@ -20,17 +20,19 @@ SPOT_SD = 0.1  # log2: how unequal the spots of one probe are in both channels
 DAMAGE_SD = 1.5  # log2, of each channel by itself
 READING_SD = 2.0  # counts, of the scanner itself at any gain
 BACKGROUND_SD = 0.25  # natural log: how uneven the background of a channel is from spot to spot
+BLOB_RADIUS = 0.08  # σ of a blob, in lengths of the slide
 BACKGROUND_STEP = 1.25  # how much higher than asked for it is in the last channel, and lower in the first
 
 
 class Probes(NamedTuple):
-    """What is on every slide: place and truth of each spot, (spot,)."""
+    """What is on every slide: place and truth of each spot, (spot,), and which are controls."""
 
     block: IntArray
     row: IntArray
     column: IntArray
     true_m: FloatArray
     true_a: FloatArray
+    control: NDArray[np.bool_]
 
 
 class Slide(NamedTuple):
@@ -62,6 +64,10 @@ def make_slide(rng: np.random.Generator, probes: Probes, p: Mapping[str, Any]) -
     bent = (level / (0.5 * (HIGHEST - LOWEST))) ** 2 - 0.3  # about 0 over all spots, 0.7 at the brightest
     bias = offset[tip] + slope[tip] * level + curve[tip] * bent
     bias += p["spatial"] * np.cos(np.pi * (down + 0.5 * across) + phase)
+    if p["blob"]:
+        centre = 0.1 + 0.8 * rng.spawn(1)[0].random(2)  # no number of the slide's own stream is spent
+        away = (down - centre[0]) ** 2 + (across - centre[1]) ** 2
+        bias += p["blob"] * np.exp(-away / (2.0 * BLOB_RADIUS**2))
     if p["channels"] == 2:
         bias += height * (1.0 - 2.0 * np.exp((LOWEST - probes.true_a) / 2.0))
     m = probes.true_m + bias + p["noise_sd"] * np.exp(scale[tip]) * rng.standard_normal(n)

@@ -14,12 +14,12 @@ import numpy as np
 
 from gridnorm.core.engines import cuda
 from gridnorm.core.engines.cuda.device import current_device, explain
-from gridnorm.core.engines.verbs import VERBS, WRITTEN, Verbs, offered
+from gridnorm.core.engines.verbs import VERBS, WRITTEN, offered
 from gridnorm.core.segments import Segments
 from gridnorm.errors import DeviceError, GridnormError
 
 name = "hosted"
-_engine: Verbs = cuda
+_engine: Any = cuda
 
 
 def _hosted(verb: str) -> Callable[..., Any]:

@@ -58,6 +58,23 @@ class Verbs(Protocol):
         """Count, and the knots of a robust local regression on the covariate, (batch, item, 1)."""
         ...
 
+    def loess(
+        self,
+        values: Any,
+        covariate: Any,
+        segments: Segments,
+        weights: Any,
+        use: Any,
+        *,
+        span: float,
+        iterations: int,
+        degree: int,
+        zero_weights: str,
+        lattice: bool = False,
+    ) -> tuple[Any, Any, Any]:
+        """Count, a robust local regression on the covariates (batch, item, k) at every item, degrees of freedom."""
+        ...
+
     def interpolate(self, knots: Knots, covariate: Any, segments: Segments) -> Any:
         """Curve of each item's segment at its covariate, (batch, item)."""
         ...

@@ -14,8 +14,9 @@ import pytest
 from gridnorm.core.engines import CHAINS, VERBS, Chain, backend_for, cuda, hosted, in_front, offered, on_device
 from gridnorm.core.engines import numpy as reference
 from gridnorm.core.engines.verbs import WRITTEN, Verbs
-from gridnorm.core.fit import STATISTICS, fit
+from gridnorm.core.fit import fit
 from gridnorm.core.segments import Segments
+from gridnorm.core.statistic import STATISTICS
 from gridnorm.errors import OptionError
 
 SEGMENTS = Segments.from_labels(["a", "b", "a", "c", "b", "a", "a"])
@@ -41,6 +42,9 @@ class OnlyMedian:
         return np.array(count), np.array(centre)
 
 
+HOST_ONLY = {"loess"}  # verbs that the device leaves to NumPy's engine
+
+
 # ---------------------------------------------------------------------------------------------- the list
 
 
@@ -50,8 +54,10 @@ def test_every_verb_has_a_meaning_and_the_reference_has_every_verb() -> None:
     assert {"median", "moments", "sums", "lowess_fit", "standardize_backward"} < set(VERBS)
 
 
-@pytest.mark.parametrize("engine", [reference, cuda], ids=lambda engine: engine.name)
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("engine", "verb"), [(engine, verb) for engine in (reference, cuda) for verb in offered(engine)],
+    ids=lambda one: one if isinstance(one, str) else one.name,
+)  # fmt: skip
 def test_a_verb_takes_what_the_list_says_and_may_take_further_keywords(engine: ModuleType, verb: str) -> None:
     def told(function: Any) -> list[tuple[str, Any, Any]]:
         return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
@@ -62,7 +68,8 @@ def test_a_verb_takes_what_the_list_says_and_may_take_further_keywords(engine: M
 
 
 def test_the_device_for_numpy_arrays_has_every_verb_that_the_device_has() -> None:
-    assert offered(hosted) == offered(cuda) == tuple(VERBS)
+    assert offered(hosted) == offered(cuda)
+    assert set(VERBS) - set(offered(cuda)) == HOST_ONLY
     for verb in offered(hosted):
         assert getattr(hosted, verb).__name__ == verb
         assert getattr(hosted, verb) is not getattr(cuda, verb)
@@ -72,7 +79,7 @@ def test_arrays_that_a_verb_writes_to_are_keywords_of_the_listed_names() -> None
     """The device for NumPy arrays copies these back."""
     found = set()
     for verb in VERBS:
-        for p in inspect.signature(getattr(cuda, verb)).parameters.values():
+        for p in inspect.signature(getattr(reference, verb)).parameters.values():
             if p.name in WRITTEN:
                 assert p.kind is inspect.Parameter.KEYWORD_ONLY
                 found.add(p.name)

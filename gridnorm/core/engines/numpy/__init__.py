@@ -2,6 +2,7 @@
 
 from gridnorm.core.engines.numpy.apply import remove
 from gridnorm.core.engines.numpy.curves import interpolate, lowess_fit, select_curves
+from gridnorm.core.engines.numpy.loess import loess
 from gridnorm.core.engines.numpy.median import mad, median, quantiles
 from gridnorm.core.engines.numpy.moments import moments, sums
 from gridnorm.core.engines.numpy.namespace import special, xp
@@ -11,6 +12,7 @@ from gridnorm.core.engines.numpy.standardize import standardize, standardize_bac
 __all__ = [
     "gather",
     "interpolate",
+    "loess",
     "lowess_fit",
     "mad",
     "median",
