@@ -52,6 +52,8 @@ def background_correct(
     *,
     offset: float | str | None = ...,
     normexp_method: str = ...,
+    constraint: float = ...,
+    saturated: float = ...,
 ) -> ArraySet: ...
 def inspect(
     paths: Paths | pd.DataFrame,
@@ -82,6 +84,8 @@ def normalize(
     background: Any = ...,
     offset: float | str | None = ...,
     normexp_method: str = ...,
+    constraint: float = ...,
+    saturated: float = ...,
     foreground: str | None = ...,
     channels: str | Sequence[Any] = ...,
     columns: Any = ...,

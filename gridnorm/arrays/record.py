@@ -35,6 +35,8 @@ class ArrayRecord(NamedTuple):
         Every step with the settings that were effective for this array.
     models
         Parameters of the background model by channel, or None.
+    affine
+        What the affine background took out of each channel: its offset and its gain; or None.
     warnings
         Repairs and doubts.
     not_found
@@ -67,6 +69,7 @@ class ArrayRecord(NamedTuple):
     part: str = ""
     replicates: Mapping[str, Any] | None = None
     types: Mapping[str, int] = {}
+    affine: Mapping[str, Mapping[str, float]] | None = None
 
     @property
     def title(self) -> str:
@@ -84,6 +87,7 @@ class ArrayRecord(NamedTuple):
             "wavelengths": list(self.wavelengths),
             "parameters": self.history.parameters(),
             "normexp": None if self.models is None else {name: dict(found) for name, found in self.models.items()},
+            **({} if self.affine is None else {"affine": {name: dict(one) for name, one in self.affine.items()}}),
             "columns": dict(self.taken),
             "spots": self.spots,
             "flagged": self.flagged,
