@@ -67,6 +67,10 @@ def inspect(
     layout: Any = ...,
     gal: Any = ...,
 ) -> dict[str, Any]: ...
+def merge_scans(
+    arrays: ArraySet,
+    by: str | Sequence[Any],
+) -> ArraySet: ...
 def normalize(
     arrays: ArraySet | Paths | pd.DataFrame,
     *,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.raw import NOT_FOUND, RawArray
+from gridnorm.arrays.raw import NOT_FOUND, RawArray, Scan
 from gridnorm.arrays.spot_types import count_types
 from gridnorm.arrays.weights import count_flagged
 from gridnorm.provenance import History, InputDigest
@@ -37,6 +37,8 @@ class ArrayRecord(NamedTuple):
         Parameters of the background model by channel, or None.
     affine
         What the affine background took out of each channel: its offset and its gain; or None.
+    scans
+        The scans that the array was merged from; its own digest is that of all of theirs.
     warnings
         Repairs and doubts.
     not_found
@@ -70,6 +72,12 @@ class ArrayRecord(NamedTuple):
     replicates: Mapping[str, Any] | None = None
     types: Mapping[str, int] = {}
     affine: Mapping[str, Mapping[str, float]] | None = None
+    scans: tuple[Scan, ...] = ()
+
+    @property
+    def digests(self) -> list[InputDigest]:
+        """The files that it came from, as far as they are known."""
+        return [one for one in ([scan.digest for scan in self.scans] or [self.digest]) if one is not None]
 
     @property
     def title(self) -> str:
@@ -81,6 +89,7 @@ class ArrayRecord(NamedTuple):
         return {
             "file": self.file,
             **({"part": self.part} if self.part else {}),
+            **({"scans": [scan.to_dict() for scan in self.scans]} if self.scans else {}),
             "format": self.format,
             "version": self.version,
             "channels": list(self.channels),
@@ -105,5 +114,5 @@ def record_of(
     return ArrayRecord(
         raw.name, raw.format, raw.version, raw.channels, raw.wavelengths, raw.taken, raw.n_spots, count_flagged(raw),
         raw.missing, raw.infinite, layout, digest, history or History(), None, raw.warnings, raw.not_found,
-        types=count_types(raw.spots),
+        types=count_types(raw.spots), scans=raw.scans,
     )  # fmt: skip

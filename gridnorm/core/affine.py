@@ -21,7 +21,7 @@ from gridnorm.errors import FitError, OptionError
 
 FloatArray = NDArray[np.float64]
 
-DIAGONAL = "diagonal"
+DIAGONAL, ZERO = "diagonal", "zero"
 SHARE = 0.05  # of the points, aroma.light's constraint of normalizeAffine
 MOST_SHARE = 0.5
 FEWEST = 3  # points; two lie on a line whatever they are
@@ -64,6 +64,11 @@ class Affine(NamedTuple):
     offset: FloatArray
     slope: FloatArray
     line: Line
+
+    @property
+    def alike(self) -> bool:
+        """Whether the slopes are too much alike to tell, by the diagonal, where on the line the offsets are."""
+        return bool(self.slope.max() < SAME_SLOPES * self.slope.min())
 
     def undone(self, points: Any) -> FloatArray:
         """(x_k − offset_k) / slope_k, of shape (n, k)."""
@@ -145,7 +150,8 @@ def fit_affine(
     constraint
         Which point of the line the offsets are. A share, more than 0 and at most 0.5: the largest offsets with which at
         most this share of the points in the fit has a coordinate that does not exceed its offset. ``"diagonal"``: the
-        point of the line nearest to the diagonal x_1 = … = x_k.
+        point of the line nearest to the diagonal x_1 = … = x_k. ``"zero"``: the one whose coordinates have a mean of 0,
+        which says nothing of the offsets but how they differ.
     names
         What messages call the coordinates.
 
@@ -186,9 +192,12 @@ def fit_affine(
             expected="slopes above 0",
         )
     slope = line.direction / np.exp(np.log(line.direction).mean())
-    if isinstance(constraint, str):
+    if constraint == DIAGONAL:
         at = _nearest_to_diagonal(line, high / low)
+    elif constraint == ZERO:
+        at = -float(line.centre.mean() / line.direction.mean())
     else:
+        assert not isinstance(constraint, str)
         at = _largest(((x.T - line.centre) / line.direction).min(axis=1), constraint)
     return Affine(line.centre + at * line.direction, slope, line)
 
@@ -218,10 +227,10 @@ def _given(points: Any, weights: Any, use: Any) -> tuple[FloatArray, FloatArray]
 
 def _check_constraint(given: float | str) -> None:
     share = not isinstance(given, str | bool) and 0 < given <= MOST_SHARE
-    if not share and given != DIAGONAL:
+    if not share and given not in (DIAGONAL, ZERO):
         raise OptionError(
             "unknown constraint of an affine fit", found=repr(given),
-            expected=f"a share, more than 0 and at most {MOST_SHARE}, or {DIAGONAL!r}",
+            expected=f"a share, more than 0 and at most {MOST_SHARE}, {DIAGONAL} or {ZERO}",
         )  # fmt: skip
 
 

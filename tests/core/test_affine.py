@@ -184,3 +184,9 @@ def test_shapes_and_weights_that_cannot_be_are_refused() -> None:
         fit_line(made(4), [-1.0, 1, 1, 1])
     with pytest.raises(OptionError, match="use of another length"):
         fit_line(np.ones((4, 2)), use=np.ones((4, 2), bool))
+
+
+def test_alike_slopes_are_told_and_zero_says_how_offsets_differ() -> None:
+    found = fit_affine(np.stack([5 + Z, 9 + Z], axis=1), "zero")
+    assert found.alike and not fit_affine(np.stack([5 + Z, 9 + 1.2 * Z], axis=1)).alike
+    np.testing.assert_allclose(found.offset, [-2, 2], atol=1e-9)
