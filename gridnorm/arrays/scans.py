@@ -80,7 +80,7 @@ def merge_raws(raws: Sequence[RawArray], name: str, digests: Sequence[InputDiges
     A scan is saturated at a spot whose foreground is at full scale (65535), or of whose pixels some are, where a column
     ``F<nm> % Sat.`` says so.
     """
-    called = f"{name} ({len(raws)} scans)"
+    called = slide_name(name, len(raws))
     aligned = [raws[0], *(_aligned(raws[0], other) for other in raws[1:])]
     first = aligned[0]
     merged = []
@@ -114,6 +114,17 @@ def merge_raws(raws: Sequence[RawArray], name: str, digests: Sequence[InputDiges
         missing=int(np.isnan(foreground).sum()) + (0 if background is None else int(np.isnan(background).sum())),
         infinite=sum(raw.infinite for raw in aligned),
     )  # fmt: skip
+
+
+def slide_name(label: str, scans: int) -> str:
+    """What messages and records call the array that scans of a slide became.
+
+    Examples
+    --------
+    >>> slide_name("slide1", 3)
+    'slide1 (3 scans)'
+    """
+    return f"{label} ({scans} scans)"
 
 
 def merge_channel(given: Channel, names: Sequence[str]) -> Merged:
