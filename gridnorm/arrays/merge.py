@@ -38,7 +38,7 @@ def merge_scans(arrays: ArraySet, by: str | Sequence[Any]) -> ArraySet:
     ArraySet
         Merged arrays have the label as their name, and foreground and background in the unit of the scan with the
         lowest gain, without what the scanner adds; ``record(i).scans`` has offset and gain of every scan. Cells of
-        ``targets`` that differ between scans are joined by `` | ``.
+        ``targets`` that differ between scans are joined, with a bar between them.
 
     Raises
     ------

@@ -215,12 +215,15 @@ def _aligned(first: RawArray, other: RawArray) -> RawArray:
         found, expected = ("a measured background" if _has(raw) else "no background" for raw in (other, first))
         what = "of scans of one slide only some have a background"
         raise LayoutError(what, file=other.name, found=found, expected=f"{expected} as in {first.name}")
-    one, two = (np.zeros(raw.n_spots, bool) if raw.absent is None else raw.absent for raw in (first, other))
-    if one.size == two.size and not np.array_equal(one, two):
-        raise _other_spots(first, other, int((two & ~one).sum()), int((one & ~two).sum()))
-    how = compare(
-        keys_of(first.spots, first.n_spots), keys_of(other.spots, other.n_spots), other.name, "strict", first.name
-    )
+    mine, its = (np.zeros(raw.n_spots, bool) if raw.absent is None else raw.absent for raw in (first, other))
+    if mine.size == its.size and not np.array_equal(mine, its):
+        raise _other_spots(first, other, int((its & ~mine).sum()), int((mine & ~its).sum()))
+    one, two = (keys_of(raw.spots, raw.n_spots) for raw in (first, other))
+    try:
+        how = compare(one, two, other.name, "strict", first.name)
+    except LayoutError as error:
+        what, file, line, found, expected, _ = error.made
+        raise LayoutError(what, file, line, found, expected, "Are these scans of one slide?") from None
     if how.identical:
         return other
     if how.order is None:

@@ -212,6 +212,11 @@ def test_scans_that_are_none_are_refused() -> None:
     assert str(caught.value).startswith(
         "scan30.gpr: its spots are not those of scan1.gpr, a scan of the same slide; found 9 spots missing, 0 more"
     )
+    named = [replace(raw, spots=raw.spots | {"ID": np.full(N, word, "S1")}) for raw, word in ((one, "x"), (two, "y"))]
+    with pytest.raises(LayoutError) as renamed:
+        merge_raws(named, "slide")
+    assert str(renamed.value).startswith("scan5.gpr: the spots are not those of scan1.gpr: another print run; found an")
+    assert str(renamed.value).endswith("Are these scans of one slide?")
     strange = replace(three, foreground=three.foreground.max() - three.foreground)
     with pytest.raises(FitError) as failed:
         merge_raws([one, strange], "slide")
