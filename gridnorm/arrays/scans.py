@@ -222,8 +222,7 @@ def _aligned(first: RawArray, other: RawArray) -> RawArray:
     try:
         how = compare(one, two, other.name, "strict", first.name)
     except LayoutError as error:
-        what, file, line, found, expected, _ = error.made
-        raise LayoutError(what, file, line, found, expected, "Are these scans of one slide?") from None
+        raise LayoutError(*error.made[:5], "Are these scans of one slide?") from None
     if how.identical:
         return other
     if how.order is None:

@@ -104,8 +104,11 @@ def test_a_set_says_once_that_the_background_is_left_out_and_keeps_the_numbers(t
     assert known["R"]["gain"] * known["G"]["gain"] == pytest.approx(1)
     assert done.history.parameters()["constraint"] == 0.1 and done.history.parameters()["saturated"] == 65535
     gn.write(done, tmp_path / "m.tsv")
-    entry = json.loads((tmp_path / "m.tsv.gridnorm.json").read_text())["arrays"][0]
+    written = json.loads((tmp_path / "m.tsv.gridnorm.json").read_text())
+    entry = written["arrays"][0]
     assert entry["affine"] == {name: dict(one) for name, one in known.items()} and entry["normexp"] is None
+    schema = Path(gn.__file__).parent / "schemas" / "sidecar-2.schema.json"
+    pytest.importorskip("jsonschema").validate(written, json.loads(schema.read_text()))
     raw = gn.read(file)
     with pytest.warns(GridnormWarning, match="the measured background is left out"):
         step = gn.background_correct(raw, "affine", constraint=0.1)
