@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gridnorm.arrays.array_weights import array_weights
     from gridnorm.arrays.arrayset import ArraySet
     from gridnorm.arrays.between import BetweenTarget, normalize_between
+    from gridnorm.arrays.merge import merge_scans
     from gridnorm.arrays.replicates import average_replicates
     from gridnorm.arrays.simulate import simulate
     from gridnorm.arrays.split import split
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _HOME = {
     "ArraySet": "gridnorm.arrays.arrayset",
     "BetweenTarget": "gridnorm.arrays.between",
+    "merge_scans": "gridnorm.arrays.merge",
     "normalize_between": "gridnorm.arrays.between",
     "simulate": "gridnorm.arrays.simulate",
     "split": "gridnorm.arrays.split",
@@ -81,6 +83,7 @@ __all__ = [
     "average_replicates",
     "background_correct",
     "inspect",
+    "merge_scans",
     "nn",
     "normalize",
     "normalize_between",

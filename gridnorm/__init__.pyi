@@ -52,6 +52,8 @@ def background_correct(
     *,
     offset: float | str | None = ...,
     normexp_method: str = ...,
+    constraint: float = ...,
+    saturated: float = ...,
 ) -> ArraySet: ...
 def inspect(
     paths: Paths | pd.DataFrame,
@@ -65,6 +67,10 @@ def inspect(
     layout: Any = ...,
     gal: Any = ...,
 ) -> dict[str, Any]: ...
+def merge_scans(
+    arrays: ArraySet,
+    by: str | Sequence[Any],
+) -> ArraySet: ...
 def normalize(
     arrays: ArraySet | Paths | pd.DataFrame,
     *,
@@ -82,6 +88,8 @@ def normalize(
     background: Any = ...,
     offset: float | str | None = ...,
     normexp_method: str = ...,
+    constraint: float = ...,
+    saturated: float = ...,
     foreground: str | None = ...,
     channels: str | Sequence[Any] = ...,
     columns: Any = ...,
@@ -100,6 +108,7 @@ def normalize(
     fit_types: str | Sequence[Any] = ...,
     replicates: Any = ...,
     replicates_cv: float = ...,
+    merge_scans: Any = ...,
     align: str = ...,
     layout: Any = ...,
     gal: Any = ...,
@@ -161,6 +170,7 @@ def read(
     columns: Any = ...,
     flag_table: Any = ...,
     controls: Any = ...,
+    merge_scans: Any = ...,
     align: str = ...,
     layout: Any = ...,
     gal: Any = ...,

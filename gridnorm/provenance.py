@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ _OPTION_OF = {
     ("background_correct", "method"): "background",
     ("normalize_between", "method"): "between",
     ("normalize_between", "by"): "between_by",
+    ("merge_scans", "by"): "merge_scans",
 }
 
 
@@ -112,6 +114,22 @@ class InputDigest(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"name": self.name, "size": self.size, "sha256": self.sha256}
+
+
+def joined(name: str, inputs: Sequence[InputDigest | None]) -> InputDigest | None:
+    """One digest for files that became one array, called ``name``; None where one of them is not known.
+
+    Examples
+    --------
+    >>> joined("slide", [InputDigest("a.gpr", 9, "abc"), InputDigest("b.gpr", 8, "def")]).size
+    17
+    """
+    known = [one for one in inputs if one is not None]
+    if len(known) < len(inputs):
+        return None
+    contents = ["".join(f"{getattr(one, part)}\n" for one in known) for part in ("sha256", "content")]
+    sha256, content = (hashlib.sha256(text.encode()).hexdigest() for text in contents)
+    return InputDigest(name, sum(one.size for one in known), sha256, content)
 
 
 def twins(inputs: Iterable[tuple[str, InputDigest]]) -> list[str]:

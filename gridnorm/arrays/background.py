@@ -1,7 +1,8 @@
 """Background correction of foreground intensities.
 
-Each method treats each row (a channel of an array) by itself. Peer: limma's ``backgroundCorrect``; where limma
-silently returns uncorrected, infinite or mixed-up values, this raises, or notes what it did.
+Each method treats each row (a channel of an array) by itself; affine compares the rows. Peer: limma's
+``backgroundCorrect``; where limma silently returns uncorrected, infinite or mixed-up values, this raises, or notes what
+it did.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.arrays import normexp
+from gridnorm.arrays import affine, normexp
 from gridnorm.arrays.neighbours import Neighbours, neighbours_of
 from gridnorm.arrays.normexp.doubts import Doubt, doubts_of
 from gridnorm.core.option import AUTO, NUMBER, TEXT, Option, Range, Table, take
@@ -32,13 +33,14 @@ class Corrected(NamedTuple):
 
     ``values`` is (row, spot) in the unit of the foreground. ``fits`` has one normexp fit a row, None for other
     methods; ``offsets`` is what was added to each row. ``notes`` are doubts about rows, ready to be shown after the
-    name of a file.
+    name of a file. ``lines``: offset and gain that affine took out of each row.
     """
 
     values: FloatArray
     fits: tuple[normexp.NormexpFit, ...] | None
     notes: tuple[str, ...]
     offsets: tuple[float, ...] = ()
+    lines: tuple[tuple[float, float], ...] = ()
 
 
 class Channel(NamedTuple):
@@ -61,7 +63,8 @@ class Channel(NamedTuple):
 class Done(NamedTuple):
     """What a background method gives back: corrected intensities, the model if it has one, and doubts.
 
-    ``offset`` is what ``auto`` means for this channel; it is added by `correct`.
+    ``offset`` is what ``auto`` means for this channel; it is added by `correct`. ``shared`` are sentences about all
+    channels, and ``line`` the offset and gain that affine took out.
     """
 
     values: FloatArray
@@ -69,18 +72,24 @@ class Done(NamedTuple):
     notes: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     offset: float = 0.0
+    shared: tuple[str, ...] = ()
+    line: tuple[float, float] | None = None
 
 
 class Background(NamedTuple):
-    """One row of ``BACKGROUNDS``: what it does to a channel, and what it has to be given."""
+    """One row of ``BACKGROUNDS``: what it does to a channel, and what it has to be given.
+
+    ``together``: the function takes the channels of an array in a list and gives as many results.
+    """
 
     name: str
-    function: Callable[[Channel], Done]
+    function: Callable[[Any], Any]
     summary: str
     options: tuple[Option, ...] = ()
     needs_background: bool = False
     needs_position: bool = False
     source: str = ""
+    together: bool = False
 
 
 def choose_background(given: str | Background, measured: bool) -> Background:
@@ -157,11 +166,15 @@ def correct_rows(
     done: list[Done] = []
     notes: list[str] = []
     given = chosen.get("offset", 0.0)
+    channels = [
+        Channel(foreground[i], None if background is None else background[i], neighbours, chosen, ratio)
+        for i in range(foreground.shape[0])
+    ]
+    joint = method.function(channels) if method.together else None
     for i, name in zip(range(foreground.shape[0]), names, strict=True):
-        channel = Channel(foreground[i], None if background is None else background[i], neighbours, chosen, ratio)
         try:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                found = method.function(channel)
+                found: Done = method.function(channels[i]) if joint is None else joint[i]
                 values[i] = found.values
                 if given != AUTO:
                     found = found._replace(offset=given)
@@ -178,7 +191,9 @@ def correct_rows(
             values[i, endless] = np.nan
             notes.append(f"{name}: {int(endless.sum())} corrected intensities are infinite and were taken as missing")
     fits = tuple(one.fit for one in done if one.fit is not None)
-    return Corrected(values, fits or None, (*notes, *_told_once(names, done)), tuple(one.offset for one in done))
+    notes = [*dict.fromkeys(note for one in done for note in one.shared), *notes, *_told_once(names, done)]
+    lines = tuple(one.line for one in done if one.line is not None)
+    return Corrected(values, fits or None, tuple(notes), tuple(one.offset for one in done), lines)
 
 
 def _told_once(names: Sequence[str], done: Sequence[Done]) -> list[str]:
@@ -294,6 +309,14 @@ def _normexp(row: Channel) -> Done:
     return Done(signal, fit, tuple(notes), doubts_of(fit, signal, added, offset == AUTO), automatic)
 
 
+def _affine(rows: Sequence[Channel]) -> list[Done]:
+    options, measured = rows[0].options, rows[0].background is not None
+    foreground = np.stack([row.foreground for row in rows])
+    found = affine.undone(foreground, options["constraint"], options["saturated"], measured)
+    numbers = zip(found.values, found.offsets.tolist(), found.gains.tolist(), strict=True)
+    return [Done(values, shared=found.notes, line=(offset, gain)) for values, offset, gain in numbers]
+
+
 OFFSET = Option(
     "offset", NUMBER, 0.0, "Added after background correction; auto: in proportion to the noise of each channel.",
     Range(0), metavar="X", auto=True, source="limma's backgroundCorrect",
@@ -326,6 +349,11 @@ BACKGROUNDS: Table[Background] = Table(
             "normexp", _normexp, "mean signal in a normal + exponential model of the difference",
             (OFFSET._replace(default=AUTO), NORMEXP_METHOD),
             source="Ritchie et al., Bioinformatics 23 (2007)",
+        ),
+        Background(
+            "affine", _affine, "foreground without what each channel adds and multiplies; two channels or more",
+            (OFFSET, affine.CONSTRAINT, affine.SATURATED), source="Bengtsson and Hössjer, BMC Bioinformatics 7 (2006)",
+            together=True,
         ),
     ],
     functions=("function",),

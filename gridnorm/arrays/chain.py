@@ -40,12 +40,16 @@ Position = tuple[IntArray, IntArray]
 
 
 class CorrectedArray(NamedTuple):
-    """One array after background correction: no background left; the step, the models and doubts."""
+    """One array after background correction: no background left; the step, the models and doubts.
+
+    ``affine``: offset and gain by channel, where those were taken out.
+    """
 
     raw: RawArray
     steps: tuple[Step, ...] = ()
     models: Mapping[str, Mapping[str, float]] | None = None
     notes: tuple[str, ...] = ()
+    affine: Mapping[str, Mapping[str, float]] | None = None
 
 
 class Levels(NamedTuple):
@@ -87,6 +91,7 @@ def correct_one(raw: RawArray, layout: Layout | None, recipe: Recipe) -> Correct
         (recipe.background_step(measured),),
         _models(raw.channels, done),
         (*channel_doubts(raw), *(f"{raw.name}: {note}" for note in done.notes)),
+        _lines(raw.channels, done),
     )
 
 
@@ -296,7 +301,8 @@ def normalize_one(
     idle = [f"{raw.name}: {text}" for text in recipe.idle(raw.channels, raw.background is not None)]
     intensities = recipe.takes_intensities
     notes = (*idle, *corrected.notes, *counted(raw, 0 if intensities else n_bad, background), *doubts)
-    known = known._replace(history=history, models=corrected.models or known.models)
+    models, affine = corrected.models or known.models, corrected.affine or known.affine
+    known = known._replace(history=history, models=models, affine=affine)
     made = as_set(raw, layout, name or raw.name, levels, done, use, known, notes)
     return as_intensities(made, corrected.raw, use) if intensities else made
 
@@ -354,3 +360,13 @@ def _models(channels: tuple[str, ...], corrected: bg.Corrected) -> dict[str, dic
         numbers = {"mu": fit.mu, "sigma": fit.sigma, "alpha": fit.alpha, "offset": offset}
         shown[channel] = {name: float(f"{number:.9g}") for name, number in numbers.items()}
     return shown
+
+
+def _lines(channels: tuple[str, ...], corrected: bg.Corrected) -> dict[str, dict[str, float]] | None:
+    """Offset and gain that affine took out of each channel, to nine digits."""
+    if not corrected.lines:
+        return None
+    return {
+        channel: {"offset": float(f"{offset:.9g}"), "gain": float(f"{gain:.9g}")}
+        for channel, (offset, gain) in zip(channels, corrected.lines, strict=True)
+    }

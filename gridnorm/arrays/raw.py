@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gridnorm.provenance import InputDigest
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -31,6 +33,21 @@ class ReadOptions:
     keys_only: bool = False
 
 
+class Scan(NamedTuple):
+    """One of the scans that an array was merged from.
+
+    ``channels``: by channel its ``offset``, its ``gain`` (1 for the lowest) and how many spots are ``saturated``.
+    """
+
+    file: str
+    digest: InputDigest | None
+    channels: Mapping[str, Mapping[str, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the sidecar has it."""
+        return {"file": self.file, "channels": {name: dict(found) for name, found in self.channels.items()}}
+
+
 @dataclass(frozen=True, eq=False)
 class RawArray:
     """One array file, decoded.
@@ -41,7 +58,7 @@ class RawArray:
     ``not_found`` are the codes among ``flags`` of spots that the image software did not find.
     ``absent`` marks rows of a set that stand for spots which the file does not have; None: it has all.
     ``part_of`` names the array that this is a part of, where it is one. ``grid`` has the rows and columns of blocks
-    where the file says them.
+    where the file says them. ``scans``: of an array that several scans of its slide were merged into, those.
     """
 
     name: str
@@ -64,6 +81,7 @@ class RawArray:
     not_found: tuple[int, ...] = NOT_FOUND
     part_of: str = ""
     grid: tuple[int, int] | None = None
+    scans: tuple[Scan, ...] = ()
 
     @property
     def whole(self) -> str:
@@ -76,3 +94,14 @@ class RawArray:
 
     def with_warnings(self, *texts: str) -> RawArray:
         return replace(self, warnings=self.warnings + texts)
+
+
+def reordered(raw: RawArray, order: NDArray[np.int64]) -> RawArray:
+    """The same array with its spots in another order."""
+    return replace(
+        raw,
+        foreground=raw.foreground[:, order],
+        background=None if raw.background is None else raw.background[:, order],
+        spots={name: column[order] for name, column in raw.spots.items()},
+        flags=None if raw.flags is None else raw.flags[order],
+    )

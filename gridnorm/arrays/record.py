@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.raw import NOT_FOUND, RawArray
+from gridnorm.arrays.raw import NOT_FOUND, RawArray, Scan
 from gridnorm.arrays.spot_types import count_types
 from gridnorm.arrays.weights import count_flagged
 from gridnorm.provenance import History, InputDigest
@@ -35,6 +35,10 @@ class ArrayRecord(NamedTuple):
         Every step with the settings that were effective for this array.
     models
         Parameters of the background model by channel, or None.
+    affine
+        What the affine background took out of each channel: its offset and its gain; or None.
+    scans
+        The scans that the array was merged from; its own digest is that of all of theirs.
     warnings
         Repairs and doubts.
     not_found
@@ -67,6 +71,13 @@ class ArrayRecord(NamedTuple):
     part: str = ""
     replicates: Mapping[str, Any] | None = None
     types: Mapping[str, int] = {}
+    affine: Mapping[str, Mapping[str, float]] | None = None
+    scans: tuple[Scan, ...] = ()
+
+    @property
+    def digests(self) -> list[InputDigest]:
+        """The files that it came from, as far as they are known."""
+        return [one for one in ([scan.digest for scan in self.scans] or [self.digest]) if one is not None]
 
     @property
     def title(self) -> str:
@@ -78,12 +89,14 @@ class ArrayRecord(NamedTuple):
         return {
             "file": self.file,
             **({"part": self.part} if self.part else {}),
+            **({"scans": [scan.to_dict() for scan in self.scans]} if self.scans else {}),
             "format": self.format,
             "version": self.version,
             "channels": list(self.channels),
             "wavelengths": list(self.wavelengths),
             "parameters": self.history.parameters(),
             "normexp": None if self.models is None else {name: dict(found) for name, found in self.models.items()},
+            **({} if self.affine is None else {"affine": {name: dict(one) for name, one in self.affine.items()}}),
             "columns": dict(self.taken),
             "spots": self.spots,
             "flagged": self.flagged,
@@ -101,5 +114,5 @@ def record_of(
     return ArrayRecord(
         raw.name, raw.format, raw.version, raw.channels, raw.wavelengths, raw.taken, raw.n_spots, count_flagged(raw),
         raw.missing, raw.infinite, layout, digest, history or History(), None, raw.warnings, raw.not_found,
-        types=count_types(raw.spots),
+        types=count_types(raw.spots), scans=raw.scans,
     )  # fmt: skip

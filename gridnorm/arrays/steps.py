@@ -39,8 +39,8 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
     arrays
         Raw arrays.
     method
-        ``auto``, ``none``, ``subtract``, ``half``, ``minimum``, ``movingmin``, ``edwards``, ``normexp``, or a row of
-        your own.
+        ``auto``, ``none``, ``subtract``, ``half``, ``minimum``, ``movingmin``, ``edwards``, ``normexp``, ``affine``, or
+        a row of your own.
     **options
 
     Returns
@@ -81,6 +81,7 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
         record = record._replace(
             history=replace(record.history, steps=(*record.history.steps, *corrected.steps)),
             models=corrected.models,
+            affine=corrected.affine,
             warnings=(*record.warnings, *corrected.notes),
         )
         values = {name: corrected.raw.foreground[k : k + 1] for k, name in enumerate(raw.channels)}

@@ -70,10 +70,16 @@ def kept(arrays: ArraySet) -> ArraySet:
             return one
         return layouts.setdefault(id(one), replace(one, warnings=tuple(map(recorded, one.warnings))))
 
+    def digest_of(one: InputDigest | None) -> InputDigest | None:
+        return one and one._replace(name=recorded(one.name))
+
     def record_of(one: ArrayRecord) -> ArrayRecord:
-        digest = one.digest and one.digest._replace(name=recorded(one.digest.name))
         warnings = tuple(map(recorded, one.warnings))
-        return one._replace(file=recorded(one.file), layout=layout_of(one.layout), digest=digest, warnings=warnings)
+        scans = tuple(s._replace(file=recorded(s.file), digest=digest_of(s.digest)) for s in one.scans)
+        return one._replace(
+            file=recorded(one.file), layout=layout_of(one.layout), digest=digest_of(one.digest), warnings=warnings,
+            scans=scans,
+        )  # fmt: skip
 
     skipped = tuple((recorded(file), reason) for file, reason in arrays.origin.skipped)
     return replace(
@@ -84,12 +90,19 @@ def kept(arrays: ArraySet) -> ArraySet:
 
 def _twins(sets: Sequence[ArraySet]) -> list[str]:
     """That files have the same content; the parts of a file are one file."""
-    whole = {}
+    whole: dict[str, InputDigest] = {}
     for one in sets:
         record = one.records[0]
-        if record.digest is not None:
-            whole[one.names[0].removesuffix(f".{record.part}") if record.part else one.names[0]] = record.digest
+        name = one.names[0].removesuffix(f".{record.part}") if record.part else one.names[0]
+        whole.update(measurements(name, record))
     return twins(whole.items())
+
+
+def measurements(name: str, record: ArrayRecord) -> list[tuple[str, InputDigest]]:
+    """What an array was measured in, with the digests: the array itself, or each of its scans by its file."""
+    if record.scans:
+        return [(recorded(digest.name), digest) for digest in record.digests]
+    return [(name, digest) for digest in record.digests]
 
 
 def _shared_by(one: ArraySet, reference: Reference | None) -> Reference | None:

@@ -13,7 +13,7 @@ from gridnorm.errors import LayoutError, LostError, OutputError
 from gridnorm.io.atomic import Output, check_target, sweep
 from gridnorm.io.write import Precision
 from gridnorm.provenance import History, InputDigest
-from gridnorm.workflow.collect import collect
+from gridnorm.workflow.collect import collect, measurements
 from gridnorm.workflow.opening import ArrayTask
 from gridnorm.workflow.passes import Rows
 from gridnorm.workflow.plan import Plan
@@ -38,15 +38,15 @@ class Errand(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What is left of an array that has been written: its text in the sidecar, history, digest and warnings.
+    """What is left of an array that has been written: its text in the sidecar, history, files and warnings.
 
-    Of the parts of a file the first one has the digest.
+    ``files``: what it was measured in, with digests; of the parts of a file the first one has them.
     """
 
     text: str
     summary: Summary
     history: History
-    digest: InputDigest | None
+    files: tuple[tuple[str, InputDigest], ...]
     warnings: tuple[str, ...]
     arrays: ArraySet | None = None
 
@@ -82,7 +82,7 @@ class FolderWork(NamedTuple):
         named = False
         for k, one in enumerate(done):
             if isinstance(one, Written):
-                done[k] = one._replace(digest=None) if named else one
+                done[k] = one._replace(files=()) if named else one
                 named = True
         return done
 
@@ -99,8 +99,8 @@ class FolderWork(NamedTuple):
         path = os.path.join(self.folder, name)
         table = averaged(arrays, self.alone.settings)
         record, lines = put_set(table, path, files, precision=self.precision, form=self.form, beside=path + SUFFIX)
-        digest, shown = arrays.record(0).digest, arrays if errand.drawn else None
-        return Written(record.entries[0], lines[0], table.history, digest, table.warnings, shown)
+        read, shown = tuple(measurements(lines[0].name, arrays.record(0))), arrays if errand.drawn else None
+        return Written(record.entries[0], lines[0], table.history, read, table.warnings, shown)
 
 
 def folder_work(

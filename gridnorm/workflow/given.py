@@ -18,7 +18,7 @@ from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column, RawArray
 from gridnorm.arrays.weights import weights_per_array
 from gridnorm.core.tables import aligned
-from gridnorm.errors import OptionError
+from gridnorm.errors import OptionError, option_word
 from gridnorm.io.columns import KEYS
 from gridnorm.io.formats import Head, recognise
 from gridnorm.io.roles import pairs_of
@@ -121,6 +121,11 @@ def open_frame(frame: Any, settings: Settings, more: Mapping[str, Column] | None
         As of a file; ``DataFrame:1`` is the line of titles.
     """
     added = dict(more or {})
+    if settings.merge_scans is not None:
+        raise OptionError(
+            f"{option_word('merge_scans')} has no meaning for a {FRAME}, which is one array",
+            hint="Scans in a set are merged by gn.merge_scans",
+        )
     check_files(settings)
     text = _text(frame, settings)
     row = recognise(text, settings.reading)

@@ -9,7 +9,9 @@ from gridnorm.arrays.annotate import annotate
 from gridnorm.arrays.arrayset import SPOT_COLUMNS
 from gridnorm.arrays.grouping import SPLITS, WHOLE, find_column, needed_columns
 from gridnorm.arrays.layout import Layout, infer_layout
+from gridnorm.arrays.merge import STEP as MERGED
 from gridnorm.arrays.raw import RawArray, ReadOptions
+from gridnorm.arrays.scans import merge_raws, saturation_columns
 from gridnorm.arrays.weights import weight_columns
 from gridnorm.arrays.within import choose_method
 from gridnorm.errors import FormatError, OptionError, option_word
@@ -17,7 +19,7 @@ from gridnorm.io.columns import LATER
 from gridnorm.io.formats import Format, Head, recognise
 from gridnorm.io.text import Text, load, load_head, name_of, path_text
 from gridnorm.plain import named
-from gridnorm.provenance import History, InputDigest
+from gridnorm.provenance import History, InputDigest, joined
 from gridnorm.workflow.inputs import is_targets
 from gridnorm.workflow.settings import READING, RUN_OPTIONS, Settings
 from gridnorm.workflow.spot_files import FILES, comes_from_tables, read_too, told
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArrayTask:
-    """One array of a plan: where it lies, what it and its file (``plain.named``) are called, how it is read."""
+    """One array of a plan: where it lies, what it and its file (``plain.named``) are called, how it is read.
+
+    ``scans``: of a slide that was scanned several times, each scan; its path, format and options are then those of the
+    first one, and ``slide`` is what it is called.
+    """
 
     path: str
     name: str
@@ -36,6 +42,13 @@ class ArrayTask:
     format: Format
     options: ReadOptions
     origin: str = ""
+    scans: tuple[ArrayTask, ...] = ()
+    slide: str = ""
+
+    @property
+    def paths(self) -> list[str]:
+        """The files that are read for it."""
+        return [scan.path for scan in self.scans] or [self.path]
 
 
 @dataclass(frozen=True)
@@ -72,17 +85,33 @@ def recognise_file(path: str, settings: Settings, *, name: str = "", gal: bool =
 
 
 def read_array(task: ArrayTask, settings: Settings) -> tuple[RawArray, InputDigest]:
-    """The whole array of a task, with the identifiers of ``gal`` where one is given.
+    """The whole array of a task, with the identifiers of ``gal`` where one is given; of several scans merged.
 
     Raises
     ------
-    FormatError, LayoutError, OptionError
+    FormatError, LayoutError, OptionError, FitError
     """
+    if task.scans:
+        return _read_scans(task, settings)
     text = load(task.path, task.file)
     raw = replace(task.format.read(text, task.options), not_found=task.format.not_found)
     if settings.gal is not None:
         raw = annotate(raw, read_gal(settings.gal))
     return told(raw, settings, task.name), InputDigest(task.file, text.size, text.sha256, text.content)
+
+
+def _read_scans(task: ArrayTask, settings: Settings) -> tuple[RawArray, InputDigest]:
+    """The array that the scans of a slide are merged into, and one digest for all of their files."""
+    first, *others = task.scans
+    extra = tuple(dict.fromkeys((*task.options.extra, *first.options.extra)))
+    first = replace(first, options=replace(task.options, extra=extra))
+    read = [read_array(scan, settings) for scan in (first, *others)]
+    digests = [digest for _, digest in read]
+    raw = merge_raws([raw for raw, _ in read], task.slide, digests)
+    strange = {title for title in saturation_columns(raw.spots) if title not in task.options.extra}
+    digest = joined(task.file, digests)
+    assert digest is not None
+    return replace(raw, spots={title: cells for title, cells in raw.spots.items() if title not in strange}), digest
 
 
 def read_gal(path: str) -> Gal:
@@ -120,12 +149,14 @@ def reading_history(raw: RawArray, format: Format, settings: Settings) -> Histor
     """The step that every array begins with: how it was read, with every effective setting."""
     options = {option.name: option for option in format.options}
     parameters: dict[str, Any] = {name: options[name].plain(value) for name, value in raw.settings.items()}
-    parameters |= {name: RUN_OPTIONS[name].plain(settings.run[name]) for name in READING}
+    merging = settings.merge_scans
+    parameters |= {name: RUN_OPTIONS[name].plain(settings.run[name]) for name in READING if name != "merge_scans"}
     for name in ("gal", *FILES):
         if settings.run[name] is not None:
             # No folder of this machine goes into a result.
             parameters[name] = name_of(settings.run[name].replace("\\", "/"))
-    return History().then("read", **parameters)
+    history = History().then("read", **parameters)
+    return history if merging is None else history.then(MERGED, by=merging)
 
 
 def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, keys_only: bool) -> ReadOptions:

@@ -341,8 +341,7 @@ def _kept(
         outcome.arrays.append(item.summary)
         if item.history not in histories:
             histories.append(item.history)
-        if item.digest is not None:  # None: of a part, whose file has been named
-            digests.append((item.summary.name, item.digest))
+        digests += item.files
         if item.arrays is not None:
             sets.append(item.arrays)
     return texts, histories, digests, sets

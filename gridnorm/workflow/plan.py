@@ -33,6 +33,7 @@ from gridnorm.workflow.opening import (
     recognise_file,
 )
 from gridnorm.workflow.settings import RUN_OPTIONS, Settings, all_options, default_in_words
+from gridnorm.workflow.slides import Opened, Slides, column_of_slides, merged_slides
 from gridnorm.workflow.spot_files import check_files, doubts
 from gridnorm.workflow.unit import Failure, Reference, reference_of
 
@@ -88,11 +89,11 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
     """
     check_files(settings)
     files = array_files(inputs)
-    tasks: list[ArrayTask] = []
-    heads: list[Head] = []
+    if settings.merge_scans is not None:
+        word = column_of_slides(settings.merge_scans, files)
+        settings = replace(settings, run={**settings.run, "merge_scans": word})
+    opened: list[Opened] = []
     known_titles: dict[tuple[str, ...], tuple[str, ...]] = {}
-    barcodes: list[str] = []
-    chosen: list[InputFile] = []
     failures: list[Failure] = []
     skipped: list[tuple[str, str]] = []
     for given, file in zip(files, file_names([given.path for given in files]), strict=True):
@@ -102,39 +103,53 @@ def make_plan(inputs: Sequence[str], settings: Settings, *, compare: bool = True
             known = recognised.format
             assert known is not None  # a GAL is refused
             head = recognised.head()
-            options = read_options(settings, head.columns, file, keys_only=compare and bool(tasks) and not keep_columns)
+            later = compare and bool(opened) and not keep_columns
+            options = read_options(settings, head.columns, file, keys_only=later)
         except (FormatError, OptionError) as error:
             if given.named or known is not None:
                 failures.append(Failure(file, with_origin(error, given, known)))
             else:
                 skipped.append((file, error.what))
             continue
-        tasks.append(ArrayTask(given.path, given.name, file, known, options, given.origin))
+        task = ArrayTask(given.path, given.name, file, known, options, given.origin)
         # Of thousands of heads only this is needed again; their titles are mostly the same.
-        barcodes.append(head.header.get("Barcode", "").strip())
-        heads.append(head._replace(header={}, columns=known_titles.setdefault(head.columns, head.columns)))
-        chosen.append(given)
-    names = unique_names(chosen)
-    tasks = [replace(task, name=name) for task, name in zip(tasks, names, strict=True)]
-    plan = Plan(
-        settings,
-        tuple(tasks),
-        tuple(heads),
-        None,
-        None,
-        tuple(failures),
-        tuple(skipped),
-        (
-            *_gal_warnings(settings),
-            *_doubts(tasks, barcodes, settings),
-            *doubts(settings, [(task.file, task.name) for task in tasks]),
-        ),
-        _columns_of(chosen),
-    )
+        code = head.header.get("Barcode", "").strip()
+        head = head._replace(header={}, columns=known_titles.setdefault(head.columns, head.columns))
+        opened.append(Opened(given, task, head, code))
+    plan = _planned(opened, files, settings)
+    plan = replace(plan, failures=(*failures, *plan.failures), skipped=tuple(skipped))
     if compare:
         _one_kind(plan)
     refuse_strangers(plan)
     return _with_reference(plan) if compare else plan
+
+
+def _planned(opened: list[Opened], files: Sequence[InputFile], settings: Settings) -> Plan:
+    """The plan of files that could be recognised, among all ``files``; scans of one slide are one array."""
+    found = Slides(opened, [], [])
+    if settings.merge_scans is not None:
+        found = merged_slides(opened, files, settings.merge_scans)
+    names = unique_names([one.given for one in found.arrays])
+    tasks = [replace(one.task, name=name) for one, name in zip(found.arrays, names, strict=True)]
+    read = [scan for task in tasks for scan in task.scans or (task,)]
+    warnings = (
+        *_gal_warnings(settings),
+        *found.notes,
+        *_doubts(read, _slides_by_barcode(found.arrays), settings),
+        *doubts(settings, [(task.file, task.name) for task in read]),
+    )
+    heads = tuple(one.head for one in found.arrays)
+    targets = _columns_of([one.given for one in found.arrays])
+    return Plan(settings, tuple(tasks), heads, None, None, tuple(found.failures), (), warnings, targets)
+
+
+def _slides_by_barcode(arrays: Sequence[Opened]) -> dict[str, list[str]]:
+    """The arrays of each barcode; scans that are merged are one."""
+    scans: dict[str, list[str]] = {}
+    for one in arrays:
+        if one.barcode:
+            scans.setdefault(one.barcode, []).append(one.task.file)
+    return scans
 
 
 def _columns_of(files: list[InputFile]) -> dict[str, list[str]]:
@@ -217,17 +232,13 @@ def _gal_warnings(settings: Settings) -> tuple[str, ...]:
     return () if settings.gal is None else read_gal(settings.gal).warnings
 
 
-def _doubts(tasks: list[ArrayTask], barcodes: list[str], settings: Settings) -> tuple[str, ...]:
+def _doubts(tasks: Sequence[ArrayTask], scans: dict[str, list[str]], settings: Settings) -> tuple[str, ...]:
     """Things about the set of files that a person should look at."""
     out = []
     for name in settings.reading:
         strange = [task for task in tasks if all(option.name != name for option in task.format.options)]
         if strange and name in settings.given and len(strange) < len(tasks):
             out.append(f"{strange[0].file}: {recorded_option(name)} has no meaning for {strange[0].format.name} files")
-    scans: dict[str, list[str]] = {}
-    for task, code in zip(tasks, barcodes, strict=True):
-        if code:
-            scans.setdefault(code, []).append(task.file)
     for code, (first, *others) in scans.items():
         if others:
             which = "two" if len(others) == 1 else str(len(others) + 1)
@@ -244,6 +255,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             {
                 "name": task.name,
                 "file": shown(task.file),
+                **({"scans": [shown(scan.file) for scan in task.scans]} if task.scans else {}),
                 "format": task.format.name,
                 "version": head.version,
                 "channels": list(head.channels),

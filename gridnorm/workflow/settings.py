@@ -31,6 +31,10 @@ TARGET = Option(
     "target", TEXT, None, "Bring arrays to what others were brought to: a target that was kept.", metavar="FILE",
     auto=True,
 )  # fmt: skip
+MERGE_SCANS = Option(
+    "merge_scans", TEXT, None, "Column of the targets table: files of one entry are scans of one slide and are merged.",
+    metavar="COLUMN", auto=True, source="limma's mergeScansRG, aroma.light's calibrateMultiscan",
+)  # fmt: skip
 KEEP = Option("keep", WORDS, (), "Further spot columns in the table.", metavar="COL,…")
 # What a preset sets against the defaults, where it applies; options given explicitly win.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -56,11 +60,23 @@ RUN_OPTIONS: dict[str, Option] = {
     option.name: option
     for option in (
         *(BY, SPLIT, METHOD, BACKGROUND, BETWEEN, BETWEEN_BY, TARGET, FLAGS, FLAG_TABLE, WEIGHTS),
-        *(CONTROLS, EXCLUDE_TYPES, FIT_TYPES, REPLICATE_SPOTS, ALIGN_RULE, LAYOUT, GAL, KEEP, PRESET, DEVICE),
+        *(
+            CONTROLS,
+            EXCLUDE_TYPES,
+            FIT_TYPES,
+            REPLICATE_SPOTS,
+            MERGE_SCANS,
+            ALIGN_RULE,
+            LAYOUT,
+            GAL,
+            KEEP,
+            PRESET,
+            DEVICE,
+        ),
     )
 }
 # Options that say how files are read; ``read`` takes these and those of the formats, ``inspect`` some more.
-READING = ("align", "layout", "gal", "keep", *FILES)
+READING = ("align", "layout", "gal", "keep", *FILES, MERGE_SCANS.name)
 
 
 # The rows that an option of the run chooses among; formats are chosen by what a file holds.

@@ -91,7 +91,7 @@ def _json(value: Any) -> str:
 def set_sidecar(arrays: ArraySet, table: dict[str, Any]) -> tuple[Sidecar, list[Summary]]:
     """The sidecar of a set, and its arrays in a line each; ``table`` describes the file written."""
     entries = [entry_of(arrays, i) for i in range(len(arrays))]
-    digests = [record.digest for record in _files(arrays.records) if record.digest]
+    digests = [digest for record in _files(arrays.records) for digest in record.digests]
     texts = [entry.text for entry in entries]
     found = sidecar(arrays.history, digests, arrays.layout, texts, arrays.origin, arrays.warnings, table)
     return found, [entry.summary for entry in entries]

@@ -156,7 +156,7 @@ def keep_inputs(inputs: Sequence[str], plan: Plan, target: Target, request: Requ
     """No output may take the place of an input, not even with ``--force``."""
     read = [
         *inputs,
-        *(task.path for task in plan.tasks),
+        *(path for task in plan.tasks for path in task.paths),
         *filter(None, (plan.settings.run[name] for name in ("gal", "target", *FILES))),
     ]
     kept = {os.path.realpath(path) for path in read}

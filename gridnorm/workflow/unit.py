@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gridnorm.arrays.align import Alignment, SpotKeys, compare, keys_of, same_keys, signature
 from gridnorm.arrays.arrayset import ArraySet, of_raw
@@ -15,7 +14,7 @@ from gridnorm.arrays.chain import normalize_one
 from gridnorm.arrays.grouping import WHOLE, by_text
 from gridnorm.arrays.join import moved, refuse_other_grid
 from gridnorm.arrays.layout import Layout
-from gridnorm.arrays.raw import Column, RawArray
+from gridnorm.arrays.raw import Column, RawArray, reordered
 from gridnorm.arrays.recipe import BY, Recipe
 from gridnorm.arrays.record import record_of
 from gridnorm.arrays.split import Piece, split_raw
@@ -199,17 +198,6 @@ def _compared(raw: RawArray, references: Sequence[Reference], align: str) -> Ali
     if not found:
         raise errors[0]
     return min(found, key=lambda one: one.missing + one.extra)
-
-
-def reordered(raw: RawArray, order: NDArray[np.int64]) -> RawArray:
-    """The same array with its spots in another order."""
-    return replace(
-        raw,
-        foreground=raw.foreground[:, order],
-        background=None if raw.background is None else raw.background[:, order],
-        spots={name: column[order] for name, column in raw.spots.items()},
-        flags=None if raw.flags is None else raw.flags[order],
-    )
 
 
 class SetWork(NamedTuple):

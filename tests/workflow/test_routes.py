@@ -32,7 +32,7 @@ CHOICES: dict[str, list[Any]] = {
     "span": [0.5, 0.9],
     "iterations": [1, 3],
     "clamp_weights": [True, False],
-    "background": ["auto", "none", "subtract", "half", "minimum", "movingmin", "edwards", "normexp"],
+    "background": ["auto", "none", "subtract", "half", "minimum", "movingmin", "edwards", "normexp", "affine"],
     "offset": [0, 7.5, "auto"],
     "normexp_method": ["scaled", "saddle", "mle"],
     "foreground": ["mean", "median"],

@@ -43,6 +43,7 @@ RESERVED = frozenset(
         "layout",
         "log_file",
         "map",
+        "merge_scans",
         "method",
         "minimum",
         "min_group",

@@ -84,6 +84,9 @@ def test_a_default_may_be_given_where_nothing_else_is(name: str) -> None:
         "between",
         "target",
         *row_options("between"),
+        "constraint",  # of affine, which none of these take
+        "saturated",
+        "merge_scans",  # of files
         "replicates",  # like method; what its rows take the default one does not
         *row_options("replicates"),
     }:
