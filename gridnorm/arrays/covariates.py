@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gridnorm.arrays.grouping import Spots, find_column, slide_position
 from gridnorm.arrays.layout import Layout
+from gridnorm.arrays.matching import OPTIONS, match_codes
 from gridnorm.arrays.raw import FloatArray, RawArray
+from gridnorm.core.option import Option, effective
 from gridnorm.errors import OptionError
 
 
-def covariate_of(name: str, raw: RawArray, layout: Layout | None) -> FloatArray:
+class Covariate(NamedTuple):
+    """One row of ``COVARIATES``: ``of(spots, options)`` gives a number of every spot; ``options`` are those it takes."""
+
+    of: Callable[[Spots, Mapping[str, Any]], FloatArray]
+    options: tuple[Option, ...] = ()
+
+
+def covariate_options(names: Iterable[str]) -> tuple[Option, ...]:
+    """The options that covariates of these names take."""
+    return tuple(option for name in names if name in COVARIATES for option in COVARIATES[name].options)
+
+
+def covariate_of(
+    name: str, raw: RawArray, layout: Layout | None, options: Mapping[str, Any] | None = None
+) -> FloatArray:
     """One covariate, float64 (1, spot): a name of ``COVARIATES``, or a spot column of numbers.
+
+    ``options``: its own, with their effective values; None: their defaults.
 
     Raises
     ------
@@ -24,19 +43,28 @@ def covariate_of(name: str, raw: RawArray, layout: Layout | None) -> FloatArray:
     """
     known = COVARIATES.get(name)
     if known is not None:
-        return known(Spots(raw.spots, layout, raw.n_spots, raw.name))[None, :]
+        spots = Spots(raw.spots, layout, raw.n_spots, raw.name)
+        return known.of(spots, effective(known.options, options or {}))[None, :]
     column = raw.spots[find_column(name, raw.spots, raw.name, "method")]
     if column.dtype.kind not in "fiu":
         raise OptionError(f"the covariate {name!r} is text", file=raw.name, expected="numbers")
     return column.astype(np.float64)[None, :]
 
 
-def _slide_row(spots: Spots) -> FloatArray:
+def _slide_row(spots: Spots, options: Mapping[str, Any]) -> FloatArray:
     return slide_position(spots.columns, spots.need_layout("slide-row"))[0].astype(np.float64)
 
 
-def _slide_column(spots: Spots) -> FloatArray:
+def _slide_column(spots: Spots, options: Mapping[str, Any]) -> FloatArray:
     return slide_position(spots.columns, spots.need_layout("slide-column"))[1].astype(np.float64)
 
 
-COVARIATES: dict[str, Callable[[Spots], FloatArray]] = {"slide-row": _slide_row, "slide-column": _slide_column}
+def _match(spots: Spots, options: Mapping[str, Any]) -> FloatArray:
+    return match_codes(spots.columns, spots.n_spots, options, spots.file)
+
+
+COVARIATES: dict[str, Covariate] = {
+    "slide-row": Covariate(_slide_row),
+    "slide-column": Covariate(_slide_column),
+    "match": Covariate(_match, OPTIONS),
+}

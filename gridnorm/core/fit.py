@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.option import FLAG, NUMBER, NUMBERS, WHOLE, Option, Range, Table, take
 from gridnorm.core.payload import Curves, Locations, Payload, Points, floats, taken
+from gridnorm.core.robust import effects, splines
 from gridnorm.core.segments import Segments, label_text, plain_label
+from gridnorm.core.statistic import Statistic
 from gridnorm.core.weights import check_weights
 from gridnorm.errors import OptionError
 from gridnorm.plain import few
@@ -158,24 +160,6 @@ class Fit:
         return found
 
 
-class Statistic(NamedTuple):
-    """One row: how it is fitted, and what it needs.
-
-    ``fit(backend, view, segments, arguments, options)`` gives the number of values, int64 (batch, segment), and the
-    payload; ``view`` is (batch, item, width), ``arguments`` holds ``weights`` and ``use`` (batch, item) or None, and
-    ``covariate`` (batch, item, k). ``covariates`` is k, the numbers that each item has to bring.
-    """
-
-    name: str
-    fit: Callable[..., tuple[Any, Any]]
-    payload: Any
-    options: tuple[Option, ...] = ()
-    covariates: int = 0
-    takes_weights: bool = True
-    summary: str = ""
-    source: str = ""
-
-
 def fit(
     values: Any,
     segments: Segments,
@@ -246,8 +230,9 @@ def fit(
         check_weights(arguments["weights"])
     if row.covariates:
         arguments["covariate"] = as_covariates(covariate, shape, row.covariates, backend)
-    n, payload = row.fit(backend, view, segments, arguments, chosen)
-    return Fit(row.name, n, payload, backend.xp.zeros(n.shape, backend.xp.int8), segments.labels)
+    n, payload, *pooled = row.fit(backend, view, segments, arguments, chosen)
+    source, shares = pooled or (backend.xp.zeros(n.shape, backend.xp.int8), None)
+    return Fit(row.name, n, payload, source, segments.labels, shares=shares)
 
 
 def group_medians(values: Any, segments: Segments) -> Any:
@@ -387,6 +372,16 @@ STATISTICS: Table[Statistic] = Table(
         Statistic(
             "lowess", _lowess, Curves, (SPAN, ITERATIONS, CLAMP_WEIGHTS), covariates=1,
             summary="robust locally weighted regression on a covariate", source="Cleveland, JASA 74 (1979)",
+        ),
+        Statistic(
+            "spline", splines.fit_splines, splines.Splines, (splines.DF,), covariates=1,
+            summary="robust natural spline over a covariate, shrunken toward that of the whole",
+            source="limma's normalizeRobustSpline",
+        ),
+        Statistic(
+            "rlm", effects.fit_effects, Locations, covariates=1,
+            summary="what groups differ by in items of one code, by a robust linear model",
+            source="Sboner et al., J Proteome Res 8 (2009)",
         ),
     ],
     functions=("fit", "payload.take"),
