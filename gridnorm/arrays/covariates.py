@@ -16,7 +16,7 @@ from gridnorm.errors import OptionError
 
 
 class Covariate(NamedTuple):
-    """One row of ``COVARIATES``: ``of(spots, options)`` gives a number of every spot; ``options`` are those it takes."""
+    """One row of ``COVARIATES``: ``of(spots, options)`` gives a number of every spot, ``options`` are what it takes."""
 
     of: Callable[[Spots, Mapping[str, Any]], FloatArray]
     options: tuple[Option, ...] = ()

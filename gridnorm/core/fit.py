@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -230,8 +230,8 @@ def fit(
         check_weights(arguments["weights"])
     if row.covariates:
         arguments["covariate"] = as_covariates(covariate, shape, row.covariates, backend)
-    n, payload, *pooled = row.fit(backend, view, segments, arguments, chosen)
-    source, shares = pooled or (backend.xp.zeros(n.shape, backend.xp.int8), None)
+    n, payload, *more = row.fit(backend, view, segments, arguments, chosen)
+    source, shares = more or (backend.xp.zeros(n.shape, backend.xp.int8), None)
     return Fit(row.name, n, payload, source, segments.labels, shares=shares)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from gridnorm.core.apply import APPLICATIONS, apply, relative_scale
 from gridnorm.core.engines import backend_for
-from gridnorm.core.fit import STATISTICS, Fit, Statistic, as_covariates, as_items, as_view, fit
+from gridnorm.core.fit import STATISTICS, Fit, as_covariates, as_items, as_view, fit
 from gridnorm.core.option import Option, Table, no_meaning, take
 from gridnorm.core.segments import Segments
 from gridnorm.core.small import refuse_tiny, replace_small
+from gridnorm.core.statistic import Statistic
 from gridnorm.errors import FitError, OptionError
 
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from gridnorm.core.apply import evaluate
 from gridnorm.core.engines import Backend
-from gridnorm.core.fit import SHRUNK, WHOLE_FIT, Fit, Statistic, fit, pick
+from gridnorm.core.fit import SHRUNK, WHOLE_FIT, Fit, fit, pick
 from gridnorm.core.segments import Segments
+from gridnorm.core.statistic import Statistic
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

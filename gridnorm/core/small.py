@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from gridnorm.core.engines import Backend, backend_for
-from gridnorm.core.fit import MERGED, WHOLE_FIT, Fit, Statistic, fit, pick
+from gridnorm.core.fit import MERGED, WHOLE_FIT, Fit, fit, pick
 from gridnorm.core.pooling import Asked, pooled
 from gridnorm.core.segments import Segments, label_text
+from gridnorm.core.statistic import Statistic
 from gridnorm.errors import FitError, OptionError, option_word
 from gridnorm.plain import few
 

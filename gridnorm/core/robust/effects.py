@@ -49,7 +49,7 @@ class Design(NamedTuple):
 
     @classmethod
     def of(cls, codes: Ints, factors: Sequence[Ints], sizes: Sequence[int]) -> Design:
-        """A design; the items must come in the order of their codes, 0…"""
+        """A design; the items must come in the order of their codes, which are numbered from 0."""
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         count = int(codes[-1]) + 1 if codes.size else 0
         step = max(1, AT_ONCE // max(int(starts[-1]), 1))
@@ -60,11 +60,11 @@ class Design(NamedTuple):
     def of_levels(self, numbers: Floats) -> Floats:
         """Sum of numbers of the items by level."""
         total = int(self.starts[-1])
-        return sum((np.bincount(level, numbers, total) for level in self.levels), np.zeros(total))
+        return sum((_sums(level, numbers, total) for level in self.levels), np.zeros(total))
 
     def of_codes(self, numbers: Floats) -> Floats:
         """Sum of numbers of the items by code."""
-        return np.bincount(self.codes, numbers, int(self.cuts[-1]))
+        return _sums(self.codes, numbers, int(self.cuts[-1]))
 
     def at(self, effects: Floats) -> Floats:
         """Sum of the effects of each item's levels."""
@@ -76,19 +76,24 @@ class Design(NamedTuple):
         square = np.zeros((total, total))
         for a, one in enumerate(self.levels):
             for two in self.levels[a:]:
-                square += np.bincount(one * total + two, weights, total * total).reshape(total, total)
+                square += _sums(one * total + two, weights, total * total).reshape(total, total)
         square = np.triu(square) + np.triu(square, 1).T
         side, size, by_code = self.of_levels(right), self.of_codes(weights), self.of_codes(right)
         bounds = np.searchsorted(self.codes, self.cuts)
         for low, high, first, end in zip(self.cuts[:-1], self.cuts[1:], bounds[:-1], bounds[1:], strict=True):
-            place, wide = self.codes[first:end] - low, high - low
-            table = sum(
-                np.bincount(level[first:end] * wide + place, weights[first:end], total * wide) for level in self.levels
-            ).reshape(total, wide)
+            place, wide = self.codes[first:end] - low, int(high - low)
+            table = np.zeros((total, wide))
+            for level in self.levels:
+                pairs = level[first:end] * wide + place
+                table += _sums(pairs, weights[first:end], total * wide).reshape(total, wide)
             shared = table / size[low:high]
             square -= shared @ table.T
             side -= shared @ by_code[low:high]
         return square, side
+
+
+def _sums(codes: Ints, numbers: Floats, count: int) -> Floats:
+    return np.asarray(np.bincount(codes, numbers, count), np.float64)
 
 
 class Effects(NamedTuple):
@@ -131,7 +136,8 @@ def robust_effects(values: Floats, design: Design, weights: Floats | None = None
         if scale <= least:
             return Effects(effects, left)
         step, new = _step(left, design, prior * weights_of(scaled, np.asarray(scale)))
-        effects, change = effects + step, float(moved(scaled, root * new))
+        effects += step
+        change = float(moved(scaled, root * new))
         left = new
         if change <= ACCURACY:
             return Effects(effects, left)
@@ -153,12 +159,12 @@ def _step(left: Floats, design: Design, weights: Floats) -> tuple[Floats, Floats
         part = square[start:end, start:end]
         part[np.diag_indices(end - start)] += np.where(np.diag(part) > 0, 0.0, size)  # levels without items
         part += size / (end - start)  # effects of a factor sum to zero
-    effects = np.linalg.solve(square, side)
+    effects: Floats = np.asarray(np.linalg.solve(square, side), np.float64)
     for start, end in zip(design.starts[:-1], design.starts[1:], strict=True):
         some = np.flatnonzero(np.bincount(np.concatenate(design.levels), minlength=end)[start:end]) + start
         effects[some] -= effects[some].mean() if some.size else 0.0
-    rest = left - design.at(effects)
-    of_codes = design.of_codes(weights * rest) / design.of_codes(weights)
+    rest: Floats = left - design.at(effects)
+    of_codes: Floats = design.of_codes(weights * rest) / design.of_codes(weights)
     return effects, rest - of_codes[design.codes]
 
 
