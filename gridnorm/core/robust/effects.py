@@ -160,8 +160,10 @@ def _step(left: Floats, design: Design, weights: Floats) -> tuple[Floats, Floats
         part[np.diag_indices(end - start)] += np.where(np.diag(part) > 0, 0.0, size)  # levels without items
         part += size / (end - start)  # effects of a factor sum to zero
     effects: Floats = np.asarray(np.linalg.solve(square, side), np.float64)
-    for start, end in zip(design.starts[:-1], design.starts[1:], strict=True):
-        some = np.flatnonzero(np.bincount(np.concatenate(design.levels), minlength=end)[start:end]) + start
+    there = np.bincount(np.concatenate(design.levels), minlength=effects.size) > 0
+    effects[~there] = 0.0
+    for start, end in zip(design.starts[:-1], design.starts[1:], strict=True):  # of what rounding leaves of the sums
+        some = np.flatnonzero(there[start:end]) + start
         effects[some] -= effects[some].mean() if some.size else 0.0
     rest: Floats = left - design.at(effects)
     of_codes: Floats = design.of_codes(weights * rest) / design.of_codes(weights)
