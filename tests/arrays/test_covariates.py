@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.covariates import COVARIATES, covariate_of
+from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.layout import infer_layout
 from gridnorm.arrays.raw import RawArray
 from gridnorm.errors import GridnormError, LayoutError, OptionError

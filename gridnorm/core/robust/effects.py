@@ -57,6 +57,12 @@ class Design(NamedTuple):
         levels = tuple(factor + start for factor, start in zip(factors, starts.tolist(), strict=False))
         return cls(codes, levels, starts, cuts)
 
+    @property
+    def there(self) -> Bools:
+        """Which levels have items."""
+        total = int(self.starts[-1])
+        return np.asarray(np.bincount(np.concatenate(self.levels), minlength=total) > 0)
+
     def of_levels(self, numbers: Floats) -> Floats:
         """Sum of numbers of the items by level."""
         total = int(self.starts[-1])
@@ -154,13 +160,12 @@ def _step(left: Floats, design: Design, weights: Floats) -> tuple[Floats, Floats
     """Effects of the levels in what is left, by weighted least squares, and what is left without them."""
     pull = weights * left
     square, side = design.matrix(weights, pull)
-    size = float(np.trace(square)) or 1.0
+    size, there = float(np.trace(square)) or 1.0, design.there
     for start, end in zip(design.starts[:-1], design.starts[1:], strict=True):
         part = square[start:end, start:end]
-        part[np.diag_indices(end - start)] += np.where(np.diag(part) > 0, 0.0, size)  # levels without items
+        part[np.diag_indices(end - start)] += np.where(there[start:end], 0.0, size)
         part += size / (end - start)  # effects of a factor sum to zero
     effects: Floats = np.asarray(np.linalg.solve(square, side), np.float64)
-    there = np.bincount(np.concatenate(design.levels), minlength=effects.size) > 0
     effects[~there] = 0.0
     for start, end in zip(design.starts[:-1], design.starts[1:], strict=True):  # of what rounding leaves of the sums
         some = np.flatnonzero(there[start:end]) + start
@@ -179,10 +184,10 @@ def separate(design: Design) -> list[Ints] | None:
     out = []
     for start, end in zip(design.starts[:-1].tolist(), design.starts[1:].tolist(), strict=True):
         part = square[start:end, start:end]
-        out.append(_outside(part < 0, np.flatnonzero(np.diag(part) > 0)))
+        out.append(_outside(part < 0, np.flatnonzero(design.there[start:end])))
     if len(out) == 1 or any(found.size for found in out):
         return out
-    some = np.flatnonzero(np.diag(square) > 0)
+    some = np.flatnonzero(design.there)
     sizes = np.linalg.eigvalsh(square[np.ix_(some, some)])
     free = int(np.count_nonzero(sizes <= SINGULAR * sizes[-1])) if sizes[-1] > 0 else sizes.size
     return out if free <= len(out) else None

@@ -73,7 +73,9 @@ def test_effects_and_splines_are_those_of_a_running_r(golden: Path, tmp_path: Pa
 def test_effects_are_those_of_statsmodels(monkeypatch: pytest.MonkeyPatch) -> None:
     sm = pytest.importorskip("statsmodels.api")
     monkeypatch.setattr(module, "NORMAL", 0.6744897501960817)  # exact, in the place of MASS's four digits
-    x = np.column_stack([1.0 * (GROUP[:, None] == np.arange(4)) - (GROUP[:, None] == 4), MATCH[:, None] == np.arange(25)])
+    x = np.column_stack(
+        [1.0 * (GROUP[:, None] == np.arange(4)) - (GROUP[:, None] == 4), MATCH[:, None] == np.arange(25)]
+    )
     fitted = sm.RLM(Y, x.astype(float), M=sm.robust.norms.HuberT(1.345))
     theirs = fitted.fit(scale_est="mad", tol=1e-13, maxiter=500, conv="coefs").params[:4]
     np.testing.assert_allclose(located()[0], [*theirs, -theirs.sum()], rtol=0, atol=1e-9)
@@ -205,7 +207,9 @@ def test_4096_groups_are_compared_and_no_more() -> None:
 def test_what_does_not_settle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROUNDS", 3)
     monkeypatch.setattr(module, "SETTLED", 1e-9)
-    with pytest.raises(FitError, match="does not settle in 3 rounds; found residuals that still move by .*1e-09 or less"):
+    with pytest.raises(
+        FitError, match="does not settle in 3 rounds; found residuals that still move by .*1e-09 or less"
+    ):
         located()
 
 

@@ -58,7 +58,9 @@ def test_of_dependent_columns_the_leading_ones_are_fitted() -> None:
     assert found.rank.tolist() == [3]
     np.testing.assert_allclose(found.coefficients[0, :3], fewer.coefficients[0], rtol=1e-12)
     np.testing.assert_allclose(found.covariance[0, :3, :3], fewer.covariance[0], rtol=1e-12)
-    assert found.coefficients[0, 3] == 0 and (found.covariance[0, 3] == 0).all() and (found.covariance[0, :, 3] == 0).all()
+    assert (
+        found.coefficients[0, 3] == 0 and (found.covariance[0, 3] == 0).all() and (found.covariance[0, :, 3] == 0).all()
+    )
     twice = np.column_stack([X[:60, 0], X[:60, 0], X[:60, 1]])
     assert done(twice, Y[:60], np.array([0, 60])).rank.tolist() == [0], "rank 2, and the first two are one"
 
@@ -75,7 +77,8 @@ def test_order_shift_and_scale_of_items_do_what_they_should() -> None:
     base, offsets = done(X[:60], Y[:60], np.array([0, 60])), np.array([0, 60])
     np.testing.assert_allclose(done(X[order], Y[order], offsets).coefficients, base.coefficients, rtol=1e-10)
     shifted = done(X[:60], Y[:60] + X[:60] @ [5.0, 1.0, -2.0], offsets)
-    np.testing.assert_allclose(shifted.coefficients, base.coefficients + [5.0, 1.0, -2.0], rtol=0, atol=1e-10)
+    moved_by = np.array([5.0, 1.0, -2.0])
+    np.testing.assert_allclose(shifted.coefficients, base.coefficients + moved_by, rtol=0, atol=1e-10)
     np.testing.assert_allclose(shifted.covariance, base.covariance, rtol=1e-9)
     scaled = done(X[:60], 4 * Y[:60], offsets)
     np.testing.assert_allclose(scaled.coefficients, 4 * base.coefficients, rtol=1e-12)

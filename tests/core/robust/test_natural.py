@@ -71,7 +71,9 @@ def test_curves_of_fewer_knots_lie_beside_others() -> None:
     cubics, at = pieces(knots, values), np.array([-1.0, 0.5, 1.7, 3.0, 9.0])
     for g in range(4):
         k = int(np.isfinite(knots[g]).sum())
-        alone = evaluate(knots[g : g + 1, :k], pieces(knots[g : g + 1, :k], values[g : g + 1, :k]), np.zeros(5, int), at)
+        alone = evaluate(
+            knots[g : g + 1, :k], pieces(knots[g : g + 1, :k], values[g : g + 1, :k]), np.zeros(5, int), at
+        )
         np.testing.assert_array_equal(evaluate(knots, cubics, np.full(5, g), at), alone)
     np.testing.assert_allclose(evaluate(knots, cubics, np.full(5, 2), at), 2 * at - 1, rtol=1e-14)
     assert (evaluate(knots, cubics, np.full(5, 3), at) == 7.0).all()
