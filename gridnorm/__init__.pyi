@@ -85,6 +85,9 @@ def normalize(
     span: float = ...,
     iterations: int = ...,
     clamp_weights: bool | str | None = ...,
+    df: int = ...,
+    match: str = ...,
+    control_type: str | Sequence[Any] = ...,
     background: Any = ...,
     offset: float | str | None = ...,
     normexp_method: str = ...,
@@ -130,6 +133,8 @@ def normalize_between(
     vsn_keep: float = ...,
     vsn_trim: str = ...,
     vsn_rounds: int = ...,
+    match: str = ...,
+    control_type: str | Sequence[Any] = ...,
 ) -> ArraySet: ...
 def normalize_groups(
     values: Any,
@@ -145,6 +150,7 @@ def normalize_groups(
     span: float = ...,
     iterations: int = ...,
     clamp_weights: bool | str | None = ...,
+    df: int = ...,
 ) -> Any: ...
 def normalize_within(
     arrays: ArraySet,
@@ -160,6 +166,9 @@ def normalize_within(
     span: float = ...,
     iterations: int = ...,
     clamp_weights: bool | str | None = ...,
+    df: int = ...,
+    match: str = ...,
+    control_type: str | Sequence[Any] = ...,
 ) -> ArraySet: ...
 def read(
     paths: Paths | pd.DataFrame,

@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.blocks import blocks_in_words, same_content
+from gridnorm.arrays.control_spots import control_doubts
 from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts, one_group
 from gridnorm.arrays.grouping import by_text, find_column, group_spots, refuse_without_tips, slide_position
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.logarithms import to_levels
 from gridnorm.arrays.made import as_intensities, as_set, counted
+from gridnorm.arrays.matching import match_doubts
 from gridnorm.arrays.raw import Column, FloatArray, IntArray, RawArray
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.arrays.spot_types import type_doubts, use_of_types
 from gridnorm.arrays.weights import SpotUse, refuse_weightless, spot_weights, use_of, weight_doubts
-from gridnorm.arrays.within import RULES, WithinResult, group_shifts, options_of_share
+from gridnorm.arrays.within import RULES, SMALL_GROUPS, WithinResult, group_shifts, options_of_share
 from gridnorm.core.engines import on_device
 from gridnorm.core.fit import Fit
 from gridnorm.core.methods import Method, apply_method, fit_method
@@ -143,7 +145,7 @@ def fit_one(
         weights=use.weights,
         use=use.use,
         minimum=options.get("min_group"),
-        small_groups=RULES[options["small_groups"]],
+        small_groups=RULES[options.get("small_groups", SMALL_GROUPS.default)],
         position=None if position is None else np.stack(position, axis=1),
         keep_level=not levels.ratio,
         options=options,
@@ -240,7 +242,10 @@ def within_one(
         levels = levels._replace(covariates={**levels.covariates, **needed})
         done = normalize_levels(levels, segments, row, use, options, position, judged)
     notes = weight_doubts(raw, given, recipe.weights if weights is None else "given")
-    notes += type_doubts(raw, recipe.exclude_types, recipe.fit_types)
+    notes += [*type_doubts(raw, recipe.exclude_types, recipe.fit_types), *control_doubts(raw, options)]
+    if "match" in needed and done.fit is not None:
+        seen = use.use & np.isfinite(levels.values).any(axis=0)
+        notes += match_doubts(raw.name, needed["match"][0], seen, done.fit.n.max(axis=0), options)
     if row.statistic is not None:
         notes += one_group(raw, segments, recipe.by, named)
     notes += [

@@ -50,11 +50,24 @@ def control_spots(raw: RawArray, options: Mapping[str, Any]) -> NDArray[np.bool_
     >>> control_spots(raw, {"control_type": ()}).tolist()
     [False, True, False, True]
     """
-    found = controls_of(raw.spots, raw.n_spots, options, raw.name)
+    return needed_controls(raw.spots, raw.n_spots, options, raw.name)
+
+
+def needed_controls(
+    columns: Mapping[str, Column], n_spots: int, options: Mapping[str, Any], file: str
+) -> NDArray[np.bool_]:
+    """The control spots among spots with these columns, as ``control_spots`` has them.
+
+    Raises
+    ------
+    OptionError, FitError
+        As ``control_spots``.
+    """
+    found = controls_of(columns, n_spots, options, file)
     if found is None:
-        known = count_types(raw.spots)
+        known = count_types(columns)
         raise FitError(
-            "no spot is a control spot", raw.name,
+            "no spot is a control spot", file or None,
             found=f"types {', '.join(known)}" if known else f"no column {TYPE}",
             expected=f"a type whose name begins with {USUAL}",
             hint=f"Name the types with {option_word('control_type')}"

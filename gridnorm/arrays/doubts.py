@@ -132,6 +132,8 @@ def group_doubts(
             )
     if row.statistic is None or n.size < 2:
         return out
+    if row.pools_itself:
+        return out + _none_of_its_own(name, done, row, by)
     shares = [pair[0] for pair in done.shares() if pair is not None]
     least = row.minimum if shares else options.get("min_group", row.minimum)
     # Groups that are pooled have something of their own, unless all are so small that nothing tells it from noise.
@@ -142,6 +144,16 @@ def group_doubts(
             f"{most}, {row.name} wants {least}; name larger groups, or {recorded_option('by', 'array')}"
         )
     return out
+
+
+def _none_of_its_own(name: str, done: WithinResult, row: Method, by: str) -> list[str]:
+    """That groups which are pooled by the method itself all came out alike."""
+    if {"own", "shrunk"} & set(done.sources()):
+        return []
+    return [
+        f"{name}: the groups of {recorded_option('by', by)} differ by no more than chance, and {row.name} gives all of "
+        "them the array's fit"
+    ]
 
 
 def channel_doubts(raw: RawArray) -> list[str]:

@@ -9,6 +9,7 @@ from gridnorm.arrays.background import BACKGROUNDS, Background, choose_backgroun
 from gridnorm.arrays.between.rows import BETWEEN as BETWEEN_ROWS
 from gridnorm.arrays.between.rows import WHOLE, Between
 from gridnorm.arrays.between.target import settings_of
+from gridnorm.arrays.covariates import covariate_options
 from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
@@ -264,6 +265,15 @@ def check_options(
     for name in recipe.options:
         if name not in taken:
             last = list(rows)[-1] if len(rows) == 1 else "method"
-            word = next((kind for kind in rows if name in TABLES[kind].options()), last)
+            word = next((kind for kind in rows if _owned_by(kind, name)), last)
             known = dict.fromkeys([*(o.name for options in rows[word].values() for o in options), *also])
             raise no_meaning(name, f"{option_word(word)} {' or '.join(rows[word])}", known)
+
+
+def _owned_by(kind: str, name: str) -> bool:
+    """Whether some row of a kind, but not every method that fits something, takes an option."""
+    if kind == "method":
+        return any(
+            name in {o.name for o in (*row.options, *covariate_options(row.covariates))} for row in METHODS.values()
+        )
+    return name in TABLES[kind].options()

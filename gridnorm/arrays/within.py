@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.arrays.control_spots import CONTROL_TYPE
+from gridnorm.arrays.covariates import covariate_options
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.core.fit import SOURCES, Fit, fit, median_of
 from gridnorm.core.methods import METHODS, Method
@@ -23,7 +23,9 @@ from gridnorm.errors import option_word
 # The core's words for what happens to small groups: it knows no array.
 RULES = {"shrink": "shrink", "array": "whole", "merge": "merge", "own": "own", "error": "error"}
 
-_LEAST = defaults_in_words((row.name, row.minimum) for row in METHODS.values() if row.statistic is not None)
+_LEAST = defaults_in_words(
+    (row.name, row.minimum) for row in METHODS.values() if row.statistic is not None and not row.pools_itself
+)
 
 SMALL_GROUPS = Option(
     "small_groups", TEXT, "shrink",
@@ -106,11 +108,12 @@ def choose_method(given: str | Method, channels: tuple[str, ...], grouped: bool 
 
 
 def method_options(row: Method) -> tuple[Option, ...]:
-    """Every option of a method of arrays: its own, which spots are controls, what happens to small groups."""
-    if row.statistic is None:
-        return row.options
-    controls = (CONTROL_TYPE,) if "control" in row.covariates else ()
-    return (*row.options, *controls, SMALL_GROUPS, MIN_GROUP)
+    """Every option of a method of arrays: its own, its covariates', and what happens to small groups.
+
+    The last where it fits any groups, and does not say itself what small ones get.
+    """
+    own = (*row.options, *covariate_options(row.covariates))
+    return own if row.statistic is None or row.pools_itself else (*own, SMALL_GROUPS, MIN_GROUP)
 
 
 def take_options(row: Method, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -236,8 +236,9 @@ def fit(
             return fit(some, segments, row.grouped, **inner_arguments(row, arguments), **own)
 
         return composed(row, groups, view, segments, arguments, chosen)
-    n, payload = row.fit(backend, view, segments, arguments, chosen)
-    return Fit(row.name, n, payload, backend.xp.zeros(n.shape, backend.xp.int8), segments.labels)
+    n, payload, *more = row.fit(backend, view, segments, arguments, chosen)
+    source, shares = more or (backend.xp.zeros(n.shape, backend.xp.int8), None)
+    return Fit(row.name, n, payload, source, segments.labels, shares=shares)
 
 
 def part_of(statistic: Statistic, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,8 +109,8 @@ def normalize_groups(
     else:
         covariate = batch(covariate, "covariate")
     min_group, small_groups = MIN_GROUP.read(min_group), RULE.read(small_groups)
-    if row.name == "none" and (min_group or small_groups != RULE.default):
-        raise no_meaning("min_group" if min_group else "small_groups", "method none")
+    if (row.name == "none" or row.pools_itself) and (min_group or small_groups != RULE.default):
+        raise no_meaning("min_group" if min_group else "small_groups", f"method {row.name}")
     result = normalize_within(
         xp.ascontiguousarray(xp.atleast_2d(array.T if axis == 0 else array)),
         segments,
@@ -119,7 +119,7 @@ def normalize_groups(
         weights=batch(weights, "weights"),
         use=batch(use, "use"),
         minimum=min_group,
-        small_groups=small_groups,
+        small_groups=None if row.pools_itself else small_groups,
         **options,
     )
     if result.fit is not None and segments.n_items == segments.n_segments > 1:

@@ -11,7 +11,7 @@ from gridnorm.core.engines import backend_for
 from gridnorm.core.fit import Fit, as_covariates, as_items, as_view, composed, fit, inner_arguments, part_of
 from gridnorm.core.option import Option, Table, no_meaning, take
 from gridnorm.core.segments import Segments
-from gridnorm.core.small import replace_small
+from gridnorm.core.small import refuse_tiny, replace_small
 from gridnorm.core.statistic import STATISTICS, Statistic
 from gridnorm.errors import FitError, OptionError
 
@@ -48,6 +48,9 @@ class Method:
     enough
         Number of values from which a group has its own fit alone where small groups are shrunk; ``minimum`` where
         the payload can go over to it by its level only.
+    pools_itself
+        Whether the statistic says itself what small groups get: no rule for them has a meaning, and ``minimum`` is
+        that of a batch entry.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Method:
     more_options: tuple[Option, ...] = ()
     source: str = ""
     enough: int = 200
+    pools_itself: bool = False
 
     @property
     def fitted(self) -> Statistic:
@@ -142,6 +146,16 @@ METHODS: Table[Method] = Table(
             "joint", "joint", "subtract", 30,
             "subtract each group's curve over the covariate and one smooth surface over the place",
             covariates=("level", "slide-row", "slide-column"), source="Futschik and Crompton, Genome Biol 5 (2004)",
+        ),
+        Method(
+            "spline", "spline", "subtract", 30,
+            "subtract a robust spline over the covariate, each group's shrunken toward that of all",
+            covariates=("level",), pools_itself=True, source="limma's normalizeRobustSpline",
+        ),
+        Method(
+            "rlm", "rlm", "centre", 2, "subtract what groups differ by in items that match, by a robust linear model",
+            covariates=("match",), pools_itself=True,
+            source="Sboner et al., J Proteome Res 8 (2009); Venables and Ripley (2002), MASS's rlm",
         ),
     ],
     functions=("remove",),
@@ -232,6 +246,9 @@ def _groups(
             "no usable value: every one is missing or left out of the fit",
             hint="Check flags, weights and the background method",
         )
+    if row.pools_itself:
+        refuse_tiny(found, row.minimum)
+        return found
     if small_groups == "own" or not bool((found.n < limit).any()):
         return found
     return replace_small(
@@ -259,7 +276,7 @@ def normalize_within(
     weights: Any = None,
     use: Any = None,
     minimum: int | None = None,
-    small_groups: str = "whole",
+    small_groups: str | None = None,
     position: Any = None,
     keep_level: bool = False,
     **options: Any,
@@ -280,7 +297,8 @@ def normalize_within(
         Smallest number of values of a group with a fit of its own; None takes the method's: with ``shrink`` the number
         from which a group has its own fit alone. 0 switches the rule off.
     small_groups, position
-        As in ``replace_small``.
+        As in ``replace_small``; None for ``whole``. Neither they nor ``minimum`` have a meaning for a method that pools
+        groups itself.
     keep_level
         Add the location of all items back after centring, so that the values keep their level.
     **options
@@ -308,8 +326,10 @@ def normalize_within(
         if strange:
             raise no_meaning(strange[0], f"method {row.name}")
         return Normalized(as_view(values, segments, backend_for(values))[:, :, 0], None)
+    if row.pools_itself and (minimum or small_groups is not None):
+        raise no_meaning("minimum" if minimum else "small_groups", f"method {row.name}")
     found = fit_method(
         values, segments, row, covariate=covariate, weights=weights, use=use, minimum=minimum,
-        small_groups=small_groups, position=position, keep_level=keep_level, options=chosen,
+        small_groups=small_groups or "whole", position=position, keep_level=keep_level, options=chosen,
     )  # fmt: skip
     return Normalized(apply_method(values, segments, row, found, covariate=covariate), found)

@@ -64,7 +64,7 @@ def replace_small(
         return own
     backend = backend_for(values)
     small = own.n < minimum
-    _refuse_tiny(own, small, minimum if least is None else least)
+    refuse_tiny(own, minimum if least is None else least, small.any(axis=1), f" ({option_word('min_group')})")
     if rule == "error":
         _refuse(own, segments, small, minimum)
     if rule == "merge":
@@ -75,14 +75,20 @@ def replace_small(
     return _with_whole(own, whole, small, backend)
 
 
-def _refuse_tiny(own: Fit, small: Any, minimum: int) -> None:
+def refuse_tiny(own: Fit, least: int, some: Any = True, limit: str = "") -> None:
+    """Refuse batch entries, of ``some`` only, that have fewer than ``least`` values in all groups together.
+
+    Raises
+    ------
+    FitError
+    """
     total = own.n.sum(axis=1)
-    if bool((small.any(axis=1) & (total < minimum)).any()):
+    if bool(((total < least) & some).any()):
         raise FitError(
             "too few usable values for this method",
             found=f"{int(total.min())} in all groups together",
-            expected=f"at least {minimum}",
-            hint=f"Choose a simpler method such as median, or lower the limit ({option_word('min_group')})",
+            expected=f"at least {least}",
+            hint="Choose a simpler method such as median" + (f", or lower the limit{limit}" if limit else ""),
         )
 
 

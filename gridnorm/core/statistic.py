@@ -9,6 +9,7 @@ from gridnorm.core.composed import blended, joined
 from gridnorm.core.engines import Backend
 from gridnorm.core.option import FLAG, NUMBER, NUMBERS, TEXT, WHOLE, Option, Range, Table
 from gridnorm.core.payload import Curves, Locations, Points
+from gridnorm.core.robust import effects, splines
 from gridnorm.core.segments import Segments
 from gridnorm.core.surfaces import Blend, Joint, Surfaces, curves_at, surfaces_at
 
@@ -17,8 +18,9 @@ class Statistic(NamedTuple):
     """One row: how it is fitted, and what it needs.
 
     ``fit(backend, view, segments, arguments, options)`` gives the number of values, int64 (batch, segment), and the
-    payload; ``view`` is (batch, item, width), ``arguments`` holds ``weights`` and ``use`` (batch, item) or None, and
-    ``covariate`` (batch, item, k). ``covariates`` is k, the numbers that each item has to bring.
+    payload; where it pools groups itself also their source and shares, as a ``Fit`` has them. ``view`` is
+    (batch, item, width), ``arguments`` holds ``weights`` and ``use`` (batch, item) or None, and ``covariate``
+    (batch, item, k). ``covariates`` is k, the numbers that each item has to bring.
 
     A statistic that has something of the whole beside a fit of each group names that fit, ``inner``, which takes the
     first covariates and the options of its name: small groups are dealt with there. Its own ``fit`` takes a function
@@ -161,6 +163,16 @@ STATISTICS: Table[Statistic] = Table(
             "joint", joined, Joint, (SPAN, ITERATIONS, SPACE_SPAN, CLAMP_WEIGHTS), covariates=3, inner="lowess",
             summary="the groups' lowess curves and one surface over two further covariates, in turn",
             source="Futschik and Crompton, Genome Biol 5 (2004)",
+        ),
+        Statistic(
+            "spline", splines.fit_splines, splines.Splines, (splines.DF,), covariates=1,
+            summary="robust natural spline over a covariate, shrunken toward that of the whole",
+            source="limma's normalizeRobustSpline",
+        ),
+        Statistic(
+            "rlm", effects.fit_effects, Locations, covariates=1,
+            summary="what groups differ by in items of one code, by a robust linear model",
+            source="Sboner et al., J Proteome Res 8 (2009)",
         ),
     ],
     functions=("fit", "payload.take"),

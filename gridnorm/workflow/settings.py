@@ -142,7 +142,7 @@ def owners(name: str) -> tuple[str, ...]:
     for kind, table in _TABLES.items():
         if kind == "method" and any(option.name == name for option in method_options(table["median"])):
             continue  # what every method that fits something takes
-        takers = table.takers(name)
+        takers = tuple(row.name for row in table.values() if any(o.name == name for o in _options_of(kind, row)))
         if takers:
             return takers if len(takers) < len(table) else ()
     return ()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.covariates import COVARIATES, covariate_of
+from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.layout import infer_layout
 from gridnorm.arrays.raw import RawArray
 from gridnorm.errors import GridnormError, LayoutError, OptionError
@@ -21,7 +21,7 @@ def arrays() -> gn.ArraySet:
 
 def test_places_on_the_slide_run_over_all_blocks(arrays: gn.ArraySet) -> None:
     raw = arrays.raw(0)
-    row, column = (covariate_of(name, raw, arrays.layout)[0] for name in COVARIATES)
+    row, column = (covariate_of(name, raw, arrays.layout)[0] for name in ("slide-row", "slide-column"))
     assert (row.min(), row.max(), column.min(), column.max()) == (0, 7, 0, 14)
     assert len(set(zip(row.tolist(), column.tolist(), strict=True))) == raw.n_spots
     with pytest.raises(LayoutError, match="slide-row needs the layout"):

@@ -37,6 +37,7 @@ def our_steps(file: Path, out: Path) -> dict[str, Callable[[], Any]]:
         "normexp": lambda: gn.background_correct(raw, "normexp", offset=50, normexp_method="saddle"),
         "loess": lambda: gn.normalize_within(subtracted, flags="ignore", **options),
         "weighted": lambda: gn.normalize_within(subtracted, flags="downweight", clamp_weights=True, **options),
+        "spline": lambda: gn.normalize_within(subtracted, by="print-tip", method="spline", flags="ignore"),
         "write": lambda: gn.write(done, out, force=True),
     }
 

@@ -1,5 +1,5 @@
 # Steps of limma's main job in one process, one per line read: prints the CPU and wall seconds of each.
-# usage: Rscript --vanilla limma_steps.R FILE.gpr OUT.tsv      lines: read normexp loess weighted write
+# usage: Rscript --vanilla limma_steps.R FILE.gpr OUT.tsv      lines: read normexp loess weighted spline write
 given <- commandArgs(TRUE)
 suppressMessages(library(limma))
 weights <- wtflags(weight = 0, cutoff = 0)
@@ -13,6 +13,7 @@ steps <- list(
   normexp = function() backgroundCorrect(plain, method = "normexp", offset = 50, verbose = FALSE),
   loess = function() normalizeWithinArrays(subtracted, method = "printtiploess"),
   weighted = function() normalizeWithinArrays(marked, method = "printtiploess"),
+  spline = function() normalizeWithinArrays(subtracted, method = "robustspline"),
   write = function() write.table(cbind(done$genes, done$M, done$A), given[2], sep = "\t", quote = FALSE, row.names = FALSE))
 input <- file("stdin", "r")
 cat("ready\n")

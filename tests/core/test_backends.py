@@ -61,7 +61,13 @@ def both(backend: Backend, function: Any, *args: Any, **options: Any) -> tuple[A
 
 
 def given(d: dict[str, Any], statistic: str, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: d[name] for name in names} | ({"covariate": d["covariate"]} if statistic == "lowess" else {})
+    return {name: d[name] for name in names} | over(d, STATISTICS[statistic])
+
+
+def over(d: dict[str, Any], row: Any) -> dict[str, Any]:
+    """The covariate, where a row takes one; of rlm one that values share."""
+    shared = np.round(d["covariate"]) if row.name == "rlm" else d["covariate"]
+    return {"covariate": shared} if row.covariates else {}
 
 
 @others
@@ -117,11 +123,10 @@ def test_small_groups_are_refused_by_name(backend: Backend) -> None:
 def test_normalize_groups(backend: Backend, method: str, axis: int) -> None:
     d = data()
     labels = [d["segments"].labels[code] for code in d["segments"].codes]
-    options = {"covariate": d["covariate"]} if method == "loess" else {}
-    options |= {"weights": d["weights"], "use": d["use"]}
+    options = over(d, METHODS[method]) | {"weights": d["weights"], "use": d["use"]}
     if axis == 0:
         d["values"], options = d["values"].T, {name: value.T for name, value in options.items()}
-    options |= {"axis": axis, "min_group": 20, "small_groups": "shrink"}
+    options |= {"axis": axis} | ({} if METHODS[method].pools_itself else {"min_group": 20, "small_groups": "shrink"})
     assert_same(backend, *both(backend, normalize_groups, d["values"], labels, method, **options))
 
 

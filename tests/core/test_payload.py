@@ -16,6 +16,7 @@ from gridnorm.core.fit import Fit, fit, pick
 from gridnorm.core.methods import METHODS, apply_method, fit_method, normalize_within
 from gridnorm.core.option import effective
 from gridnorm.core.payload import Locations
+from gridnorm.core.robust.splines import Splines
 from gridnorm.core.segments import Segments
 from gridnorm.core.statistic import STATISTICS
 from gridnorm.errors import OptionError
@@ -29,6 +30,7 @@ FITTED = [name for name, row in METHODS.items() if row.statistic]
 
 
 def over(name: str, covariate: np.ndarray = A) -> dict[str, Any]:
+    covariate = np.round(covariate) if name == "rlm" else covariate  # one that values share
     return {"covariate": covariate} if STATISTICS[name].covariates else {}
 
 
@@ -40,6 +42,9 @@ def same(one: Fit, two: Fit) -> None:
         if a is not None:
             np.testing.assert_array_equal(a, b)
             assert a.dtype == b.dtype
+    if isinstance(one.payload, Splines):
+        np.testing.assert_array_equal(one.payload.at, two.payload.at)
+        np.testing.assert_array_equal(one.payload.values, two.payload.values)
     if one.curve is not None:
         for name in ("x", "y", "offsets"):
             np.testing.assert_array_equal(getattr(one.curve, name), getattr(two.curve, name))
@@ -52,6 +57,8 @@ def test_plain_data_and_back_is_the_same_fit(backend: Backend, statistic: str) -
         Segments.from_labels(LABELS), Segments.from_labels(LABELS, np.array(["b", "a"])[LABELS % 2]),
         Segments.from_codes(LABELS, ["w", "x", "y", "z", "empty"]), Segments.single(N),
     ):  # fmt: skip
+        if statistic == "rlm" and segments.n_segments == 1:
+            continue  # it compares groups
         found = backend.run(fit, values, segments, statistic, **over(statistic))
         same(Fit.from_plain(json.loads(json.dumps(found.to_plain(), allow_nan=False))), found)
 

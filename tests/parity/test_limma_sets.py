@@ -21,10 +21,11 @@ TWO_CHANNELS = [label for label, one in SETS.items() if one.channels == 2]
 WITHIN = [
     (label, method, weighted)
     for label in TWO_CHANNELS
-    for method in ("none", "median", "loess", "printtiploess")
+    for method in ("none", "median", "loess", "printtiploess", "robustspline")
     for weighted in (False, True)
-    # Weights mean nothing without a fit, and limma refuses print-tips in a cut file.
-    if not (weighted and method == "none") and (method != "printtiploess" or SETS[label].print_tips)
+    # Weights mean nothing without a fit and to limma's splines, and limma refuses print-tips in a cut file.
+    if not (weighted and method in ("none", "robustspline"))
+    if method not in ("printtiploess", "robustspline") or SETS[label].print_tips
 ]
 
 
@@ -107,7 +108,8 @@ def test_within(
     one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray, method: str, weighted: bool
 ) -> None:
     table = golden(shared, one, "within")
-    by, name = ("print-tip", "loess") if method == "printtiploess" else ("array", method)
+    of_tips = {"printtiploess": "loess", "robustspline": "spline"}
+    by, name = ("print-tip", of_tips[method]) if method in of_tips else ("array", method)
     options = {"preset": "limma", "by": by, "method": name}
     if weighted and one.area_weights:
         options["weights"] = weights_of(one, arrays, shared, order)

@@ -391,8 +391,8 @@ def test_from_paths_to_the_written_table_there_are_four_floors(cli: Cli) -> None
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     packages = done.stdout.split()
     names = (
-        "arrays", "arrays.between", "arrays.normexp", "core", "core.across", "core.across.vsn", "core.engines", "core.engines.numpy", "core.option", "core.spread",
-        "io", "io.formats", "workflow",
+        "arrays", "arrays.between", "arrays.normexp", "core", "core.across", "core.across.vsn", "core.engines", "core.engines.numpy", "core.option",
+        "core.robust", "core.spread", "io", "io.formats", "workflow",
     )  # fmt: skip
     assert {name.split(".")[0] for name in names} == {"arrays", "core", "io", "workflow"}
     assert packages == [f"gridnorm.{name}" for name in names]

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gridnorm.arrays.covariates import covariate_options
 from gridnorm.arrays.matrices import INTENSITIES, LEVELS
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.core.across import ACROSS
 from gridnorm.core.option import Option, Table
-from gridnorm.errors import OptionError
+from gridnorm.errors import OptionError, option_value, option_word
 
 Levels = Mapping[str, FloatArray]
 WHOLE = "array"  # the grouping that is none
@@ -97,7 +98,7 @@ class Between(NamedTuple):
     across
         The method of the core: a row of ``ACROSS``; None: nothing is done.
     two
-        What of an array of two channels is made alike.
+        What of an array of two channels is made alike; None: not at all.
     logarithms
         Whether one channel is made alike by its log2 intensities; else by its intensities. None: not at all.
     pooled
@@ -106,12 +107,12 @@ class Between(NamedTuple):
     stage
         What it takes: ``levels``, or background-corrected ``intensities``, of which it makes levels itself.
     options
-        Those of the core's row.
+        Those of the core's row, and of its covariate.
     """
 
     name: str
     across: str | None
-    two: Made
+    two: Made | None
     logarithms: bool | None
     pooled: str
     summary: str
@@ -120,7 +121,10 @@ class Between(NamedTuple):
 
     @property
     def options(self) -> tuple[Option, ...]:
-        return () if self.across is None else ACROSS[self.across].options
+        if self.across is None:
+            return ()
+        row = ACROSS[self.across]
+        return (*row.options, *covariate_options([] if row.covariate is None else [row.covariate]))
 
     def made(self, channels: tuple[str, ...], names: tuple[str, ...]) -> Made:
         """What is made alike of arrays of these channels, whose levels have these names.
@@ -134,11 +138,17 @@ class Between(NamedTuple):
             kinds = ("G", "R") if channels == ("R", "G") else channels
             return Made(kinds, partial(_of_channels, kinds), _to_levels)
         if channels == ("R", "G"):
+            if self.two is None:
+                raise OptionError(
+                    f"{self.name} between arrays is for one channel", found=" ".join(channels),
+                    expected="arrays of one channel, or of three and more",
+                    hint=f"Choose one with {option_word('channels')}, or name {option_value('method', self.name)}",
+                )  # fmt: skip
             return self.two
         if self.logarithms is None:
             raise OptionError(
                 f"{self.name} is for two channels", found=" ".join(channels), expected="R and G",
-                hint="Of one channel: scale, quantile, cyclic-loess, vsn",
+                hint="Of one channel: scale, quantile, cyclic-loess, vsn, rlm",
             )  # fmt: skip
         if self.logarithms:
             return _themselves(*names)
@@ -186,6 +196,11 @@ BETWEEN: Table[Between] = Table(
             "vsn", "vsn", CHANNELS, True, "together",
             "one variance at every level: an arsinh of every channel, in the place of logarithms and a method within",
             "vsn's vsn2, limma's normalizeVSN; Huber et al., Bioinformatics 18 (2002) S96", stage=INTENSITIES,
+        ),
+        Between(
+            "rlm", "rlm", None, True, "apart",
+            "one channel: no difference of arrays, and of groups where some are named, in spots that match",
+            "Sboner et al., J Proteome Res 8 (2009); protGear's and PAA's robust linear models",
         ),
     ],
 )  # fmt: skip

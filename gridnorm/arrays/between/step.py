@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.between.rows import BETWEEN, WHOLE, Between, Made
 from gridnorm.arrays.between.target import TYPE_OPTIONS, BetweenTarget, digest_of, no_target, settings_of, steps_before
+from gridnorm.arrays.covariates import COVARIATES
 from gridnorm.arrays.given import as_arrays, with_labels
-from gridnorm.arrays.grouping import By, by_text, group_spots, grouping_options
+from gridnorm.arrays.grouping import By, Spots, by_text, group_spots, grouping_options
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.matrices import BACKGROUND, LEVELS, REPLICATES
 from gridnorm.arrays.raw import Column, FloatArray
@@ -112,10 +113,10 @@ def normalize_between(
         Arrays after ``normalize`` or ``normalize_within``; for ``vsn`` after ``background_correct``.
     method
         ``none``, ``scale``, ``quantile``, ``aquantile``, ``gquantile``, ``rquantile``, ``tquantile``, ``cyclic-loess``,
-        ``vsn``, or a row of your own.
+        ``vsn``, ``rlm`` (one channel), or a row of your own.
     by
-        Groups of spots that are treated apart, as for ``normalize_within``, or one label a spot; ``array``: all spots
-        at once.
+        Groups of spots that are treated apart, or that ``rlm`` compares, as for ``normalize_within``, or one label a
+        spot; ``array``: all spots at once.
     target
         What former arrays were brought to (``result.between``): these are brought to the same, one by one.
     exclude_types, fit_types
@@ -242,15 +243,20 @@ class Block:
                 found=", ".join(arrays.names) or "none",
                 hint=f"To bring one array to what others were brought to, name their {option_word('target')}",
             )
-        spots = self.vectors.shape[2]
+        spots, across = self.vectors.shape[2], ACROSS[str(self.row.across)]
         segments = group_spots(by, arrays.columns, arrays.layout, spots, options=effective(grouping_options(by), {}))
         words, digest = by_text(by), digest_of(arrays.columns, spots)
         steps = steps_before(arrays.history)
         if target is not None:
             target.check(self.row, words, options, arrays.channels, spots, digest, self._types, steps)
             self.notes += target.doubts(steps)
-        if self.weights is not None and not ACROSS[str(self.row.across)].weighs:
+        if self.weights is not None and not across.weighs:
             self.notes.append(f"{self.row.name}: a weight counts as yes or no, and all above 0 are alike")
+        own = {option.name: options[option.name] for option in across.options}
+        match = None
+        if across.covariate is not None and target is None:
+            spots_of = Spots(arrays.columns, arrays.layout, spots, arrays.names[0])
+            match = COVARIATES[across.covariate].of(spots_of, options)
         parts: dict[str, Target] = {}
         for pool in pools(self.row, self.made, arrays, options):
             given = None if target is None else _part(target, pool.name)
@@ -259,8 +265,8 @@ class Block:
                 continue
             names = [arrays.names[array] for array, _ in pool.members]
             done = normalize_across(
-                pool.of(self.vectors), segments, str(self.row.across), names=names, in_place=True, target=given,
-                weights=None if self.weights is None else pool.of(self.weights), use=pool.of(self.use), **options,
+                pool.of(self.vectors), segments, across, names=names, in_place=True, target=given, covariate=match,
+                weights=None if self.weights is None else pool.of(self.weights), use=pool.of(self.use), **own,
             )  # fmt: skip
             if not np.may_share_memory(done.values, self.vectors):
                 for (array, kind), vector in zip(pool.members, done.values, strict=True):

@@ -222,7 +222,8 @@ def settings_of(
     row: Between, by: By, options: Mapping[str, Any], target: BetweenTarget | None = None
 ) -> dict[str, Any]:
     """Every effective setting of the step between arrays, as a history has them."""
-    given = {"method": row.name, "by": by_text(by), **options}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    given = {"method": row.name, "by": by_text(by), **plain}
     return given if target is None else {**given, "target": target.fingerprint}
 
 

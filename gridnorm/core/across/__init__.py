@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
-from gridnorm.core.across import cyclic, quantile, scale, vsn
+from gridnorm.core.across import cyclic, quantile, rlm, scale, vsn
 from gridnorm.core.across.entries import Given, listed
 from gridnorm.core.engines import backend_for
 from gridnorm.core.fit import as_items, as_view
@@ -55,7 +55,8 @@ class Across(NamedTuple):
     target, None where the form has none; ``toward(values, segments, payload, given, options)`` brings entries to it
     one by one. Both may write to ``values``, (batch, item). ``itemwise``: a target holds for the very items it was made
     of; otherwise for their number in each group, or (``sizes`` False) for any. ``weighs``: weights count by their size;
-    otherwise by being above 0.
+    otherwise by being above 0. ``covariate``: what each item brings, by the caller's word. ``apart``: groups are
+    treated each by itself; otherwise what they differ by is taken off.
     """
 
     name: str
@@ -66,6 +67,8 @@ class Across(NamedTuple):
     itemwise: bool = False
     sizes: bool = True
     weighs: bool = False
+    covariate: str | None = None
+    apart: bool = True
     summary: str = ""
     source: str = ""
 
@@ -99,6 +102,10 @@ ACROSS: Table[Across] = Table(
         Across(
             "vsn", vsn.together, vsn.toward, vsn.Stabilized, vsn.OPTIONS, itemwise=True,
             summary="one variance at every level", source="Huber et al., Bioinformatics 18 (2002) S96",
+        ),
+        Across(
+            "rlm", rlm.together, rlm.toward, rlm.Matched, itemwise=True, weighs=True, covariate="match", apart=False,
+            summary="no difference in items that match", source="Sboner et al., J Proteome Res 8 (2009)",
         ),
     ],
     functions=("together", "toward"),
@@ -204,6 +211,7 @@ def normalize_across(
     names: Sequence[str] | None = None,
     weights: Any = None,
     use: Any = None,
+    covariate: Any = None,
     target: Target | None = None,
     in_place: bool = False,
     **options: Any,
@@ -222,6 +230,9 @@ def normalize_across(
         What messages call the entries.
     weights, use
         As in ``fit``: items that are not used, or have no weight, teach nothing and are treated like any.
+    covariate
+        float64 (item,), for a row that takes one: for ``rlm`` numbers that are equal where items match, NaN of those
+        by which nothing is compared. A target knows its own.
     target
         What a former call gave: entries are brought to it, one by one.
     in_place
@@ -256,12 +267,18 @@ def normalize_across(
     used = as_items(use, view.shape, "use", backend, dtype=bool)
     if weighed is not None:
         used = (weighed > 0) if used is None else used & (weighed > 0)
-    given = Given(backend, named, weighed, used)
+    if covariate is not None and row.covariate is None:
+        raise OptionError(f"{row.name} takes no covariate")
+    if covariate is None and row.covariate is not None and target is None:
+        raise OptionError(f"{row.name} needs a covariate", hint="Give covariate=, one number per item")
+    if covariate is not None:
+        covariate = as_items(covariate, (1, segments.n_items), "covariates", backend)[0]
+    given = Given(backend, named, weighed, used, covariate)
     if target is None and count < 2:
         raise OptionError(
             f"{row.name} makes several alike", found="1" if count else "none", expected="2 or more, or a target"
         )
-    _check_filled(view, segments, given)
+    _check_filled(view, segments if row.apart else Segments.single(segments.n_items), given)
     if target is None:
         done, payload = row.together(view, segments, given, chosen)
         sizes = tuple(segments.sizes.tolist())

@@ -11,12 +11,16 @@ from gridnorm.plain import WHOLE, few
 
 
 class Given(NamedTuple):
-    """Weights and use, (batch, item) or None; the backend; and what each batch entry is called in messages."""
+    """Weights and use, (batch, item) or None; the backend; and what each batch entry is called in messages.
+
+    ``covariate``: float64 (item,), where the method takes one.
+    """
 
     backend: Backend
     names: Sequence[str]
     weights: Any = None
     use: Any = None
+    covariate: Any = None
 
     def of(self, entry: int) -> Given:
         """What is given of one entry."""

@@ -24,8 +24,8 @@ SHIFTS = np.array([[0.0], [0.9], [-0.6]])
 SOUND = replace(SOUND, values={**SOUND.values, "A": SOUND.values["A"] + SHIFTS})
 ONE = replace(ONE, values={"E": ONE.values["E"] + SHIFTS})
 SAMPLES = replace(SOUND, targets={"Cy3": ["ref", "ref", "a"], "Cy5": ["a", "b", "ref"]})
-FOR_TWO = [name for name in BETWEEN if name not in ("none", "vsn")]
-FOR_ONE = ["scale", "quantile", "cyclic-loess"]
+FOR_TWO = [name for name in BETWEEN if name not in ("none", "vsn", "rlm")]
+FOR_ONE = ["scale", "quantile", "cyclic-loess", "rlm"]
 
 
 def channel(arrays: ArraySet, sign: int) -> np.ndarray:
