@@ -148,6 +148,7 @@ def fit_one(
         small_groups=RULES[options.get("small_groups", SMALL_GROUPS.default)],
         position=None if position is None else np.stack(position, axis=1),
         keep_level=not levels.ratio,
+        scale=options.get("scale", "none"),
         options=options,
     )
 

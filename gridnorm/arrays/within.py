@@ -33,6 +33,12 @@ SMALL_GROUPS = Option(
     "(the array's), merge (one with the nearest large group), own (their own: no rule); or error.",
     choices=tuple(RULES), metavar="RULE",
 )  # fmt: skip
+SCALE = Option(
+    "scale", TEXT, "none",
+    "Divide groups by their spread after the method, never centring: mad (the MAD over the groups' geometric mean). It "
+    "makes results worse where groups do not differ in noise.",
+    choices=("none", "mad"), metavar="none|mad", source="marray's maNormScale",
+)  # fmt: skip
 MIN_GROUP = Option(
     "min_group", WHOLE, None,
     "Usable spots from which a group is not small: with shrink, the size from which it has its own fit alone; 0 for no "
@@ -95,6 +101,13 @@ class WithinResult:
         pairs = [[level, np.nan if bare else shape] for level, shape in self.fit.shares[row].tolist()]
         return [pair if one else None for pair, one in zip(pairs, pooled, strict=True)]
 
+    def divisors(self, row: int = 0) -> list[float | None]:
+        """What each group was divided by after the method; None where nothing was."""
+        if self.fit is None or self.fit.divisor is None:
+            return [None] * self.n.shape[1]
+        divisors: list[float | None] = self.fit.divisor[row].tolist()
+        return divisors
+
 
 def choose_method(given: str | Method, channels: tuple[str, ...], grouped: bool = False) -> Method:
     """The row that was asked for.
@@ -113,7 +126,10 @@ def method_options(row: Method) -> tuple[Option, ...]:
     The last where it fits any groups, and does not say itself what small ones get.
     """
     own = (*row.options, *covariate_options(row.covariates))
-    return own if row.statistic is None or row.pools_itself else (*own, SMALL_GROUPS, MIN_GROUP)
+    if row.statistic is None:
+        return own
+    scaled = () if row.scales else (SCALE,)
+    return (*own, *scaled) if row.pools_itself else (*own, *scaled, SMALL_GROUPS, MIN_GROUP)
 
 
 def take_options(row: Method, given: Mapping[str, Any]) -> dict[str, Any]:

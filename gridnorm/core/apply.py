@@ -33,7 +33,8 @@ def apply(values: Any, segments: Segments, fit: Fit, how: str, *, covariate: Any
     -------
     array
         The shape and floating-point dtype of ``values`` (float64 for whole numbers). NaN stays NaN; items whose
-        group has no fit become NaN. Where the fit has a level, it is added.
+        group has no fit become NaN. Where the fit has a divisor, the rest is divided by it; where it has a level,
+        that is added.
 
     Raises
     ------
@@ -59,6 +60,8 @@ def apply(values: Any, segments: Segments, fit: Fit, how: str, *, covariate: Any
             "the fit is of another batch", found=f"{fit.n.shape[0]} entries", expected=f"{view.shape[0]}, as the values"
         )
     out = row(backend, view, segments, fit.on(segments), covariate)
+    if fit.divisor is not None:
+        out = backend.remove(out, segments, None, fit.on(segments).divisor)
     if fit.level is not None:
         out = (out + fit.level[:, :, None]).astype(out.dtype, copy=False)
     return out.reshape(backend.xp.asarray(values).shape)

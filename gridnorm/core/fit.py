@@ -41,6 +41,8 @@ class Fit:
         float64 (batch, 1), or None: added back after removal, so that values keep their level.
     shares
         float64 (batch, segment, 2), or None: how much of a group's own level and shape is in it, where it was pooled.
+    divisor
+        float64 (batch, segment), or None: what is left after removal is divided by it, before the level is added.
     """
 
     statistic: str
@@ -50,6 +52,7 @@ class Fit:
     labels: tuple[Any, ...]
     level: Any = None
     shares: Any = None
+    divisor: Any = None
 
     @property
     def location(self) -> Any:
@@ -96,6 +99,7 @@ class Fit:
         return replace(
             pick([self], xp.zeros_like(index), index, self.source[:, order]), labels=segments.labels, level=self.level,
             shares=None if self.shares is None else self.shares[:, order],
+            divisor=None if self.divisor is None else self.divisor[:, order],
         )  # fmt: skip
 
     def to_plain(self) -> dict[str, Any]:
@@ -113,6 +117,7 @@ class Fit:
             "source": self.source.tolist(),
             "level": None if self.level is None else self.level.tolist(),
             "shares": None if self.shares is None else self.shares.tolist(),
+            "divisor": None if self.divisor is None else self.divisor.tolist(),
             "payload": self.payload.to_plain(),
         }
 
@@ -142,9 +147,11 @@ class Fit:
         try:
             row = STATISTICS.find(plain["statistic"]) if statistic is None else STATISTICS.check(statistic)
             labels = tuple(tuple(label) if isinstance(label, list) else label for label in plain["labels"])
-            level, shares = (None if plain.get(k) is None else floats(plain[k]) for k in ("level", "shares"))
+            level, shares, divisor = (
+                None if plain.get(k) is None else floats(plain[k]) for k in ("level", "shares", "divisor")
+            )
             n, source = np.array(plain["n"], np.int64), np.array(plain["source"], np.int8)
-            found = cls(row.name, n, row.payload.from_plain(plain["payload"]), source, labels, level, shares)
+            found = cls(row.name, n, row.payload.from_plain(plain["payload"]), source, labels, level, shares, divisor)
             # Taking every entry apart and together again fails where the numbers do not belong together.
             index = np.arange(n.size).reshape(n.shape)
             pick([found], np.zeros_like(index), index, source)

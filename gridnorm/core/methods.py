@@ -89,6 +89,11 @@ class Method:
         return self.enough if goes_over else self.minimum
 
     @property
+    def scales(self) -> bool:
+        """Whether it divides groups itself."""
+        return self.application in ("standardize", "scale")
+
+    @property
     def remove(self) -> Callable[..., Any] | None:
         """What removes the fit."""
         return APPLICATIONS.get(self.application)
@@ -183,6 +188,7 @@ def fit_method(
     small_groups: str = "whole",
     position: Any = None,
     keep_level: bool = False,
+    scale: str = "none",
     options: Mapping[str, Any],
 ) -> Fit:
     """What a method removes from every group of every batch entry.
@@ -214,13 +220,28 @@ def fit_method(
         found = _groups(row, view, segments, rule, position, {**entering, **chosen})
     if row.relative:
         found = relative_scale(found)
-    if keep_level and row.keeps_level:
-        single = Segments.single(segments.n_items)
-        whole = fit(view, single, statistic, **entering, **chosen).location
-        if whole is None:
-            whole = fit(view, single, "median", weights=entering["weights"], use=entering["use"]).location
-        found = replace(found, level=whole)
+    if scale != "none":
+        left = apply_method(values, segments, row, found, covariate=covariate)
+        given = {"weights": entering["weights"], "use": as_items(use, view.shape, "use", backend, dtype=bool)}
+        spread = _groups(
+            METHODS[scale], left, segments, (small_groups, METHODS[scale].limit(small_groups)), position, given
+        )
+        found = replace(found, divisor=relative_scale(spread).scale)
+    if keep_level and (row.keeps_level or found.divisor is not None):
+        found = _keeping(row, found, view, entering, chosen)
     return found
+
+
+def _keeping(row: Method, found: Fit, view: Any, entering: dict[str, Any], chosen: dict[str, Any]) -> Fit:
+    """The same with the level of all items, which is added back after all."""
+    single = Segments.single(view.shape[1])
+    level = fit(view, single, row.fitted, **entering, **chosen).location if row.keeps_level else None
+    if level is None:
+        level = fit(view, single, "median", weights=entering["weights"], use=entering["use"]).location
+    if not row.keeps_level:  # its values have their level still, which is not to be divided
+        xp = backend_for(view).xp
+        found = replace(found, payload=found.payload.shift(xp.broadcast_to(level, found.n.shape)))
+    return replace(found, level=level)
 
 
 def _with_covariates(row: Method, entering: dict[str, Any], covariate: Any, view: Any, backend: Any) -> dict[str, Any]:
@@ -279,6 +300,7 @@ def normalize_within(
     small_groups: str | None = None,
     position: Any = None,
     keep_level: bool = False,
+    scale: str = "none",
     **options: Any,
 ) -> Normalized:
     """Fit and remove one method within every group of every batch entry.
@@ -301,6 +323,8 @@ def normalize_within(
         groups itself.
     keep_level
         Add the location of all items back after centring, so that the values keep their level.
+    scale
+        ``mad``: divide what is left in each group by its MAD over the groups' geometric mean, which never centres.
     **options
         Those of the method's row: ``span``, ``iterations``, ``clamp_weights`` of ``loess``.
 
@@ -330,6 +354,7 @@ def normalize_within(
         raise no_meaning("minimum" if minimum else "small_groups", f"method {row.name}")
     found = fit_method(
         values, segments, row, covariate=covariate, weights=weights, use=use, minimum=minimum,
-        small_groups=small_groups or "whole", position=position, keep_level=keep_level, options=chosen,
+        small_groups=small_groups or "whole", position=position, keep_level=keep_level, scale=scale,
+        options=chosen,
     )  # fmt: skip
     return Normalized(apply_method(values, segments, row, found, covariate=covariate), found)

@@ -50,9 +50,20 @@ PRESETS: dict[str, dict[str, Any]] = {
         "clamp_weights": True,
         "small_groups": "own",
     },
+    # Foregrounds differ by reader: of GenePix files medians, of the others what gridnorm takes anyhow.
+    "marray": {
+        "background": "subtract",
+        "offset": 0.0,
+        "foreground": "median",
+        "span": 0.4,
+        "iterations": 5,
+        "surface": "direct",
+        "flags": "ignore",
+        "small_groups": "own",
+    },
 }
 PRESET = Option(
-    "preset", TEXT, "recommended", "recommended, limma (its defaults and its numbers); explicit options win.",
+    "preset", TEXT, "recommended", "recommended, limma or marray (their defaults, their numbers); explicit options win.",
     choices=tuple(PRESETS), metavar="NAME",
 )  # fmt: skip
 # Options of the run, in the order of the help page; those of the rows follow the option that chooses the row.

@@ -196,7 +196,8 @@ _NONE = np.full((1, 1), np.nan)
 
 def _groups(within: WithinResult, sources: Sequence[str]) -> list[dict[str, Any]]:
     rows = zip(
-        within.labels, within.n[0].tolist(), sources, within.shares(), within.before[0], within.after[0], strict=True
+        within.labels, within.n[0].tolist(), sources, within.shares(), within.divisors(), within.before[0],
+        within.after[0], strict=True,
     )  # fmt: skip
     return [
         {
@@ -204,10 +205,11 @@ def _groups(within: WithinResult, sources: Sequence[str]) -> list[dict[str, Any]
             "spots": n,
             "fit": source,
             **({} if shares is None else {"shares": dict(zip(("level", "shape"), map(_number, shares), strict=True))}),
+            **({} if divisor is None else {"divided_by": _number(divisor)}),
             "shift_before": _number(before),
             "shift_after": _number(after),
         }
-        for label, n, source, shares, before, after in rows
+        for label, n, source, shares, divisor, before, after in rows
     ]
 
 

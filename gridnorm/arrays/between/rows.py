@@ -84,7 +84,7 @@ def _logarithms(levels: Levels, vectors: tuple[FloatArray, ...]) -> dict[str, Fl
 
 # Functions that can travel between processes, as rows do.
 CHANNELS = Made(("G", "R"), _channels, _from_channels)
-M_AND_A, ONLY_A = _themselves("M", "A"), _themselves("A")
+M_AND_A, ONLY_M, ONLY_A = _themselves("M", "A"), _themselves("M"), _themselves("A")
 ONLY_G, ONLY_R = (Made((kind,), partial(_one_channel, k), partial(_moved, k)) for k, kind in enumerate("GR"))
 
 
@@ -163,6 +163,10 @@ BETWEEN: Table[Between] = Table(
             "scale", "scale", M_AND_A, False, "apart",
             "M and A of all arrays on one scale: the median absolute value; one channel: one median",
             "limma's normalizeBetweenArrays; Yang et al., Nucleic Acids Res 30 (2002)",
+        ),
+        Between(
+            "mad", "mad", ONLY_M, None, "apart", "M of all arrays on one scale: the MAD; A stays",
+            "marray's globalMAD; Yang et al., Nucleic Acids Res 30 (2002)",
         ),
         Between(
             "quantile", "quantile", CHANNELS, False, "together", "one distribution for every channel of every array",

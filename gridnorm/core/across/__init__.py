@@ -87,8 +87,12 @@ ACROSS: Table[Across] = Table(
     "method between",
     [
         Across(
-            "scale", _of_means(scale), scale.toward, scale.Scales, sizes=False,
+            "scale", _of_means(scale.ABSOLUTE), scale.ABSOLUTE.toward, scale.Scales, sizes=False,
             summary="one median absolute value", source="Yang et al., Nucleic Acids Res 30 (2002)",
+        ),
+        Across(
+            "mad", _of_means(scale.SPREAD), scale.SPREAD.toward, scale.Scales, sizes=False,
+            summary="one median absolute deviation", source="Yang et al., Nucleic Acids Res 30 (2002)",
         ),
         Across(
             "quantile", _of_means(quantile), quantile.toward, quantile.Distributions,

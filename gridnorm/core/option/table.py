@@ -61,6 +61,7 @@ RESERVED = frozenset(
         "resume",
         "save_model",
         "save_target",
+        "scale",
         "segments",
         "sidecar",
         "small_groups",
