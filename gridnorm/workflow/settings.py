@@ -63,7 +63,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 PRESET = Option(
-    "preset", TEXT, "recommended", "recommended, limma or marray (their defaults, their numbers); explicit options win.",
+    "preset", TEXT, "recommended", "recommended; limma or marray: their defaults and numbers. Explicit options win.",
     choices=tuple(PRESETS), metavar="NAME",
 )  # fmt: skip
 # Options of the run, in the order of the help page; those of the rows follow the option that chooses the row.
