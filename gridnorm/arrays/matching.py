@@ -48,7 +48,7 @@ def match_codes(columns: Mapping[str, Column], n_spots: int, options: Mapping[st
     --------
     >>> ids = {"ID": np.array([b"b", b"a", b"b", b""])}
     >>> match_codes(ids, 4, {"match": "id", "control_type": ()}, "a.gpr").tolist()
-    [1.0, 0.0, 1.0, nan]
+    [2.0, 1.0, 2.0, nan]
     """
     chosen = controls_of(columns, n_spots, options, file)
     title = TITLES[options["match"]]

@@ -46,6 +46,27 @@ def test_ignoring_flags_is_advised_where_it_would_change_something() -> None:
     assert advice not in flag_doubts(raw, groups, "drop")[0]
 
 
+def test_groups_that_a_method_pools_itself_are_said_to_be_alike_where_they_are() -> None:
+    half = gn.simulate(1, (1, 1), (20, 20), bad=0, not_found=0, seed=1).arrays
+    columns = {**half.columns, "Half": np.arange(half.n_spots) // 200}
+    # The second half is the first one again.
+    twice = {name: np.concatenate([v[:, :200], v[:, :200]], axis=1) for name, v in half.values.items()}
+    alike = replace(half, values=twice, columns=columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gn.GridnormWarning)
+        same = gn.normalize(alike, by="Half", method="spline")
+        apart = gn.normalize(
+            replace(alike, values={**twice, "R": twice["R"] * np.where(np.arange(400) < 200, 1, 2)}),
+            by="Half",
+            method="spline",
+        )
+    assert [text for text in same.warnings if "spline" in text] == [
+        f"{same.names[0]}: the groups of --by=Half differ by no more than chance, and spline gives all of them the array's fit"
+    ]
+    assert same.fits[0].sources() == ["array"] * 2 and apart.fits[0].sources() == ["shrunk"] * 2
+    assert not [text for text in apart.warnings if "spline" in text]
+
+
 @pytest.mark.parametrize(
     ("codes", "said"), [("100", True), ("-7", True), ("-7,-50", False), ("-75", False), ("-100,-75", False)]
 )

@@ -37,6 +37,35 @@ def normalized(cli: Cli, *args: str, code: int = 0) -> str:
     return ran.err
 
 
+def test_rlm_of_one_channel_in_a_table_a_folder_and_from_a_target(cli: Cli) -> None:
+    args = ("--arrays", "3", "--blocks", "2x2", "--spots", "7x8", "--prefix", "probe", "--seed", "3", "--channels", "1")
+    assert cli("simulate", "-o", "one", *args).code == 0
+    files = [f"one/probe{k}.gpr" for k in (1, 2, 3)]
+    options = ("--method", "none", "--between", "rlm", "--precision", "full")
+    normalized(cli, *files, *options, "-o", "all.tsv", "--save-target", "kept.json")
+    normalized(cli, *files, *options, "-o", "folder/", "-j", "2")
+    together = table(Path("all.tsv"))
+    off = []
+    for k in (1, 2, 3):
+        assert table(Path(f"folder/probe{k}.tsv"))[f"E.probe{k}"] == together[f"E.probe{k}"]
+        before = gn.normalize(files[k - 1], method="none").E[:, 0]
+        after = np.array([float(cell or "nan") for cell in together[f"E.probe{k}"]])
+        off.append(np.nanmean(before - after))
+        assert np.nanmax(np.abs(before - after - off[-1])) < 1e-12
+    assert abs(sum(off)) < 1e-9
+    step = sidecar(Path("all.tsv"))["history"][-1]
+    assert {name: step["parameters"][name] for name in ("method", "match", "control_type")} == {
+        "method": "rlm", "match": "id", "control_type": [],
+    }  # fmt: skip
+    normalized(cli, files[1], "--method", "none", "--target", "kept.json", "--precision", "full", "-o", "later.tsv")
+    later = np.array([float(cell or "nan") for cell in table(Path("later.tsv"))["E.probe2"]])
+    again = np.array([float(cell or "nan") for cell in together["E.probe2"]])
+    assert np.nanmax(np.abs(later - again)) < 0.05, "as near as the noise of the array lets it"
+    refused = normalized(cli, *FILES, "--between", "rlm", "-o", "no.tsv", code=2)
+    assert "rlm between arrays is for one channel; found R G" in refused
+    assert "--between rlm needs two arrays or more" in normalized(cli, files[0], *options, "-o", "no.tsv", code=2)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_table_folder_workers_and_python_agree(cli: Cli, method: str) -> None:
     normalized(cli, *FILES, "--between", method, "-o", "t.tsv", "--save-target", "t.json")

@@ -65,8 +65,9 @@ def huber(design: Floats, values: Floats, offsets: Ints, *, accuracy: float, rou
     --------
     >>> x = np.arange(20.0)
     >>> y = 2 * x + np.where(x == 9, 90, np.where(x % 2, 0.1, -0.1))
-    >>> huber(np.column_stack([np.ones(20), x]), y, np.array([0, 20]), accuracy=1e-9, rounds=99).coefficients.round(1)
-    array([[0., 2.]])
+    >>> found = huber(np.column_stack([np.ones(20), x]), y, np.array([0, 20]), accuracy=1e-9, rounds=99)
+    >>> float(found.coefficients[0, 1].round(2))
+    2.0
     """
     groups, p = offsets.size - 1, design.shape[1]
     found = Huber(np.zeros((groups, p)), np.zeros((groups, p, p)), np.zeros(groups, np.int64))
