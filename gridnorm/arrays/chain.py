@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.blocks import blocks_in_words, same_content
-from gridnorm.arrays.control_spots import control_doubts
+from gridnorm.arrays.control_spots import beyond_controls, control_doubts
 from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts, one_group
 from gridnorm.arrays.grouping import by_text, find_column, group_spots, refuse_without_tips, slide_position
@@ -244,9 +244,7 @@ def within_one(
         done = normalize_levels(levels, segments, row, use, options, position, judged)
     notes = weight_doubts(raw, given, recipe.weights if weights is None else "given")
     notes += [*type_doubts(raw, recipe.exclude_types, recipe.fit_types), *control_doubts(raw, options)]
-    if "match" in needed and done.fit is not None:
-        seen = use.use & np.isfinite(levels.values).any(axis=0)
-        notes += match_doubts(raw.name, needed["match"][0], seen, done.fit.n.max(axis=0), options)
+    notes += _covariate_doubts(raw, row, levels, use, done, options)
     if row.statistic is not None:
         notes += one_group(raw, segments, recipe.by, named)
     notes += [
@@ -328,6 +326,20 @@ def _covariates(levels: Levels, row: Method) -> FloatArray | None:
         return levels.covariates[row.covariates[0]]
     shape = (1, levels.values.shape[1])
     return np.stack([np.broadcast_to(levels.covariates[name], shape) for name in row.covariates], axis=2)
+
+
+def _covariate_doubts(
+    raw: RawArray, row: Method, levels: Levels, use: SpotUse, done: WithinResult, options: Mapping[str, Any]
+) -> list[str]:
+    """What is doubtful about what spots bring beside their values: spots that match none, or lie beyond controls."""
+    notes: list[str] = []
+    if "match" in row.covariates and done.fit is not None:
+        seen = use.use & np.isfinite(levels.values).any(axis=0)
+        notes += match_doubts(raw.name, levels.covariates["match"][0], seen, done.fit.n.max(axis=0), options)
+    if "control" in row.covariates and "level" in levels.covariates:
+        marked = levels.covariates["control"][0] > 0
+        notes += beyond_controls(raw.name, row.name, levels.covariates["level"][0], marked, use.use)
+    return notes
 
 
 def _chosen(row: Method, raw: RawArray, options: Mapping[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from gridnorm.arrays.spot_types import TYPE, check_types, count_types, same_type
 from gridnorm.core.option import WORDS, Option
 from gridnorm.errors import FitError, option_word, recorded_option
 
+BEYOND = 0.05  # share of the spots beyond all control spots that is said
 USUAL = "control"  # what the names of types of control spots begin with
 CONTROL_TYPE = Option(
     "control_type", WORDS, (), "Spot types that are the control spots.", metavar="TYPE,…",
@@ -106,4 +107,32 @@ def control_doubts(raw: RawArray, options: Mapping[str, Any]) -> list[str]:
         f"{raw.name}: no spot is of the type {word} ({recorded_option('control_type')})"
         for word in options.get("control_type") or ()
         if not raw.part_of and not same_type(word, known)
+    ]
+
+
+def beyond_controls(
+    name: str, method: str, level: NDArray[np.float64], controls: NDArray[np.bool_], use: NDArray[np.bool_]
+) -> list[str]:
+    """That many spots are dimmer or brighter than every control spot, where a curve through these says little.
+
+    Parameters
+    ----------
+    name, method
+        Of the array, and of the method that fits the curve.
+    level
+        A of every spot, float64 (spot,).
+    controls, use
+        Which spots are control spots, and which may enter a fit, bool (spot,).
+    """
+    known = np.isfinite(level)
+    inside = level[controls & use & known]
+    if not inside.size:
+        return []
+    low, high = float(inside.min()), float(inside.max())
+    outside = int(np.count_nonzero(known & ((level < low) | (level > high))))
+    if outside <= BEYOND * np.count_nonzero(known):
+        return []
+    return [
+        f"{name}: {outside} of {np.count_nonzero(known)} spots lie beyond the control spots (A {low:.2f} to "
+        f"{high:.2f}); what {method} takes for them is extended from the nearest"
     ]

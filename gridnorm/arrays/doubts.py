@@ -119,7 +119,8 @@ def group_doubts(
             else f"it got {_FITS.get(source, source)}"
         )
         instead = "" if row.statistic is None else f"; {got}"
-        chosen = "" if row.use is None else f", or no spot that {row.name} chooses"
+        picks = row.use is not None or row.marks
+        chosen = f", or no spot that {row.name} chooses" if picks else ""
         if types:
             why = f"none is of the types that {' and '.join(map(recorded_option, types))} leaves, or all of them are"
             out.append(

@@ -18,6 +18,7 @@ from gridnorm.core.option import TEXT, WHOLE, Option, Range, defaults_in_words, 
 from gridnorm.core.payload import Locations
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread.difference import Difference
+from gridnorm.core.statistic import SPACE_SPAN
 from gridnorm.errors import option_word
 
 # The core's words for what happens to small groups: it knows no array.
@@ -100,6 +101,14 @@ class WithinResult:
         bare = isinstance(payload, Locations) and payload.scale is None
         pairs = [[level, np.nan if bare else shape] for level, shape in self.fit.shares[row].tolist()]
         return [pair if one else None for pair, one in zip(pairs, pooled, strict=True)]
+
+    def chosen(self, row: int = 0) -> dict[str, float | None] | None:
+        """What the data chose of the options: the span of a surface, None for no surface; None where nothing was."""
+        found = None if self.fit is None else getattr(self.fit.payload, "chosen", None)
+        if found is None:
+            return None
+        span = float(found[row, 0])
+        return {SPACE_SPAN.name: span if math.isfinite(span) else None}
 
     def divisors(self, row: int = 0) -> list[float | None]:
         """What each group was divided by after the method; None where nothing was."""

@@ -13,7 +13,7 @@ from gridnorm.core.engines.knots import Knots
 from gridnorm.core.payload import Curves
 from gridnorm.core.segments import Segments
 from gridnorm.core.surfaces import Blend, Joint, curves_at, surfaces_at
-from gridnorm.errors import FitError
+from gridnorm.errors import FitError, option_word
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -29,7 +29,8 @@ HELD = 3.0  # σ at which they are held, so that what really differs does not ch
 def blended(groups: Groups, backend: Backend, view: Any, segments: Segments, given: Given, options: Given) -> Blend:
     """Curves of the groups, and what they go over to: one curve of the items whose second covariate is not 0.
 
-    The share of that curve is the rank of the first covariate among all that enter, from 0 on.
+    The share of that curve is the rank of the first covariate among all that enter, from 0 on. Of ``options`` ``least``
+    is the smallest number of items for it.
     """
     x, marked = given["covariate"][:, :, 0], given["covariate"][:, :, 1] > 0
     own = groups(view[:, :, 0])
@@ -38,10 +39,11 @@ def blended(groups: Groups, backend: Backend, view: Any, segments: Segments, giv
         view, given["covariate"][:, :, :1], single, given["weights"], _both(marked, given["use"]),
         span=options["span"], iterations=options["iterations"], degree=0, zero_weights=_zero(options),
     )  # fmt: skip
-    if (n * options["span"] < 1).any():
+    least = max(options.get("least", 0), int(np.ceil(1 / options["span"])))
+    if (n < least).any():
         raise FitError(
-            "too few marked values for the curve that all groups share", found=str(int(n.min())),
-            expected=f"at least {int(np.ceil(1 / options['span']))}",
+            "too few usable controls for the curve that all groups share", found=str(int(n.min())),
+            expected=f"at least {least}", hint=f"Name more of them with {option_word('control_type')}, or use loess",
         )  # fmt: skip
     enters = _enters(backend, view, x, given, options)
     return Blend(own, (curves_at(x, fitted, single), _shares(x, enters)))
@@ -66,7 +68,10 @@ def joined(groups: Groups, backend: Backend, view: Any, segments: Segments, give
         height = fitted - _middle(backend, fitted, single, enters)
         surface = surfaces_at(places, height, single)
     assert surface is not None
-    return Joint(groups(values - height), (surface,))
+    found = None
+    if options["space_span"] is None:
+        found = np.where(np.isfinite(spans), spans, np.nan)[:, None]
+    return Joint(groups(values - height), (surface,), None, found)
 
 
 def _both(marked: Any, use: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.core.engines.knots import Knots
-from gridnorm.core.payload import Curves, floats, plain
+from gridnorm.core.payload import Curves, floats, plain, taken
 from gridnorm.core.segments import Segments
 
 Floats = NDArray[np.float64]
@@ -140,11 +140,16 @@ def _nearest(at: Floats, y: Floats, places: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Together:
-    """Curves of the groups, beside fits of the whole of each batch entry; ``moved`` is added to all of a group."""
+    """Curves of the groups, beside fits of the whole of each batch entry.
+
+    ``moved``, (batch, segment), is added to all of a group; ``chosen``, (batch, 1), is what the data chose of an
+    option of the whole: NaN for nothing. Both may be None.
+    """
 
     own: Curves
     rest: tuple[Any, ...]
     moved: Any = None
+    chosen: Any = None
 
     kinds: ClassVar[tuple[Any, ...]] = (Curves,)
 
@@ -160,14 +165,13 @@ class Together:
         entry = index[:, :1] // np.array(groups)[first]
         own = Curves.take([part.own for part in parts], which, index)
         rest = tuple(kind.take([part.rest[k] for part in parts], first, entry) for k, kind in enumerate(parts[0].kinds))
+        some = any(part.chosen is not None for part in parts)
+        chosen = taken([p.chosen for p in parts], first, entry) if some else None
         if all(part.moved is None for part in parts):
-            return cls(own, rest)
+            return cls(own, rest, None, chosen)
         moves = [np.zeros(p._entries * g) if p.moved is None else p.moved for p, g in zip(parts, groups, strict=True)]
-        flat = [np.ravel(move)[index[which == k]] for k, move in enumerate(moves)]
-        moved = np.zeros(which.shape)
-        for k, part in enumerate(flat):
-            moved[which == k] = part
-        return cls(own, rest, moved)
+        shaped = [np.reshape(move, (-1, 1)) for move in moves]
+        return cls(own, rest, taken(shaped, which, index), chosen)
 
     @property
     def _entries(self) -> int:
@@ -186,14 +190,15 @@ class Together:
         raise NotImplementedError
 
     def to_plain(self) -> dict[str, Any]:
-        moved = None if self.moved is None else plain(self.moved)
-        return {"own": self.own.to_plain(), "rest": [part.to_plain() for part in self.rest], "moved": moved}
+        moved, chosen = (None if part is None else plain(part) for part in (self.moved, self.chosen))
+        rest = [part.to_plain() for part in self.rest]
+        return {"own": self.own.to_plain(), "rest": rest, "moved": moved, "chosen": chosen}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
         rest = tuple(kind.from_plain(part) for kind, part in zip(cls.kinds, plain["rest"], strict=True))
-        moved = None if plain["moved"] is None else floats(plain["moved"])
-        return cls(Curves.from_plain(plain["own"]), rest, moved)
+        moved, chosen = (None if plain[name] is None else floats(plain[name]) for name in ("moved", "chosen"))
+        return cls(Curves.from_plain(plain["own"]), rest, moved, chosen)
 
 
 class Blend(Together):

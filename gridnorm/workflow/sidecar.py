@@ -168,6 +168,8 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
         summary = summary._replace(real_before=_real(within.real_before), real_after=_real(within.real_after))
         apart = {"before": _apart(within.real_before), "after": _apart(within.real_after)}
     record = {"name": name, **known.to_dict(), "groups": groups, "real_difference": apart}
+    if within is not None and (chosen := within.chosen()) is not None:
+        record["chosen"] = chosen
     if levels:
         record["type_levels"] = levels
     return Entry(_json({**record, "warnings": list(known.warnings)}), summary)
