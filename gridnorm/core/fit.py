@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gridnorm.core.engines import Backend, backend_for
+from gridnorm.core.huber_location import fit_huber
 from gridnorm.core.option import FLAG, NUMBER, NUMBERS, WHOLE, Option, Range, Table, take
 from gridnorm.core.payload import Curves, Locations, Payload, Points, floats, taken
 from gridnorm.core.segments import Segments, label_text, plain_label
@@ -197,9 +198,9 @@ def fit(
     segments
         Groups of the items.
     statistic
-        ``moments`` (mean, standard deviation; option ``ddof``), ``median``, ``mad``, ``quantiles``
-        (``probabilities``), ``lowess`` (``span``, ``iterations``, ``clamp_weights``; needs one ``covariate``; width 1),
-        or a row of your own.
+        ``moments`` (mean, standard deviation; option ``ddof``), ``median``, ``mad``, ``huber``,
+        ``quantiles`` (``probabilities``), ``lowess`` (``span``, ``iterations``, ``clamp_weights``; needs one
+        ``covariate``; width 1), or a row of your own.
     covariate
         What each item brings beside its value: (item,) or (batch, item), several as (item, k) or (batch, item, k); a
         leading axis of 1 serves all batch entries.
@@ -380,6 +381,10 @@ STATISTICS: Table[Statistic] = Table(
         Statistic("moments", _moments, Locations, (DDOF,), summary="mean and standard deviation"),
         Statistic("median", _median, Locations, summary="median"),
         Statistic("mad", _mad, Locations, summary="median and median absolute deviation"),
+        Statistic(
+            "huber", fit_huber, Locations, takes_weights=False, summary="Huber's location, and the MAD as its scale",
+            source="MASS's huber; Huber, Robust Statistics (1981)",
+        ),
         Statistic(
             "quantiles", _quantiles, Points, (PROBABILITIES,), takes_weights=False,
             summary="quantiles, linear between order statistics",
