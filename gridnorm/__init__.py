@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gridnorm.arrays.replicates import average_replicates
     from gridnorm.arrays.simulate import simulate
     from gridnorm.arrays.split import split
-    from gridnorm.arrays.steps import background_correct, normalize_within
+    from gridnorm.arrays.steps import background_correct, correct_intensities, normalize_within
     from gridnorm.core.groups import normalize_groups
     from gridnorm.core.segments import Segments
     from gridnorm.errors import (
@@ -48,6 +48,7 @@ _HOME = {
     "array_weights": "gridnorm.arrays.array_weights",
     "average_replicates": "gridnorm.arrays.replicates",
     "background_correct": "gridnorm.arrays.steps",
+    "correct_intensities": "gridnorm.arrays.steps",
     "normalize_within": "gridnorm.arrays.steps",
     "normalize_groups": "gridnorm.core.groups",
     "Segments": "gridnorm.core.segments",
@@ -82,6 +83,7 @@ __all__ = [
     "array_weights",
     "average_replicates",
     "background_correct",
+    "correct_intensities",
     "inspect",
     "merge_scans",
     "nn",

@@ -12,6 +12,7 @@ from gridnorm.arrays.arrayset import ArraySet as ArraySet
 from gridnorm.arrays.background import Background
 from gridnorm.arrays.between import Between
 from gridnorm.arrays.between import BetweenTarget as BetweenTarget
+from gridnorm.arrays.corrections import Correction
 from gridnorm.arrays.raw import FloatArray
 from gridnorm.arrays.replicates import Replicates
 from gridnorm.arrays.simulate import Simulated
@@ -54,6 +55,22 @@ def background_correct(
     normexp_method: str = ...,
     constraint: float = ...,
     saturated: float = ...,
+) -> ArraySet: ...
+def correct_intensities(
+    arrays: ArraySet,
+    correct: str | Correction | Sequence[str | Correction],
+    *,
+    order_span: float = ...,
+    order_start: str = ...,
+    separate_channels: bool = ...,
+    plate_size: int = ...,
+    plates_by: Any = ...,
+    buffer_type: str | Sequence[Any] = ...,
+    buffer_groups: Any = ...,
+    buffer_statistic: str = ...,
+    tag_column: Any = ...,
+    tag_groups: Any = ...,
+    tag_statistic: str = ...,
 ) -> ArraySet: ...
 def inspect(
     paths: Paths | pd.DataFrame,
@@ -99,6 +116,18 @@ def normalize(
     foreground: str | None = ...,
     channels: str | Sequence[Any] = ...,
     columns: Any = ...,
+    correct: str | Sequence[Any] = ...,
+    order_span: float = ...,
+    order_start: str = ...,
+    separate_channels: bool = ...,
+    plate_size: int = ...,
+    plates_by: Any = ...,
+    buffer_type: str | Sequence[Any] = ...,
+    buffer_groups: Any = ...,
+    buffer_statistic: str = ...,
+    tag_column: Any = ...,
+    tag_groups: Any = ...,
+    tag_statistic: str = ...,
     between: Any = ...,
     cyclic_method: str = ...,
     cyclic_span: float = ...,

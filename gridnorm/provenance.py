@@ -11,8 +11,10 @@ from gridnorm.plain import some
 
 SCHEMA_VERSION = 2
 # Where a step names its row by another word than the option that chose it.
+_EACH = {"correct_intensities": "method"}  # steps of which several are in force, and the parameter that lists them
 _OPTION_OF = {
     ("background_correct", "method"): "background",
+    ("correct_intensities", "method"): "correct",
     ("normalize_between", "method"): "between",
     ("normalize_between", "by"): "between_by",
     ("merge_scans", "by"): "merge_scans",
@@ -63,11 +65,20 @@ class History:
         return any(step.operation == operation for step in self.steps)
 
     def parameters(self) -> dict[str, Any]:
-        """Every effective setting under the name of its option; of a step that was done twice, those of the last."""
+        """Every effective setting under the name of its option; of a step that was done twice, those of the last.
+
+        Corrections of intensities are all in force: ``correct`` lists them in their order.
+        """
         found: dict[str, Any] = {}
-        last = {step.operation: step for step in self.steps}
-        for operation, step in last.items():
-            for name, value in step.parameters.items():
+        last: dict[str, dict[str, Any]] = {}
+        for step in self.steps:
+            each, new = _EACH.get(step.operation), dict(step.parameters)
+            if each is not None:
+                before = last.get(step.operation, {})
+                new = {**before, **new, each: [*before.get(each, ()), step.parameters[each]]}
+            last[step.operation] = new
+        for operation, parameters in last.items():
+            for name, value in parameters.items():
                 found[_OPTION_OF.get((operation, name), name)] = value
         return found
 

@@ -1,4 +1,4 @@
-"""The one chain: correct → levels → groups → fit → apply, for one array.
+"""The one chain: background → corrections → levels → groups → fit → apply, for one array.
 
 The command line, ``normalize`` and the step functions are three ways into it. Everything that happens to an array,
 and the record of it, is written here and nowhere else.
@@ -17,6 +17,8 @@ from gridnorm.arrays import background as bg
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.blocks import blocks_in_words, same_content
 from gridnorm.arrays.control_spots import beyond_controls, control_doubts
+from gridnorm.arrays.corrections.correction import CORRECT
+from gridnorm.arrays.corrections.rows import correct_array
 from gridnorm.arrays.covariates import covariate_of
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts, group_doubts, one_group
 from gridnorm.arrays.grouping import by_text, find_column, group_spots, refuse_without_tips, slide_position
@@ -36,13 +38,14 @@ from gridnorm.core.methods import Method, apply_method, fit_method
 from gridnorm.core.segments import Segments
 from gridnorm.core.spread.difference import differences, real_difference
 from gridnorm.errors import OptionError, option_word
-from gridnorm.provenance import Step
+from gridnorm.provenance import History, Step
 
 Position = tuple[IntArray, IntArray]
+_NO_HISTORY = History()
 
 
 class CorrectedArray(NamedTuple):
-    """One array after background correction: no background left; the step, the models and doubts.
+    """One array after background correction and others: no background left; the steps, the models and doubts.
 
     ``affine``: offset and gain by channel, where those were taken out.
     """
@@ -95,6 +98,29 @@ def correct_one(raw: RawArray, layout: Layout | None, recipe: Recipe) -> Correct
         (*channel_doubts(raw), *(f"{raw.name}: {note}" for note in done.notes)),
         _lines(raw.channels, done),
     )
+
+
+def correct_further(
+    corrected: CorrectedArray, layout: Layout | None, recipe: Recipe, history: History = _NO_HISTORY
+) -> CorrectedArray:
+    """The array with the recipe's corrections of intensities, one after the other; ``history`` is what was done to it.
+
+    Raises
+    ------
+    OptionError
+        One of them was done before.
+    """
+    raw, notes = corrected.raw, corrected.notes
+    done = history.parameters().get(CORRECT, ())
+    for row, options in recipe.corrections():
+        if row.name in done:
+            raise OptionError(
+                f"{row.name} has been carried out already", file=raw.name, found=str(history),
+                expected=f"other corrections than {', '.join(done)}",
+            )  # fmt: skip
+        raw, more = correct_array(raw, layout, row, options, recipe.given)
+        notes = (*notes, *more)
+    return corrected._replace(raw=raw, steps=(*corrected.steps, *recipe.correction_steps()), notes=notes)
 
 
 def levels_of(raw: RawArray) -> tuple[Levels, int]:
@@ -298,13 +324,13 @@ def normalize_one(
         corrected = CorrectedArray(raw)
     else:
         corrected = correct_one(raw, layout, recipe)
+    corrected = correct_further(corrected, layout, recipe, known.history)
     levels, n_bad = levels_of(corrected.raw)
     done, use, step, doubts = within_one(raw, levels, layout, recipe, weights)
     history = replace(known.history, steps=(*known.history.steps, *corrected.steps, step))
-    background = str(history.parameters().get("background"))
     idle = [f"{raw.name}: {text}" for text in recipe.idle(raw.channels, raw.background is not None)]
     intensities = recipe.takes_intensities
-    notes = (*idle, *corrected.notes, *counted(raw, 0 if intensities else n_bad, background), *doubts)
+    notes = (*idle, *corrected.notes, *counted(raw, 0 if intensities else n_bad, history), *doubts)
     models, affine = corrected.models or known.models, corrected.affine or known.affine
     known = known._replace(history=history, models=models, affine=affine)
     made = as_set(raw, layout, name or raw.name, levels, done, use, known, notes)

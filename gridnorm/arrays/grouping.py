@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.raw import Column
-from gridnorm.core.option import TEXT, Option, Table, effective, nearest
+from gridnorm.core.option import TEXT, Kind, Option, Table, effective, nearest
 from gridnorm.core.segments import Segments
 from gridnorm.errors import LayoutError, OptionError, option_word
 from gridnorm.plain import SHOWN_TITLES, few
@@ -26,13 +27,17 @@ SPLIT = Option(
 
 
 class Spots(NamedTuple):
-    """What a grouping may look at: spot columns, the layout (or None), the number of spots, the file for messages."""
+    """What a grouping may look at: spot columns, the layout (or None), the number of spots, the file for messages.
+
+    ``option`` names the groupings, such as ``by``.
+    """
 
     columns: Mapping[str, Column]
     layout: Layout | None
     n_spots: int
     file: str = ""
     options: Mapping[str, Any] = {}
+    option: str = "by"
 
     def need_layout(self, word: str) -> Layout:
         """The layout.
@@ -44,7 +49,7 @@ class Spots(NamedTuple):
         """
         if self.layout is None:
             raise LayoutError(
-                f"{option_word('by')} {word} needs the layout of the slide",
+                f"{option_word(self.option)} {word} needs the layout of the slide",
                 file=self.file or None,
                 found="no Block, Row and Column columns",
                 hint=f"Name them with {option_word('columns')} Block=…,Row=…,Column=…, or group by a spot column",
@@ -66,6 +71,22 @@ class Grouping(NamedTuple):
 By = str | Grouping | tuple[str | Grouping, ...]
 
 
+def groups_kind(option: str) -> Kind:
+    """How values of an option are read that names groups of spots as ``by`` does."""
+    return Kind("a grouping", partial(_read_by, option), {"type": "string"}, _plain_by)
+
+
+def _read_by(option: str, given: Any) -> Any:
+    if given is None:
+        raise ValueError
+    words_of(given, option)
+    return given
+
+
+def _plain_by(by: Any) -> str:
+    return by_text(by)
+
+
 def group_spots(
     by: By,
     spots: Mapping[str, Column],
@@ -73,6 +94,7 @@ def group_spots(
     n_spots: int,
     file: str = "",
     options: Mapping[str, Any] | None = None,
+    option: str = "by",
 ) -> Segments:
     """Groups of spots for ``by``; ``a,b`` crosses two groupings.
 
@@ -87,6 +109,8 @@ def group_spots(
         Needed by all but ``print-tip``, ``array`` and plain columns.
     options
         Of the groupings, as far as they are given.
+    option
+        The option that names the groupings, for messages.
 
     Raises
     ------
@@ -107,15 +131,16 @@ def group_spots(
     for word in words_of(by):
         row = grouping_of(word)
         if row is None:
-            labels.append(spots[find_column(str(word), spots, file)])
+            labels.append(spots[find_column(str(word), spots, file, option, groupings=True)])
         else:
             for column in row.columns:
-                find_column(column, spots, file)
-            labels.append(row.labels(Spots(spots, layout, n_spots, file, effective(row.options, options or {}))))
+                find_column(column, spots, file, option, groupings=True)
+            taken = effective(row.options, options or {})
+            labels.append(row.labels(Spots(spots, layout, n_spots, file, taken, option)))
     return Segments.from_labels(*labels)
 
 
-def words_of(by: By) -> tuple[str | Grouping, ...]:
+def words_of(by: By, option: str = "by") -> tuple[str | Grouping, ...]:
     """The parts of ``by``.
 
     Raises
@@ -129,7 +154,9 @@ def words_of(by: By) -> tuple[str | Grouping, ...]:
         words += [word.strip() for word in part.split(",")] if isinstance(part, str) else [GROUPINGS.check(part)]
     if not words or not all(words):
         raise OptionError(
-            f"an empty name in {option_word('by')}", found=repr(by), expected="a grouping, or several joined by commas"
+            f"an empty name in {option_word(option)}",
+            found=repr(by),
+            expected="a grouping, or several joined by commas",
         )
     return tuple(words)
 
@@ -161,8 +188,12 @@ def needed_columns(by: By) -> tuple[str, ...]:
     return tuple(needed)
 
 
-def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") -> str:
+def find_column(
+    word: str, spots: Iterable[str], file: str, option: str = "by", *, groupings: bool | None = None
+) -> str:
     """The title that ``word`` means: exact, else the only one that agrees ignoring case.
+
+    ``groupings``: whether ``option`` takes the names of groupings, too; None: as ``by`` does.
 
     Raises
     ------
@@ -182,16 +213,17 @@ def find_column(word: str, spots: Iterable[str], file: str, option: str = "by") 
             found=repr(word),
             expected="one of " + few(same),
         )
-    groupings = list(GROUPINGS) if option in ("by", "between_by") else list(SPLITS) if option == "split" else []
-    near = nearest(word, [*groupings, *titles])
+    grouped = option in ("by", "between_by") if groupings is None else groupings
+    words = list(GROUPINGS) if grouped else list(SPLITS) if option == "split" else []
+    near = nearest(word, [*words, *titles])
     hint = f"Did you mean {near!r}?" if near else "Spot columns here: " + (few(titles, SHOWN_TITLES) or "none")
-    expected = ", ".join([*groupings, "or a spot column"]) if groupings else "a spot column"
+    expected = ", ".join([*words, "or a spot column"]) if words else "a spot column"
     raise OptionError(
         f"{option_word(option)} names no column", file=file or None, found=repr(word), expected=expected, hint=hint
     )
 
 
-def refuse_without_tips(by: By, spots: Iterable[str], titles: Iterable[str], file: str) -> None:
+def refuse_without_tips(by: By, spots: Iterable[str], titles: Iterable[str], file: str, option: str = "by") -> None:
     """Print-tips that somebody named need blocks: all spots as one group is not what was asked for.
 
     Parameters
@@ -209,7 +241,7 @@ def refuse_without_tips(by: By, spots: Iterable[str], titles: Iterable[str], fil
     if any(grouping_of(word) == TIPS for word in words_of(by)) and "Block" not in spots:
         there = few(list(titles) or list(spots), SHOWN_TITLES)
         raise LayoutError(
-            f"{option_word('by')} {TIPS.name} needs the block of every spot", file=file or None,
+            f"{option_word(option)} {TIPS.name} needs the block of every spot", file=file or None,
             found="no column Block",
             expected=f"it among {there}" if there else "one",
             hint=f"Name it with {option_word('columns')} Block=…, or group by a column or the whole array",
@@ -227,8 +259,17 @@ def _array(spots: Spots) -> NDArray[Any]:
 def _dips(spots: Spots, word: str) -> tuple[NDArray[np.int64], int]:
     """0-based position of each spot inside its block, in printing order, and the number of tips."""
     known = spots.need_layout(word)
-    place = (spots.columns["Row"] - 1) * known.spot_columns + spots.columns["Column"] - 1
-    return place, int(known.blocks.size)
+    return print_index(spots.columns, known) - 1, int(known.blocks.size)
+
+
+def print_index(spots: Mapping[str, Column], layout: Layout, *, from_right: bool = False) -> NDArray[np.int64]:
+    """Place of each spot in the printing order of its block, from 1: row by row, from the left or the right.
+
+    It is the number of the dip with which every tip printed its spot, the same for all tips.
+    """
+    column = np.asarray(spots["Column"], np.int64)
+    across: NDArray[np.int64] = layout.spot_columns - column if from_right else column - 1
+    return 1 + (np.asarray(spots["Row"], np.int64) - 1) * layout.spot_columns + across
 
 
 def _plate(spots: Spots) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.record import ArrayRecord
 from gridnorm.arrays.weights import SpotUse, count_flagged
 from gridnorm.arrays.within import WithinResult
+from gridnorm.provenance import History
 
 if TYPE_CHECKING:
     from gridnorm.arrays.chain import Levels
@@ -68,14 +69,17 @@ def as_intensities(made: ArraySet, corrected: RawArray, use: SpotUse) -> ArraySe
     return replace(made, values=values, stage=INTENSITIES, fits=(), records=(record,))
 
 
-def counted(raw: RawArray, n_bad: int, background: str) -> list[str]:
+def counted(raw: RawArray, n_bad: int, history: History) -> list[str]:
     """Sentences about values that are missing in the result, and why."""
     out = []
     if raw.infinite:
         out.append(f"{raw.name}: {raw.infinite} infinite intensities are missing in the result")
     if n_bad:
+        done = history.parameters()
+        corrections = done.get("correct", ())
+        further = f" and corrections ({', '.join(corrections)})" if corrections else ""
         out.append(
-            f"{raw.name}: {n_bad} intensities are not positive after background correction ({background}); "
-            "those spots are missing in the result"
+            f"{raw.name}: {n_bad} intensities are not positive after background correction "
+            f"({done.get('background', 'none')}){further}; those spots are missing in the result"
         )
     return out

@@ -9,8 +9,10 @@ from gridnorm.arrays.background import BACKGROUNDS, Background, choose_backgroun
 from gridnorm.arrays.between.rows import BETWEEN as BETWEEN_ROWS
 from gridnorm.arrays.between.rows import WHOLE, Between
 from gridnorm.arrays.between.target import settings_of
+from gridnorm.arrays.corrections.correction import CORRECT, Correction
+from gridnorm.arrays.corrections.rows import CORRECT_OPTION, CORRECTIONS, NOTHING, Corrections, name_of, options_of
 from gridnorm.arrays.covariates import covariate_options
-from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, words_of
+from gridnorm.arrays.grouping import GROUPINGS, By, by_text, grouping_of, grouping_options, groups_kind, words_of
 from gridnorm.arrays.matrices import INTENSITIES
 from gridnorm.arrays.spot_types import EXCLUDE_TYPES, FIT_TYPES
 from gridnorm.arrays.weights import FLAGS, WEIGHTS, flag_rule
@@ -21,7 +23,7 @@ from gridnorm.errors import OptionError, option_word, recorded_option
 from gridnorm.provenance import Step
 
 TABLES: dict[str, Table[Any]] = {
-    "method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS, "between": BETWEEN_ROWS,
+    "method": METHODS, "by": GROUPINGS, "background": BACKGROUNDS, CORRECT: CORRECTIONS, "between": BETWEEN_ROWS,
 }  # fmt: skip
 
 
@@ -42,17 +44,7 @@ def _row_kind(table: Table[Any], also: tuple[str, ...] = ("auto",)) -> Kind:
     return Kind(f"a {table.word}", read, {"type": "string"}, _row_text)
 
 
-def _by(given: Any) -> Any:
-    if given is None:
-        raise ValueError
-    words_of(given)
-    return given
-
-
-BY = Option(
-    "by", Kind("a grouping", _by, {"type": "string"}, by_text), "print-tip",
-    "{rows} or a spot column; a,b crosses.", metavar="GROUPING",
-)  # fmt: skip
+BY = Option("by", groups_kind("by"), "print-tip", "{rows} or a spot column; a,b crosses.", metavar="GROUPING")
 METHOD = Option(
     "method",
     _row_kind(METHODS),
@@ -69,7 +61,7 @@ BETWEEN = Option(
     "between", _row_kind(BETWEEN_ROWS, ()), "none", "Make the normalized arrays alike: {rows}.", metavar="METHOD",
 )  # fmt: skip
 BETWEEN_BY = Option(
-    "between_by", Kind("a grouping", _by, {"type": "string"}, by_text), WHOLE,
+    "between_by", groups_kind("between_by"), WHOLE,
     "Groups of spots that are made alike apart, in the words of groupings.", metavar="GROUPING",
 )  # fmt: skip
 DEVICE = Option(
@@ -85,6 +77,8 @@ class Recipe(NamedTuple):
     ----------
     by, method, background, between, between_by
         Rows by name or as objects.
+    correct
+        Corrections of intensities by name or as objects, in the order in which they are carried out.
     flags, weights, device
         As on the command line.
     exclude_types, fit_types
@@ -107,6 +101,7 @@ class Recipe(NamedTuple):
     given: frozenset[str] = frozenset()
     exclude_types: tuple[str, ...] = ()
     fit_types: tuple[str, ...] = ()
+    correct: Corrections = CORRECT_OPTION.default
 
     def resolved(self) -> Recipe:
         """The same with rows in the place of their names, so that another process need not know them."""
@@ -114,7 +109,8 @@ class Recipe(NamedTuple):
         method = METHOD.read(self.method) if self.method == "auto" else METHODS.find(self.method)
         background = self.background if self.background == "auto" else BACKGROUNDS.find(self.background)
         between = BETWEEN_ROWS.find(self.between)
-        return self._replace(by=by, method=method, background=background, between=between)
+        correct = tuple(CORRECTIONS.find(row) for row in self.correct)
+        return self._replace(by=by, method=method, background=background, between=between, correct=correct)
 
     @property
     def typed(self) -> tuple[str, ...]:
@@ -152,6 +148,12 @@ class Recipe(NamedTuple):
         row = self._background(measured)
         return row, take(row.options, self._of(row.options), f"{option_word('background')} {row.name}")
 
+    def corrections(self) -> list[tuple[Correction, dict[str, Any]]]:
+        """The corrections of intensities in their order, each with all its options."""
+        rows = [CORRECTIONS.find(row) for row in self.correct]
+        words = [f"{option_word(CORRECT)} {row.name}" for row in rows]
+        return [(row, take(row.options, self._of(row.options), word)) for row, word in zip(rows, words, strict=True)]
+
     def alike(self) -> tuple[Between, dict[str, Any]]:
         """The method between arrays, and all its options."""
         row = BETWEEN_ROWS.find(self.between)
@@ -170,6 +172,13 @@ class Recipe(NamedTuple):
         """The first step with every effective setting."""
         row, options = self.correction(measured)
         return Step("background_correct", {"method": row.name, **plain_options(row.options, options)})
+
+    def correction_steps(self) -> tuple[Step, ...]:
+        """A step for each correction of intensities with every effective setting."""
+        return tuple(
+            Step("correct_intensities", {"method": row.name, **plain_options(row.options, options)})
+            for row, options in self.corrections()
+        )
 
     def within_step(self, channels: tuple[str, ...], weights: str | None = None) -> Step:
         """The last step with every effective setting; ``weights`` stands for weights given as numbers."""
@@ -204,8 +213,11 @@ class Recipe(NamedTuple):
         between = BETWEEN_ROWS.find(self.between).options
         taken = {
             option.name
-            for option in (*method_options(method), *background.options, *grouping_options(self.by), *between)
-        }
+            for option in (
+                *method_options(method), *background.options, *grouping_options(self.by), *between,
+                *options_of(self.correct),
+            )
+        }  # fmt: skip
         chosen = f"background {background.name} and method {method.name}, which were chosen for it"
         return [
             f"{recorded_option(name)} has no meaning for {chosen}"
@@ -224,7 +236,7 @@ def plain_options(options: tuple[Option, ...], values: Mapping[str, Any]) -> dic
 
 
 def check_options(
-    recipe: Recipe, steps: tuple[str, ...] = ("background", "method", "between"), also: tuple[str, ...] = ()
+    recipe: Recipe, steps: tuple[str, ...] = ("background", CORRECT, "method", "between"), also: tuple[str, ...] = ()
 ) -> None:
     """Refuse options that no row takes which these steps of the chain may choose.
 
@@ -239,6 +251,10 @@ def check_options(
     if "background" in steps:
         chosen = [recipe._background(measured) for measured in (True, False)]
         rows["background"] = {row.name: row.options for row in chosen}
+    if CORRECT in steps:
+        taken = options_of(recipe.correct)
+        rows[CORRECT] = {", ".join(name_of(row) for row in recipe.correct) or NOTHING: taken}
+        recipe.corrections()
     if "method" in steps:
         methods = [recipe.chosen(channels) for channels in (("R", "G"), ("E",))]
         rows["method"] = {row.name: method_options(row) for row in methods}
@@ -261,9 +277,9 @@ def check_options(
             )  # fmt: skip
         rows["between"] = {between.name: between.options}
         recipe.alike()
-    taken = {option.name for kind in rows.values() for options in kind.values() for option in options}
+    known_here = {option.name for kind in rows.values() for options in kind.values() for option in options}
     for name in recipe.options:
-        if name not in taken:
+        if name not in known_here:
             last = list(rows)[-1] if len(rows) == 1 else "method"
             word = next((kind for kind in rows if _owned_by(kind, name)), last)
             known = dict.fromkeys([*(o.name for options in rows[word].values() for o in options), *also])

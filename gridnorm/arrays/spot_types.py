@@ -171,7 +171,7 @@ def check_types(option: Option, words: Sequence[str], known: Iterable[str], wher
     names = list(known)
     for word in words:
         if not names:
-            raise _untyped(option, where)
+            raise untyped(option.word, where)
         if not same_type(word, names):
             near = nearest(word, names)
             raise OptionError(
@@ -221,14 +221,15 @@ def type_doubts(raw: RawArray, exclude: Sequence[str], fit: Sequence[str]) -> li
 def _of_types(raw: RawArray, words: Sequence[str], option: Option) -> NDArray[np.bool_]:
     column = raw.spots.get(TYPE)
     if column is None or column.dtype.kind != "S":
-        raise _untyped(option, raw.name)
+        raise untyped(option.word, raw.name)
     known = count_types(raw.spots)
     return np.isin(column, [name.encode() for word in words for name in same_type(word, known)])
 
 
-def _untyped(option: Option, where: str | None) -> OptionError:
+def untyped(word: str, where: str | None) -> OptionError:
+    """The error that spots have no types, which what is called ``word`` needs."""
     hint = f"Give a table of them with {option_word('controls')}"
-    return OptionError(f"{option.word} needs the types of the spots", where, found=f"no column {TYPE}", hint=hint)
+    return OptionError(f"{word} needs the types of the spots", where, found=f"no column {TYPE}", hint=hint)
 
 
 def same_type(word: str, known: Iterable[str]) -> list[str]:
@@ -271,11 +272,12 @@ def _hits(cells: tuple[Column, Column], pattern: str, where: tuple[str, int, str
     if pattern and not pattern.strip("*"):
         return np.ones(cells[1].shape, bool)
     compiled = _compiled(pattern, *where)
-    texts = [_text(cell) for cell in cells[0].tolist()]
+    texts = [cell_text(cell) for cell in cells[0].tolist()]
     return np.asarray([text == pattern or compiled.fullmatch(text) is not None for text in texts], bool)[cells[1]]
 
 
-def _text(cell: object) -> str:
+def cell_text(cell: object) -> str:
+    """A cell of a spot column as text; a missing number is empty."""
     if isinstance(cell, bytes):
         return cell.decode("utf-8", "replace")
     if isinstance(cell, float):

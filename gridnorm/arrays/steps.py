@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.background import BACKGROUNDS, Background
-from gridnorm.arrays.chain import Levels, correct_one, levels_of, within_one
+from gridnorm.arrays.chain import CorrectedArray, Levels, correct_further, correct_one, levels_of, within_one
+from gridnorm.arrays.corrections.correction import CORRECT, Correction
+from gridnorm.arrays.corrections.rows import CORRECT_OPTION, CORRECTIONS
 from gridnorm.arrays.given import as_arrays, placed, refuse_first_weights, with_labels
 from gridnorm.arrays.grouping import GROUPINGS
 from gridnorm.arrays.made import as_set, counted
@@ -23,9 +25,11 @@ from gridnorm.arrays.weights import weights_per_array
 from gridnorm.arrays.within import method_options
 from gridnorm.core.methods import METHODS, Method
 from gridnorm.core.option.signature import default_words, shows
-from gridnorm.errors import GridnormError, warn
+from gridnorm.errors import GridnormError, OptionError, warn
+from gridnorm.provenance import History
 
 _BACKGROUND = [(row.name, row.options) for row in BACKGROUNDS.values()]
+_CORRECT = [(row.name, row.options) for row in CORRECTIONS.values()]
 _WITHIN = [(row.name, method_options(row)) for row in METHODS.values()]
 _WITHIN += [(row.name, row.options) for row in GROUPINGS.values()]
 
@@ -70,18 +74,86 @@ def background_correct(arrays: ArraySet, method: str | Background = "normexp", *
     arrays = as_arrays(arrays)
     recipe = Recipe(background=method, options=options, given=frozenset(options))
     check_options(recipe, ("background",), ("method",))
+    return _of_each(arrays, lambda raw, history: correct_one(raw, arrays.layout, recipe))
+
+
+@shows([option for _, owned in _CORRECT for option in owned], default_words(_CORRECT))
+def correct_intensities(
+    arrays: ArraySet, correct: str | Correction | Sequence[str | Correction], **options: Any
+) -> ArraySet:
+    """Correct intensities further, before their logarithms: for the order of printing, plates, buffer, tags.
+
+    Parameters
+    ----------
+    arrays
+        Arrays after ``background_correct``, or without a background.
+    correct
+        ``print-order``, ``plates``, ``buffer``, ``tag``, or a row of your own; several in a list or joined by commas
+        are carried out in that order.
+    **options
+
+    Returns
+    -------
+    ArraySet
+        With new intensities. What is zero or less has no logarithm later and is counted then.
+
+    Raises
+    ------
+    OptionError
+        Unknown corrections or options; a spot column, types of spots or channels that a correction needs; a correction
+        that has been carried out already.
+    LayoutError
+        Positions that a correction needs and the arrays do not have.
+    FitError
+        The values of an array do not allow the correction; the message names the array and its groups.
+
+    Warns
+    -----
+    GridnormWarning
+        How many spots of buffer or of tags there were.
+
+    Notes
+    -----
+    Peers: limma's ``normalizeForPrintorder``, protGear's ``buffer_spots`` and ``tag_subtract``. Flagged spots are
+    looked at like others, as by background methods.
+
+    Examples
+    --------
+    >>> import gridnorm as gn
+    >>> arrays = gn.simulate(1, blocks=(2, 2), spots=(10, 10), seed=1).arrays
+    >>> net = gn.background_correct(arrays, "half")
+    >>> moved = gn.correct_intensities(net, "print-order", order_span=0.2)
+    >>> bool(abs(moved.R / moved.G - net.R / net.G).max() < 1e-9)
+    True
+    """
+    arrays = as_arrays(arrays)
+    recipe = Recipe(correct=CORRECT_OPTION.read(correct), options=options, given=frozenset(options))
+    check_options(recipe, (CORRECT,), (CORRECT,))
+    if not recipe.correct:
+        return arrays
+    backgrounds = [name for name in arrays.values if name in {f"{channel}b" for channel in arrays.channels}]
+    if backgrounds and arrays.stage == INTENSITIES:
+        raise OptionError(
+            "corrections take intensities without their background", found=", ".join(backgrounds),
+            hint='Call background_correct first; "none" leaves the foreground as it is',
+        )  # fmt: skip
+    return _of_each(arrays, lambda raw, history: correct_further(CorrectedArray(raw), arrays.layout, recipe, history))
+
+
+def _of_each(arrays: ArraySet, function: Callable[[RawArray, History], CorrectedArray]) -> ArraySet:
+    """The set with every array's intensities corrected, the steps and notes on its record."""
     done = []
     for index, raw in enumerate(map(arrays.raw, range(len(arrays)))):
+        record = arrays.record(index)
         try:
-            corrected = correct_one(raw, arrays.layout, recipe)
+            corrected = function(raw, record.history)
         except GridnormError as error:
             raise error.completed(file=raw.name) from None
         warn(corrected.notes)
-        record = arrays.record(index)
         record = record._replace(
             history=replace(record.history, steps=(*record.history.steps, *corrected.steps)),
-            models=corrected.models,
-            affine=corrected.affine,
+            models=corrected.models or record.models,
+            affine=corrected.affine or record.affine,
             warnings=(*record.warnings, *corrected.notes),
         )
         values = {name: corrected.raw.foreground[k : k + 1] for k, name in enumerate(raw.channels)}
@@ -190,8 +262,7 @@ def _levels(arrays: ArraySet, index: int) -> tuple[RawArray, Levels, tuple[str, 
     if arrays.stage == INTENSITIES:
         raw = arrays.raw(index)
         levels, n_bad = levels_of(raw)
-        done = arrays.record(index).history.parameters().get("background", "none")
-        return raw, levels, tuple(counted(raw, n_bad, str(done)))
+        return raw, levels, tuple(counted(raw, n_bad, arrays.record(index).history))
     raw = arrays.spots_of(index)
     matrices = [m.name for m in arrays.matrices.values() if m.role == "level"]
     mean = arrays.values.get("A")

@@ -180,4 +180,6 @@ def _background(arrays: Sequence[Any]) -> str:
     between = dict.fromkeys(f"then between: {one.between}" for one in arrays if one.between != "none")
     typed = list(dict.fromkeys(one.types for one in arrays if one.types))
     types = [*typed[:1], *([f"{len(typed) - 1} arrays have other numbers"] if len(typed) > 1 else [])]
-    return "; ".join(["background: " + "; ".join(dict.fromkeys(one.background for one in arrays)), *types, *between])
+    corrected = dict.fromkeys(f"corrected: {', '.join(one.correct)}" for one in arrays if one.correct)
+    background = "background: " + "; ".join(dict.fromkeys(one.background for one in arrays))
+    return "; ".join([background, *corrected, *types, *between])

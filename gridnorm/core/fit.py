@@ -187,9 +187,9 @@ def fit(
     segments
         Groups of the items.
     statistic
-        ``moments`` (mean, standard deviation; option ``ddof``), ``median``, ``mad``, ``quantiles``
-        (``probabilities``), ``lowess`` (``span``, ``iterations``, ``clamp_weights``; needs one ``covariate``; width 1),
-        or a row of your own.
+        ``moments`` (mean, standard deviation; option ``ddof``), ``median``, ``mad``, ``huber``,
+        ``quantiles`` (``probabilities``), ``lowess`` (``span``, ``iterations``, ``clamp_weights``; needs one
+        ``covariate``; width 1), or a row of your own.
     covariate
         What each item brings beside its value: (item,) or (batch, item), several as (item, k) or (batch, item, k); a
         leading axis of 1 serves all batch entries.

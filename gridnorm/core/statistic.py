@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gridnorm.core.composed import blended, joined
 from gridnorm.core.engines import Backend
+from gridnorm.core.huber_location import fit_huber
 from gridnorm.core.option import FLAG, NUMBER, NUMBERS, TEXT, WHOLE, Option, Range, Table
 from gridnorm.core.payload import Curves, Locations, Points
 from gridnorm.core.robust import effects, splines
@@ -136,6 +137,10 @@ STATISTICS: Table[Statistic] = Table(
         Statistic("moments", _moments, Locations, (DDOF,), summary="mean and standard deviation"),
         Statistic("median", _median, Locations, summary="median"),
         Statistic("mad", _mad, Locations, summary="median and median absolute deviation"),
+        Statistic(
+            "huber", fit_huber, Locations, takes_weights=False, summary="Huber's location, and the MAD as its scale",
+            source="MASS's huber; Huber, Robust Statistics (1981)",
+        ),
         Statistic(
             "quantiles", _quantiles, Points, (PROBABILITIES,), takes_weights=False,
             summary="quantiles, linear between order statistics",

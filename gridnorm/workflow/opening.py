@@ -184,6 +184,13 @@ def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, key
         for word in _method_columns(settings)
         if not _comes_otherwise(word, columns, settings)
     ]
+    looked, seen = _correction_columns(settings)
+    wanted += [
+        find_column(word, columns, file, option, groupings=option.endswith(("_by", "_groups")))
+        for option, word in looked
+        if not _comes_otherwise(word, columns, settings)
+    ]
+    wanted += [title for title in seen if title in columns or title in LATER]
     wanted += read_too(settings, columns)
     if not keys_only:
         kept = [word for word in settings.keep if not comes_from_tables(word, settings)]
@@ -203,6 +210,13 @@ def _method_columns(settings: Settings) -> list[str]:
     row = choose_method(settings.method, ())
     covariates = [name for name in row.covariates if name != "level" and name not in COVARIATES]
     return [*covariates, *row.columns]
+
+
+def _correction_columns(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
+    """Spot columns that the corrections of intensities name, with the option that does, and those they look at."""
+    rows = settings.recipe.corrections()
+    looked = [pair for row, options in rows for pair in row.columns(options)]
+    return looked, [title for row, _ in rows for title in row.sees]
 
 
 def _comes_otherwise(word: str, columns: tuple[str, ...], settings: Settings) -> bool:

@@ -293,7 +293,8 @@ def _effective(plan: Plan) -> dict[str, Any]:
     settings, recipe = plan.settings, plan.settings.recipe
     history = reading_history(raw, plan.tasks[0].format, settings)
     history = history if settings.split == WHOLE else history.then("split", split=settings.split)
-    steps = (*history.steps, recipe.background_step(raw.background is not None), recipe.within_step(raw.channels))
+    steps = (*history.steps, recipe.background_step(raw.background is not None), *recipe.correction_steps())
+    steps = (*steps, recipe.within_step(raw.channels))
     row, options = settings.replicating
     steps = (*steps, *recipe.between_steps())
     found = {**replace(history, steps=steps).parameters(), "replicates": row.name, **options}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gridnorm.arrays.align import ALIGN
+from gridnorm.arrays.corrections.correction import CORRECT
+from gridnorm.arrays.corrections.rows import CORRECT_OPTION, options_of
 from gridnorm.arrays.grouping import SPLIT, grouping_options
 from gridnorm.arrays.recipe import BACKGROUND, BETWEEN, BETWEEN_BY, BY, DEVICE, METHOD, TABLES, Recipe, check_options
 from gridnorm.arrays.replicates import REPLICATE_SPOTS, REPLICATES_TABLE
@@ -70,20 +72,9 @@ PRESET = Option(
 RUN_OPTIONS: dict[str, Option] = {
     option.name: option
     for option in (
-        *(BY, SPLIT, METHOD, BACKGROUND, BETWEEN, BETWEEN_BY, TARGET, FLAGS, FLAG_TABLE, WEIGHTS),
-        *(
-            CONTROLS,
-            EXCLUDE_TYPES,
-            FIT_TYPES,
-            REPLICATE_SPOTS,
-            MERGE_SCANS,
-            ALIGN_RULE,
-            LAYOUT,
-            GAL,
-            KEEP,
-            PRESET,
-            DEVICE,
-        ),
+        *(BY, SPLIT, METHOD, BACKGROUND, CORRECT_OPTION, BETWEEN, BETWEEN_BY, TARGET, FLAGS, FLAG_TABLE, WEIGHTS),
+        *(CONTROLS, EXCLUDE_TYPES, FIT_TYPES, REPLICATE_SPOTS, MERGE_SCANS, ALIGN_RULE, LAYOUT, GAL, KEEP),
+        *(PRESET, DEVICE),
     )
 }
 # Options that say how files are read; ``read`` takes these and those of the formats, ``inspect`` some more.
@@ -204,6 +195,7 @@ class Settings:
             by=run["by"],
             method=run["method"],
             background=run["background"],
+            correct=run[CORRECT],
             between=run["between"],
             between_by=run["between_by"],
             flags=run["flags"],
@@ -303,7 +295,8 @@ def _with_row(kind: str, row: Any) -> dict[str, Option]:
     """Options of a kind of row, with those of a row that was given as an object."""
     if row is None or isinstance(row, str):
         return row_options(kind)
-    mine = grouping_options(row) if kind == "by" else _options_of(kind, row)
+    several = {"by": grouping_options, CORRECT: options_of}
+    mine = several[kind](row) if kind in several else _options_of(kind, row)
     return row_options(kind) | {option.name: option for option in mine}
 
 

@@ -31,7 +31,7 @@ class Summary(NamedTuple):
 
     ``before`` and ``after`` are median and standard deviation of the groups' shifts; ``real_before`` and ``real_after``
     the standard deviation of what the groups are apart beyond chance, and its bounds. ``types``: which spots were in
-    no fit, or alone in it, by their types.
+    no fit, or alone in it, by their types. ``correct``: corrections of intensities, in their order.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Summary(NamedTuple):
     real_after: Real = (np.nan, np.nan, np.nan)
     between: str = "none"
     types: str = ""
+    correct: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):
@@ -162,6 +163,7 @@ def entry_of(arrays: ArraySet, index: int) -> Entry:
         background=f"{used.get('background', 'none')}{offset}",
         between=str(used.get("between", "none")),
         types=_typed(used, levels, known.types),
+        correct=tuple(used.get("correct", ())),
     )
     apart = None
     if within is not None:

@@ -9,12 +9,14 @@ from functools import lru_cache
 from typing import Any
 
 from gridnorm.arrays.arrayset import ArraySet
+from gridnorm.arrays.corrections.correction import TYPES
 from gridnorm.arrays.flag_table import WEIGHT, FlagTable, flag_table, strangers, with_flags
 from gridnorm.arrays.given import as_arrays, kind_of
 from gridnorm.arrays.raw import RawArray
 from gridnorm.arrays.spot_types import (
     TYPE,
     TypesTable,
+    check_types,
     check_words,
     count_types,
     needed_columns,
@@ -140,7 +142,12 @@ def check_files(settings: Any) -> None:
     """
     if settings.controls is not None:
         table = types_file(settings.controls)
-        check_words(dict.fromkeys(table.types), settings.exclude_types, settings.fit_types, table.name)
+        known = dict.fromkeys(table.types)
+        check_words(known, settings.exclude_types, settings.fit_types, table.name)
+        for row, options in settings.recipe.corrections():
+            for option in row.options:
+                if option.name in row.types:
+                    check_types(option, options[option.name], known, table.name)
     if settings.flag_table is not None:
         flags_file(settings.flag_table)
 
@@ -149,7 +156,9 @@ def read_too(settings: Any, titles: Iterable[str]) -> list[str]:
     """Columns of a file that the tables of a run look at."""
     if settings.controls is not None:
         return needed_columns(types_file(settings.controls), titles)
-    return [title for title in titles if title == TYPE and (settings.exclude_types or settings.fit_types)]
+    typed = settings.exclude_types or settings.fit_types
+    typed = typed or any(TYPES in row.needs for row, _ in settings.recipe.corrections())
+    return [title for title in titles if title == TYPE and typed]
 
 
 def comes_from_tables(word: str, settings: Any) -> bool:

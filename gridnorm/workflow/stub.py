@@ -27,6 +27,7 @@ from gridnorm._version import __version__ as __version__
 _NAMED = {
     "Background": "gridnorm.arrays.background",
     "Between": "gridnorm.arrays.between",
+    "Correction": "gridnorm.arrays.corrections",
     "FloatArray": "gridnorm.arrays.raw",
     "Method": "gridnorm.core.methods",
     "Paths": "gridnorm.workflow.given",

@@ -23,7 +23,8 @@ KIND = "target of a method between arrays"
 SCHEMA = 2
 TYPE_OPTIONS = (EXCLUDE_TYPES.name, FIT_TYPES.name)
 # What was done within arrays, and is no part of what they are: where it was computed, and what ``types`` has.
-_STEPS, _NOT_STEPS = ("background_correct", "normalize_within"), {"device", *TYPE_OPTIONS}
+_STEPS = ("background_correct", "correct_intensities", "normalize_within")
+_NOT_STEPS = {"device", *TYPE_OPTIONS}
 _READ = ("foreground", "channels")  # of how files were read
 _KEYS = ("Block", "Row", "Column", "ID")
 

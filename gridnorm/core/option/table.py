@@ -20,6 +20,7 @@ RESERVED = frozenset(
         "cluster",
         "config",
         "controls",
+        "correct",
         "covariate",
         "device",
         "dry_run",
