@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from make_gpr import make
 from pairs import HERE, ran_on, ratio, shown
 
@@ -32,12 +33,21 @@ def our_steps(file: Path, out: Path) -> dict[str, Callable[[], Any]]:
     subtracted = gn.background_correct(raw, "subtract", offset=0)
     options = {"by": "print-tip", "method": "loess", "min_group": 0}
     done = gn.normalize_within(subtracted, flags="ignore", **options)
+    bare = gn.normalize_within(subtracted, "array", "none", flags="ignore")
+    tips = bare.columns["Block"]
     return {
         "read": lambda: gn.read(file, preset="limma"),
         "normexp": lambda: gn.background_correct(raw, "normexp", offset=50, normexp_method="saddle"),
         "loess": lambda: gn.normalize_within(subtracted, flags="ignore", **options),
         "weighted": lambda: gn.normalize_within(subtracted, flags="downweight", clamp_weights=True, **options),
+        # The fit alone, without the evidence of what it did, which limma does not give.
+        "weighted alone": lambda: gn.normalize_groups(
+            bare.M, tips, "loess", bare.A, np.where(bare.flagged, 0.0, 1.0), clamp_weights=True
+        ),
         "spline": lambda: gn.normalize_within(subtracted, by="print-tip", method="spline", flags="ignore"),
+        "twod": lambda: gn.normalize_within(
+            subtracted, by="print-tip", method="loess2d", span=0.4, iterations=5, surface="direct", flags="ignore"
+        ),
         "write": lambda: gn.write(done, out, force=True),
     }
 
@@ -60,7 +70,7 @@ def measure(file: Path, folder: Path, repeats: int) -> dict[str, tuple[list[floa
             raise SystemExit("R did not start")
         for k in range(repeats + 1):
             for name, step in steps.items():
-                r.stdin.write(name + "\n")
+                r.stdin.write(name.partition(" ")[0] + "\n")
                 r.stdin.flush()
                 limma, ours = float(r.stdout.readline().split()[0]), cpu_of(step)
                 if k:

@@ -1,5 +1,5 @@
 # Steps of limma's main job in one process, one per line read: prints the CPU and wall seconds of each.
-# usage: Rscript --vanilla limma_steps.R FILE.gpr OUT.tsv      lines: read normexp loess weighted spline write
+# usage: Rscript --vanilla limma_steps.R FILE.gpr OUT.tsv      lines: read normexp loess weighted spline twod write
 given <- commandArgs(TRUE)
 suppressMessages(library(limma))
 weights <- wtflags(weight = 0, cutoff = 0)
@@ -8,12 +8,24 @@ plain <- read()
 marked <- backgroundCorrect(read(wt.fun = weights), method = "subtract", verbose = FALSE)
 subtracted <- backgroundCorrect(plain, method = "subtract", verbose = FALSE)
 done <- normalizeWithinArrays(subtracted, method = "printtiploess")
+# What marray's twoD fits to each print-tip, with R's own loess; marray itself is not needed.
+direct <- loess.control(surface = "direct", iterations = 5)
+twod <- function(RG) {
+  M <- MA.RG(RG, bc.method = "none")$M[, 1]
+  for (spots in split(seq_along(M), RG$genes$Block)) {
+    known <- spots[is.finite(M[spots])]
+    at <- data.frame(M = M[known], row = RG$genes$Row[known], column = RG$genes$Column[known])
+    M[known] <- residuals(loess(M ~ row + column, at, span = 0.4, degree = 1, family = "symmetric", control = direct))
+  }
+  M
+}
 steps <- list(
   read = function() read(),
   normexp = function() backgroundCorrect(plain, method = "normexp", offset = 50, verbose = FALSE),
   loess = function() normalizeWithinArrays(subtracted, method = "printtiploess"),
   weighted = function() normalizeWithinArrays(marked, method = "printtiploess"),
   spline = function() normalizeWithinArrays(subtracted, method = "robustspline"),
+  twod = function() twod(subtracted),
   write = function() write.table(cbind(done$genes, done$M, done$A), given[2], sep = "\t", quote = FALSE, row.names = FALSE))
 input <- file("stdin", "r")
 cat("ready\n")
