@@ -58,7 +58,7 @@ def basis(x: Floats, knots: Floats) -> Floats:
     splines, row = np.zeros((x.size, m)), np.arange(x.size)
     for k, part in enumerate(_four(x, t, start + 3)):
         splines[row, start + k] = part
-    return splines @ free
+    return np.asarray(splines @ free, np.float64)
 
 
 def _four(x: Floats, t: Floats, at: Ints) -> list[Floats]:
