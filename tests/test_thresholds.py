@@ -544,6 +544,7 @@ ELSEWHERE = {
     "core/robust/huber.py:SMALLEST": "core/robust/test_huber.py::test_a_round_stops_by_how_far_residuals_moved",
     "core/robust/huber.py:AT_ONCE": SIZES,
     "core/robust/huber.py:_PASSES": "bases are orthonormal to rounding: the numbers of limma hold with them",
+    "core/robust/huber.py:_MOST_LEFT": "bases are orthonormal to rounding: the numbers of limma hold with it",
     "core/robust/natural.py:APART": "core/robust/test_natural.py::test_equal_knots_are_one",
     "core/robust/splines.py:ACCURACY": "limma's stopping rule: core/robust/test_splines.py::test_splines_are_limmas",
     "core/robust/splines.py:ROUNDS": "limma's stopping rule: core/robust/test_splines.py::test_splines_are_limmas",

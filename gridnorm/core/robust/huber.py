@@ -19,7 +19,7 @@ NORMAL = 0.6745  # median of |z| of normal values
 RANK = 1e-7  # of its norm: what must be left of a column beside the columns before it
 SMALLEST = 1e-20  # sum of squares of residuals below which they count as this
 AT_ONCE = 1 << 20  # numbers of a padded table
-_PASSES = 2  # of taking off earlier columns: twice is enough for rounding
+_PASSES, _MOST_LEFT = 2, 0.7  # of taking off earlier columns: twice is enough, once where so much of one is left
 
 
 class Huber(NamedTuple):
@@ -75,8 +75,10 @@ def huber(design: Floats, values: Floats, offsets: Ints, *, accuracy: float, rou
         count = np.diff(offsets)[some]
         inside = np.arange(longest) < count[:, None]
         place = np.where(inside, offsets[some][:, None] + np.arange(longest), 0)
-        table = np.where(inside[:, None, :], design.T[:, place].transpose(1, 0, 2), 0.0)
-        part = _padded(table, np.where(inside, values[place], 0.0), inside, count, accuracy, rounds)
+        table, row = np.ascontiguousarray(design[place].transpose(0, 2, 1)), values[place]
+        if not inside.all():
+            table, row = np.where(inside[:, None, :], table, 0.0), np.where(inside, row, 0.0)
+        part = _padded(table, row, inside, count, accuracy, rounds)
         for whole, mine in zip(found, part, strict=True):
             whole[some] = mine
     return found
@@ -113,7 +115,8 @@ def _padded(
     basis, triangle, rank = _orthonormal(table, count)
     rank = np.where(rank < count, rank, 0)
     keep = np.arange(table.shape[1]) < rank[:, None]
-    basis = np.where(keep[:, :, None], basis, 0.0)
+    if not keep.all():
+        basis = np.where(keep[:, :, None], basis, 0.0)
     # What is left out has a diagonal of one, so that its coefficients are zero.
     spare = np.where(keep, 0.0, 1.0)[:, :, None] * np.eye(keep.shape[1])
     triangle = np.where(keep[:, :, None] & keep[:, None, :], triangle, 0.0) + spare
@@ -141,11 +144,15 @@ def _orthonormal(table: Floats, count: Ints) -> tuple[Floats, Floats, Ints]:
     counts = np.zeros((groups, p), np.bool_)
     for j in range(p):
         rest = table[:, j].copy()
-        for _ in range(_PASSES if j else 0):
+        whole: Floats = np.sqrt(np.square(rest).sum(axis=1))
+        norm = whole
+        for k in range(_PASSES if j else 0):
+            if k and bool((norm > _MOST_LEFT * whole).all()):
+                break  # little was taken off, so rounding took little
             part = (basis[:, :j] @ rest[:, :, None])[:, :, 0]
             triangle[:, :j, j] += part
             rest -= (part[:, None, :] @ basis[:, :j])[:, 0]
-        norm, whole = np.sqrt(np.square(rest).sum(axis=1)), np.sqrt(np.square(table[:, j]).sum(axis=1))
+            norm = np.sqrt(np.square(rest).sum(axis=1))
         counts[:, j] = (norm > RANK * whole) & (counts.sum(axis=1) < count)
         norm = np.where(counts[:, j], norm, 1.0)
         triangle[:, j, j] = norm
@@ -162,18 +169,20 @@ def _rounds(
     terms = (basis @ values[:, :, None])[:, :, 0]
     left = values - (terms[:, None, :] @ basis)[:, 0]
     scale = np.zeros(count.size)
-    at = np.arange(count.size)  # the groups that are not done
+    at, room = np.arange(count.size), np.empty_like(basis)  # the groups that are not done; room for products
     for _ in range(rounds):
         b, old = (basis, left) if at.size == count.size else (basis[at], left[at])
         size = _scale(old, inside[at], count[at])
         scale[at] = size
         weights = weights_of(old, size[:, None])
-        step = np.linalg.solve(_gram(b, weights) + spare[at], b @ (weights * old)[:, :, None])
+        weighted = np.multiply(b, weights[:, None, :], out=room[: at.size])
+        step = np.linalg.solve(weighted @ b.transpose(0, 2, 1) + spare[at], weighted @ old[:, :, None])
         new = old - (step.transpose(0, 2, 1) @ b)[:, 0]
-        going = size > 0  # of an exact fit nothing is left to weigh
-        new = np.where(going[:, None], new, old)
-        going &= moved(old, new) > accuracy
-        terms[at] += np.where(size[:, None] > 0, step[:, :, 0], 0.0)
+        exact = size == 0  # nothing is left to weigh
+        if exact.any():
+            new[exact], step[exact] = old[exact], 0.0
+        going = ~exact & (moved(old, new) > accuracy)
+        terms[at] += step[:, :, 0]
         left[at] = new
         at = at[going]
         if at.size == 0:
@@ -188,10 +197,13 @@ def _gram(basis: Floats, weights: Floats) -> Floats:
 
 def _scale(left: Floats, inside: Bools, count: Ints) -> Floats:
     """Median of the absolute residuals of each group over 0.6745."""
-    ordered = np.where(inside, np.abs(left), np.inf)
+    low, high = (count - 1) // 2, count // 2
+    ordered = np.abs(left)
+    if (count < left.shape[1]).any():
+        ordered[~inside] = np.inf
     ordered.sort(axis=1)
     row = np.arange(count.size)
-    return np.asarray((ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2 / NORMAL)
+    return np.asarray((ordered[row, low] + ordered[row, high]) / 2 / NORMAL)
 
 
 def _spread(left: Floats, scale: Floats, weights: Floats, inside: Bools, count: Ints, rank: Ints) -> Floats:

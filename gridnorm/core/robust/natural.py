@@ -55,10 +55,10 @@ def basis(x: Floats, knots: Floats) -> Floats:
     q, _ = np.linalg.qr(second[[0, -1]].T, mode="complete")
     free = q[:, 2:]
     start = np.searchsorted(knots[1:-1], x, side="right")
-    out = np.zeros((x.size, knots.size))
+    splines, row = np.zeros((x.size, m)), np.arange(x.size)
     for k, part in enumerate(_four(x, t, start + 3)):
-        out += part[:, None] * free[start + k]
-    return out
+        splines[row, start + k] = part
+    return np.asarray(splines @ free, np.float64)
 
 
 def _four(x: Floats, t: Floats, at: Ints) -> list[Floats]:

@@ -39,10 +39,12 @@ def test_what_is_taken_off_is_what_mass_finds(backend: Backend, golden: Path, ca
     values = np.full((6, some.sum()), np.nan)
     values[array, np.arange(some.sum())] = given["y"][some]
     weights = np.broadcast_to(given["weight"][some], values.shape) if weighted else None
-    found = backend.run(
-        normalize_across, values, Segments.from_codes(group, range(group.max() + 1)), "rlm", covariate=match.astype(float),
-        weights=weights,
-    ).values  # fmt: skip
+    segments = Segments.from_codes(group, range(group.max() + 1))
+
+    def run(values: Any, **more: Any) -> Any:
+        return normalize_across(values, segments, "rlm", **more).values
+
+    found = backend.run(run, values, covariate=match.astype(float), weights=weights)
     off = (values - found)[array, np.arange(some.sum())]
     np.testing.assert_allclose(off, given["weighted" if weighted else "effect"][some], rtol=0, atol=1e-9)
 
