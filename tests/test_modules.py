@@ -30,6 +30,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "arrays/simulate/simulated.py": ("arrays/test_simulate.py", "the parts of a simulation have one face"),
     "arrays/simulate/slide.py": ("arrays/test_simulate.py", "the parts of a simulation have one face"),
     "arrays/made.py": ("arrays/test_chain.py", "what the chain gives back"),
+    "arrays/corrections/correction.py": ("arrays/corrections/test_rows.py", "every row is made of it"),
     "arrays/between/rows.py": ("arrays/between/test_step.py", "every row is taken by the step"),
     "core/across/entries.py": ("core/across/test_across.py", "what every method is given"),
     "core/across/vsn/likelihood.py": ("core/across/test_vsn.py", "the parts of a method have one face"),

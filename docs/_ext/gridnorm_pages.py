@@ -44,8 +44,9 @@ def rows(kind: str) -> str:
         taken = method_options(row) if kind == "method" else row.options
         options = ", ".join(f"`{option.flag}`{_default(option)}" for option in taken)
         lines.append((f"`{row.name}`", _escaped(row.summary), options or "–", _escaped(row.source) or "–"))
+    called = {"by": "grouping", "correct": "correction"}
     return _table(
-        (kind if kind != "by" else "grouping", "what it does", "its options and their defaults", "source"), lines
+        (called.get(kind, kind), "what it does", "its options and their defaults", "source"), lines
     )
 
 

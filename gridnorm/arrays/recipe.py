@@ -282,6 +282,11 @@ def check_options(
         if name not in known_here:
             last = list(rows)[-1] if len(rows) == 1 else "method"
             word = next((kind for kind in rows if _owned_by(kind, name)), last)
+            if word == CORRECT and name in CORRECTIONS.options():
+                raise OptionError(
+                    f"{option_word(name)} has no meaning for {option_word(CORRECT)} {' or '.join(rows[word])}",
+                    hint=f"It belongs to {option_word(CORRECT)} {' or '.join(CORRECTIONS.takers(name))}",
+                )
             known = dict.fromkeys([*(o.name for options in rows[word].values() for o in options), *also])
             raise no_meaning(name, f"{option_word(word)} {' or '.join(rows[word])}", known)
 

@@ -20,12 +20,14 @@ import own_method
 import pytest
 from damage import Cli, sheet, sidecar, table
 from own_background import PARTLY, SHARE
+from own_correction import CARRY_OVER
 from own_format import SPOTS
 from own_grouping import BANDS
 from own_method import PLANE, Planes
 
 import gridnorm as gn
 from gridnorm.arrays.background import BACKGROUNDS, OFFSET, Background
+from gridnorm.arrays.corrections import CORRECTIONS
 from gridnorm.arrays.grouping import GROUPINGS, Grouping
 from gridnorm.core.fit import Fit
 from gridnorm.core.methods import METHODS, Method
@@ -33,9 +35,14 @@ from gridnorm.core.option import NUMBER, TEXT, Option
 from gridnorm.io.formats import FORMATS
 
 PACKAGE = Path(gn.__file__).parent
-TABLES = {"method": METHODS, "background": BACKGROUNDS, "by": GROUPINGS, "format": FORMATS}
-ROWS = {"method": PLANE, "background": PARTLY, "by": BANDS, "format": SPOTS}
-OWN = {"method": ("ridge", 2.5), "background": ("share", 0.25), "by": ("height", 8), "format": ("unit", 10.0)}
+TABLES = {
+    "method": METHODS, "background": BACKGROUNDS, "correct": CORRECTIONS, "by": GROUPINGS, "format": FORMATS,
+}  # fmt: skip
+ROWS = {"method": PLANE, "background": PARTLY, "correct": CARRY_OVER, "by": BANDS, "format": SPOTS}
+OWN = {
+    "method": ("ridge", 2.5), "background": ("share", 0.25), "correct": ("carried", 0.1), "by": ("height", 8),
+    "format": ("unit", 10.0),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -131,6 +138,30 @@ def test_a_background(registered: None, cli: Cli, given: object) -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore::gridnorm.errors.GridnormWarning")
+@pytest.mark.parametrize("given", ["carry-over", CARRY_OVER, ["plates", CARRY_OVER]], ids=["by name", "row", "second"])
+def test_a_correction(registered: None, cli: Cli, given: object) -> None:
+    arrays = gn.read("a.gpr")
+    first = gn.normalize(arrays, background="half", correct=given, carried=0.1, method="none")
+    step = first.history.steps[-2]
+    assert step.operation == "correct_intensities"
+    assert step.parameters == {"method": "carry-over", "carried": 0.1}
+    net = gn.background_correct(arrays, "half")
+    if isinstance(given, list):
+        net = gn.correct_intensities(net, "plates")
+    before = np.concatenate([net.R[:1], net.R[:-1]])
+    same = np.asarray(net.columns["Block"])[1:] == np.asarray(net.columns["Block"])[:-1]
+    expected = np.where(np.concatenate([[False], same])[:, None], net.R - 0.1 * before, net.R)
+    np.testing.assert_allclose(gn.correct_intensities(net, CARRY_OVER, carried=0.1).R, expected, rtol=1e-12)
+    assert np.array_equal(np.isnan(first.M), ~(expected > 0) | np.isnan(first.A))
+    ran = cli("normalize", "a.gpr", "--correct", "carry-over", "--carried", "0.1", "--method", "none", "-o", "x.tsv")
+    assert ran.code == 0 and "corrected: carry-over" in ran.err, ran.err
+    assert "a.gpr: " in ran.err and "carried over whole" in ran.err
+    assert sidecar(Path("x.tsv"))["parameters"]["carried"] == 0.1
+    shown = " ".join(cli("normalize", "--help").out.split())
+    assert "--carried CARRIED Share of the spot before that a pin carries over." in shown
+
+
 @pytest.mark.parametrize("given", ["bands", BANDS], ids=["by name", "as an object"])
 def test_a_grouping(registered: None, cli: Cli, given: object) -> None:
     arrays = gn.read("a.gpr")
@@ -181,6 +212,7 @@ def test_completion_help_and_suggestions_know_the_row(registered: None, cli: Cli
         assert ROWS[kind].name in words
 
 
+@pytest.mark.filterwarnings("ignore:.*(carried over whole|are not positive)")
 @pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_rows_go_through_pools_of_processes(
     registered: None, cli: Cli, start: str, monkeypatch: pytest.MonkeyPatch
@@ -188,7 +220,8 @@ def test_rows_go_through_pools_of_processes(
     """By name, too: a worker need not know what has been registered here."""
     rows = str(Path(own_method.__file__).parent)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([rows, str(PACKAGE.parent)]))
-    options = {"ridge": 2.0, "share": 0.25, "height": 8, "spikes": "P", "flags": "ignore", "min_group": 0}
+    options = {"ridge": 2.0, "share": 0.25, "height": 8, "spikes": "P", "flags": "ignore", "min_group": 0,
+               "carried": 0.1}  # fmt: skip
     with ProcessPoolExecutor(2, multiprocessing.get_context(start)) as pool:
         for method, background, by in (
             ("plane", "partly", "bands"),
@@ -197,6 +230,8 @@ def test_rows_go_through_pools_of_processes(
         ):
             chosen = {"method": method, "background": background, "by": by}
             taken = {k: v for k, v in options.items() if method != "loess" or k in ("height", "flags", "min_group")}
+            if method != "loess":
+                chosen["correct"] = "carry-over" if isinstance(method, str) else CARRY_OVER
             one = gn.normalize(["a.gpr", "b.gpr"], **chosen, **taken)
             many = gn.normalize(["a.gpr", "b.gpr"], **chosen, **taken, map=pool.map)
             np.testing.assert_array_equal(one.M, many.M)
