@@ -98,7 +98,8 @@ def _robust(
     for _ in range(iterations - 1):
         trust = _trust(np.abs(y - own(y, w * trust).value))
     last = there(y, w * trust)
-    return last.value, float(np.nansum(last.pull[inside] * w * trust))
+    with np.errstate(invalid="ignore"):  # ∞ · 0, of windows that weigh nothing
+        return last.value, float(np.nansum(last.pull[inside] * w * trust))
 
 
 def _trust(size: Floats) -> Floats:
