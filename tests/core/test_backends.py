@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backends import Backend, others
+from backends import EVERY, ON_HOST, Backend, others
 from covariates import over
 
 from gridnorm.core import apply as applied
@@ -17,7 +17,7 @@ from gridnorm.core.segments import Segments
 from gridnorm.core.small import replace_small
 from gridnorm.core.spread import share_explained
 from gridnorm.core.statistic import STATISTICS
-from gridnorm.errors import FitError
+from gridnorm.errors import FitError, OptionError
 
 ITEMS = 150
 
@@ -128,6 +128,17 @@ def test_normalize_groups(backend: Backend, method: str, axis: int) -> None:
     options |= covariate if several else {}
     options |= {"axis": axis} | ({} if METHODS[method].pools_itself else {"min_group": 20, "small_groups": "shrink"})
     assert_same(backend, *both(backend, normalize_groups, d["values"], labels, method, **options))
+
+
+@pytest.mark.parametrize("backend", EVERY[2:3], indirect=True)
+@pytest.mark.parametrize("name", [*ON_HOST, "lowess"])
+def test_other_arrays_are_told_that_only_numpys_engine_has_direct_local_regression(backend: Backend, name: str) -> None:
+    d, row = data(), STATISTICS[name]
+    assert row.name in ON_HOST or "surface" in {option.name for option in row.options}
+    options = {"surface": "direct"} if name == "lowess" else {}
+    with pytest.raises(OptionError, match="no engine for these arrays has the verb loess") as caught:
+        backend.run(fit, d["values"], d["segments"], name, **over(row, d["covariate"]), **options)
+    assert "Convert the arrays to NumPy first, whose engine has every verb" in str(caught.value)
 
 
 @others

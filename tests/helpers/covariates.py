@@ -25,7 +25,7 @@ def digits(level: np.ndarray, factor: float) -> np.ndarray:
     return np.modf(np.abs(level) * factor)[0]
 
 
-def column(name: str, level: np.ndarray, marked: float) -> np.ndarray:
+def column(name: str, level: np.ndarray, marked: float = MARKED) -> np.ndarray:
     """One covariate, of the shape of the levels."""
     made = {
         "level": lambda: level,
