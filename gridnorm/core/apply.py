@@ -9,6 +9,7 @@ from typing import Any
 from gridnorm.core.engines import Backend, backend_for
 from gridnorm.core.fit import Fit, as_covariates, as_view
 from gridnorm.core.segments import Segments
+from gridnorm.core.statistic import STATISTICS
 from gridnorm.errors import OptionError
 
 
@@ -88,7 +89,10 @@ def evaluate(fit: Fit, covariate: Any, segments: Segments) -> Any:
         return found.payload.evaluate(None, segments)
     backend = backend_for(fit.n)
     shape = (fit.n.shape[0], segments.n_items)
-    k = covariate.shape[2] if getattr(covariate, "ndim", 1) == 3 else 1
+    if getattr(covariate, "ndim", 1) == 3:
+        k = covariate.shape[2]
+    else:  # (item, k), or of one covariate (item,) and (batch, item)
+        k = max(STATISTICS[fit.statistic].covariates, 1) if fit.statistic in STATISTICS else 1
     return found.payload.evaluate(as_covariates(covariate, shape, k, backend), segments)
 
 

@@ -56,10 +56,10 @@ def joined(groups: Groups, backend: Backend, view: Any, segments: Segments, give
     and Wahba, Numer Math 31, 1979) — or there is no surface, where none does better.
     """
     covariate, values = given["covariate"], view[:, :, 0]
-    x, places = covariate[:, :, :1], np.ascontiguousarray(covariate[:, :, 1:3])
+    x, places = covariate[:, :, :1], backend.xp.ascontiguousarray(covariate[:, :, 1:3])
     single = Segments.single(segments.n_items)
     enters = _enters(backend, view, x[:, :, 0], given, options)
-    spans, surface, height = options["space_span"], None, np.zeros(values.shape)
+    spans, surface, height = options["space_span"], None, backend.xp.zeros(values.shape)
     for _ in range(ROUNDS):
         left = values - groups(values - height).evaluate(x, segments)
         if spans is None:

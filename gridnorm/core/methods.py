@@ -283,8 +283,9 @@ def apply_method(values: Any, segments: Segments, method: str | Method, fit: Fit
     row = METHODS.find(method)
     backend = backend_for(values)
     view = as_view(values, segments, backend)[:, :, 0]
-    if row.marks:
-        covariate = as_covariates(covariate, view.shape, len(row.covariates), backend)[:, :, :-1]
+    if row.covariates and covariate is not None:
+        covariate = as_covariates(covariate, view.shape, len(row.covariates), backend)
+        covariate = covariate[:, :, :-1] if row.marks else covariate
     return apply(view, segments, fit, row.application, covariate=covariate)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backends import Backend, others
+from backends import EVERY, ON_HOST, Backend, others
+from covariates import over
 
 from gridnorm.core import apply as applied
 from gridnorm.core.fit import Fit, fit
@@ -16,7 +17,7 @@ from gridnorm.core.segments import Segments
 from gridnorm.core.small import replace_small
 from gridnorm.core.spread import share_explained
 from gridnorm.core.statistic import STATISTICS
-from gridnorm.errors import FitError
+from gridnorm.errors import FitError, OptionError
 
 ITEMS = 150
 
@@ -61,13 +62,7 @@ def both(backend: Backend, function: Any, *args: Any, **options: Any) -> tuple[A
 
 
 def given(d: dict[str, Any], statistic: str, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: d[name] for name in names} | over(d, STATISTICS[statistic])
-
-
-def over(d: dict[str, Any], row: Any) -> dict[str, Any]:
-    """The covariate, where a row takes one; of rlm one that values share."""
-    shared = np.round(d["covariate"]) if row.name == "rlm" else d["covariate"]
-    return {"covariate": shared} if row.covariates else {}
+    return {name: d[name] for name in names} | over(STATISTICS[statistic], d["covariate"])
 
 
 @others
@@ -123,11 +118,27 @@ def test_small_groups_are_refused_by_name(backend: Backend) -> None:
 def test_normalize_groups(backend: Backend, method: str, axis: int) -> None:
     d = data()
     labels = [d["segments"].labels[code] for code in d["segments"].codes]
-    options = over(d, METHODS[method]) | {"weights": d["weights"], "use": d["use"]}
+    several = len(METHODS[method].covariates) > 1  # which belong to the items, not to an axis of the values
+    # All are marked where only marked items enter: groups with fewer than 14 in the fit are told.
+    marked = {"marked": 1.0} if METHODS[method].marks else {}
+    covariate = over(METHODS[method], d["covariate"][0] if several else d["covariate"], **marked)
+    options = {"weights": d["weights"], "use": d["use"]} | ({} if several else covariate)
     if axis == 0:
         d["values"], options = d["values"].T, {name: value.T for name, value in options.items()}
+    options |= covariate if several else {}
     options |= {"axis": axis} | ({} if METHODS[method].pools_itself else {"min_group": 20, "small_groups": "shrink"})
     assert_same(backend, *both(backend, normalize_groups, d["values"], labels, method, **options))
+
+
+@pytest.mark.parametrize("backend", EVERY[2:3], indirect=True)
+@pytest.mark.parametrize("name", [*ON_HOST, "lowess"])
+def test_other_arrays_are_told_that_only_numpys_engine_has_direct_local_regression(backend: Backend, name: str) -> None:
+    d, row = data(), STATISTICS[name]
+    assert row.name in ON_HOST or "surface" in {option.name for option in row.options}
+    options = {"surface": "direct"} if name == "lowess" else {}
+    with pytest.raises(OptionError, match="no engine for these arrays has the verb loess") as caught:
+        backend.run(fit, d["values"], d["segments"], name, **over(row, d["covariate"]), **options)
+    assert "Convert the arrays to NumPy first, whose engine has every verb" in str(caught.value)
 
 
 @others

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from backends import Backend
+from covariates import covariate_for
 
 from gridnorm.core.fit import fit
 from gridnorm.core.groups import normalize_groups
@@ -25,9 +26,9 @@ FITTED = [name for name, row in METHODS.items() if row.statistic]
 
 
 def over(method: str, covariate: np.ndarray = A) -> dict[str, np.ndarray]:
-    """The covariate, where the method takes one; of rlm one that values share."""
-    covariate = np.round(covariate) if method == "rlm" else covariate
-    return {"covariate": covariate} if METHODS[method].covariates else {}
+    """The covariates that the method takes."""
+    found = covariate_for(METHODS[method], covariate)
+    return {} if found is None else {"covariate": found}
 
 
 def done_by(backend: Backend, method: str = "loess", **options):
@@ -50,7 +51,8 @@ def test_permuting_items_permutes_the_result(backend: Backend, method: str) -> N
     np.testing.assert_allclose(two, one, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("method", [name for name in FITTED if not METHODS[name].pools_itself])
+# Methods that compare groups do not, and what composite goes over to is one curve of all groups.
+@pytest.mark.parametrize("method", [name for name in FITTED if not METHODS[name].pools_itself and name != "composite"])
 def test_a_constant_per_group_is_removed(backend: Backend, method: str) -> None:
     moved = M + np.repeat([3.0, -7.0, 11.0], [200, 150, 6])
     one = backend.run(normalize_within, M, SEGMENTS, method, **over(method), minimum=0).values
@@ -169,8 +171,10 @@ def test_axis_one_is_the_transpose_of_axis_zero() -> None:
     labels = RNG.integers(0, 3, 40)
     z = RNG.uniform(size=(40, 7))
     for method in METHODS:
-        options = over(method, z if method != "rlm" else 5 * z) | ({"span": 0.9} if method == "loess" else {})
-        flipped = options | ({"covariate": options["covariate"].T} if "covariate" in options else {})
+        several = len(METHODS[method].covariates) > 1  # which belong to the items, not to an axis of the values
+        given = z[:, 0] if several else 5 * z if method == "rlm" else z
+        options = over(method, given) | ({"span": 0.9} if any(o.name == "span" for o in METHODS[method].options) else {})
+        flipped = options | ({"covariate": options["covariate"].T} if "covariate" in options and not several else {})
         one = normalize_groups(x, labels, method, **options)
         np.testing.assert_array_equal(normalize_groups(x.T, labels, method, axis=1, **flipped).T, one)
 

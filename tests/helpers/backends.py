@@ -117,6 +117,8 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 NAMES = ("numpy", "read-only", "refusing", "cpu-kernels")
 ON_KERNELS = NAMES[2:]
 EVERY = [pytest.param(name, marks=(pytest.mark.shim, pytest.mark.slow) if name in ON_KERNELS else ()) for name in NAMES]
+# Statistics that ask for a verb which only NumPy's engine has: no other kind of array can have them.
+ON_HOST = ("loess", "surface", "composite", "joint")
 # For tests that compare with NumPy's results, which with NumPy itself could not fail.
 others = pytest.mark.parametrize("backend", EVERY[1:], indirect=True)
 

@@ -22,6 +22,7 @@ CELLS = 1 << 14  # of the matrices of kernel weights that are held at once: what
 KEPT = 1 << 22  # of those that are kept from one round to the next
 _TRIM = 0.1  # of the covariates at either end, for their scale
 _FLAT = 1e-9  # of its largest variance: what a window varies by at least in a direction, or there is no slope
+_ROUNDING = 1e-13  # of the median size of the values: what residuals are too small to be weighed
 _SURE, _LOST = 0.001, 0.999  # of six median residuals: fully trusted, and not at all (Cleveland's lowess)
 
 
@@ -94,15 +95,15 @@ def _robust(
         fitter = partial(_in_space, at, held=held, degree=degree, grid=grid)
     there = fitter(places)
     own = there if inside.all() else fitter(places[inside])
-    trust = np.ones(n)
+    trust, rounding = np.ones(n), _ROUNDING * float(np.median(np.abs(y)))
     for _ in range(iterations - 1):
-        trust = _trust(np.abs(y - own(y, w * trust).value))
+        trust = _trust(np.abs(y - own(y, w * trust).value), rounding)
     last = there(y, w * trust)
-    with np.errstate(invalid="ignore"):  # ∞ · 0, of windows without weight
+    with np.errstate(invalid="ignore"):  # ∞ · 0, of windows that weigh nothing
         return last.value, float(np.nansum(last.pull[inside] * w * trust))
 
 
-def _trust(size: Floats) -> Floats:
+def _trust(size: Floats, rounding: float) -> Floats:
     """Bisquare weights of residuals by six times their median; weights of the items do not enter."""
     known = size[np.isfinite(size)]
     m = known.size // 2
@@ -110,6 +111,7 @@ def _trust(size: Floats) -> Floats:
         return np.ones(size.size)
     ordered = np.sort(known)
     limit = 6 * ordered[m] if known.size % 2 else 3 * (ordered[m] + ordered[known.size - m - 1])
+    limit = max(limit, rounding)
     with np.errstate(divide="ignore", invalid="ignore"):
         bent = (1 - (size / limit) ** 2) ** 2
     return np.where(size <= _SURE * limit, 1.0, np.where(size <= _LOST * limit, bent, 0.0))
@@ -146,6 +148,7 @@ def _on_line(at: Floats, places: Floats, held: int, degree: int) -> Fitter:
         return away, part
 
     kept = [kernel(run) for run in runs] if seen.size * held <= KEPT else None
+    flat = [(place, np.flatnonzero(at == seen[place])) for place in np.flatnonzero(reach == 0).tolist()]
 
     def fit(y: Floats, w: Floats) -> Local:
         value, pull = np.empty(seen.size), np.empty(seen.size)
@@ -153,6 +156,8 @@ def _on_line(at: Floats, places: Floats, held: int, degree: int) -> Fitter:
         for k, run in enumerate(runs):
             away, part = kernel(run) if kept is None else kept[k]
             value[run], pull[run] = _line(away, part * ws[first[run]], ys[first[run]], degree)
+        for place, tied in flat:  # all that is tied, not the first of them that a window holds
+            value[place], pull[place] = (v[0] for v in _line(tied[None] * 0.0, w[tied][None], y[tied][None], 0))
         return Local(value[back], pull[back])
 
     return fit
