@@ -29,6 +29,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "arrays/simulate/options.py": ("arrays/test_simulate.py", "the parts of a simulation have one face"),
     "arrays/simulate/simulated.py": ("arrays/test_simulate.py", "the parts of a simulation have one face"),
     "arrays/simulate/slide.py": ("arrays/test_simulate.py", "the parts of a simulation have one face"),
+    "arrays/corrected.py": ("arrays/test_chain.py", "the first steps of the chain"),
     "arrays/made.py": ("arrays/test_chain.py", "what the chain gives back"),
     "arrays/corrections/correction.py": ("arrays/corrections/test_rows.py", "every row is made of it"),
     "arrays/between/rows.py": ("arrays/between/test_step.py", "every row is taken by the step"),

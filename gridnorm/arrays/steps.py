@@ -10,7 +10,8 @@ import numpy as np
 
 from gridnorm.arrays.arrayset import ArraySet
 from gridnorm.arrays.background import BACKGROUNDS, Background
-from gridnorm.arrays.chain import CorrectedArray, Levels, correct_further, correct_one, levels_of, within_one
+from gridnorm.arrays.chain import Levels, levels_of, within_one
+from gridnorm.arrays.corrected import CorrectedArray, correct_further, correct_one
 from gridnorm.arrays.corrections.correction import CORRECT, Correction
 from gridnorm.arrays.corrections.rows import CORRECT_OPTION, CORRECTIONS
 from gridnorm.arrays.given import as_arrays, placed, refuse_first_weights, with_labels

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gridnorm.arrays.blocks import blocks_in_words, same_content
-from gridnorm.arrays.chain import Levels, correct_one, groups_of, levels_of
+from gridnorm.arrays.chain import Levels, groups_of, levels_of
+from gridnorm.arrays.corrected import correct_one
 from gridnorm.arrays.doubts import channel_doubts, flag_doubts
 from gridnorm.arrays.grouping import By, grouping_options, refuse_without_tips
 from gridnorm.arrays.layout import Layout, infer_layout

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.chain import apply_one, correct_one, fit_one, groups_of, levels_of, normalize_one
+from gridnorm.arrays.chain import apply_one, fit_one, groups_of, levels_of, normalize_one
+from gridnorm.arrays.corrected import correct_one
 from gridnorm.arrays.matrices import LEVELS
 from gridnorm.arrays.recipe import Recipe, check_options
 from gridnorm.arrays.weights import use_of

@@ -17,7 +17,8 @@ from judged import Judged
 from numpy.typing import NDArray
 
 import gridnorm as gn
-from gridnorm.arrays.chain import Levels, correct_one, groups_of, levels_of, normalize_levels
+from gridnorm.arrays.chain import Levels, groups_of, levels_of, normalize_levels
+from gridnorm.arrays.corrected import correct_one
 from gridnorm.arrays.layout import infer_layout
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.arrays.tip_effect import tip_effect

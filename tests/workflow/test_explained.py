@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.chain import Levels, correct_one, levels_of
+from gridnorm.arrays.chain import Levels, levels_of
+from gridnorm.arrays.corrected import correct_one
 from gridnorm.arrays.recipe import Recipe
 from gridnorm.workflow.explained import explained_by, in_words
 

@@ -18,15 +18,15 @@ from gridnorm.arrays.corrections.correction import (
 )
 from gridnorm.arrays.grouping import print_index
 from gridnorm.arrays.raw import FloatArray, IntArray
-from gridnorm.core.fit import median_of
+from gridnorm.core.apply import evaluate
+from gridnorm.core.fit import fit
 from gridnorm.core.option import FLAG, NUMBER, TEXT, Option, Range
+from gridnorm.core.segments import Segments
 from gridnorm.errors import FitError, OptionError, option_value, option_word
 
 LIMMA = "limma's normalizeForPrintorder"
 ITERATIONS = 5  # fits of the trend, as in limma: the first and four robust ones
-FULL, NONE = 0.001, 0.999  # of six medians of the residuals: nearer counts fully, farther not at all
 ROUNDING = 1e-5  # of the number of spots in a window, as in R's loess
-_CHUNK = 1 << 20  # weights that are held at once
 
 ORDER_SPAN = Option(
     "order_span", NUMBER, 0.1, "Share of the spots in each local mean of the trend.", Range(0, 1, low_open=True),
@@ -59,8 +59,7 @@ def print_order(given: Intensities) -> Done:
                 found=f"{int(seen.sum())} with a logarithm", expected=f"{int(np.ceil((1 - ROUNDING) / span))} or more",
                 hint=f"Give a larger {option_word('order_span')}, or leave print-order out",
             )  # fmt: skip
-        places, trend = _trend(index[seen], logs[seen], span)
-        at_spots = _at(places, trend, index)
+        at_spots = _trend(index[seen], logs[seen], span, index)
         removed[row:] = at_spots - at_spots[seen].mean()  # joint: one row serves all channels
     return Done(lowered(given.values, removed))
 
@@ -91,71 +90,16 @@ def judged(given: Intensities) -> list[tuple[str, FloatArray]]:
     return [(", ".join(given.channels), logs.mean(axis=0))]
 
 
-def _at(places: IntArray, trend: FloatArray, index: IntArray) -> FloatArray:
-    """The trend at the index of every spot; at one that no spot of the trend has, between its neighbours."""
-    found: FloatArray = np.interp(index, places, trend)
-    return found
+def _trend(index: IntArray, values: FloatArray, span: float, wanted: IntArray) -> FloatArray:
+    """Robust local mean of values over their index, at the indices ``wanted``: R's ``loess`` of degree 0.
 
-
-def _trend(index: IntArray, values: FloatArray, span: float) -> tuple[IntArray, FloatArray]:
-    """Robust local mean of values at every distinct index: R's ``loess`` of degree 0, with ``surface="direct"``.
-
-    All spots of one index have the same weight for distance, so sums by index stand for them, exactly.
-
-    Returns
-    -------
-    places
-        The distinct indices, ascending.
-    trend
-        The local mean at each of them.
+    At an index that no value has, it lies between its neighbours.
     """
-    places, code, counts = np.unique(index, return_inverse=True, return_counts=True)
-    reach = _reach(places, counts, int(index.size * span + ROUNDING))
-    weights = np.ones(values.size)
-    trend = _means(places, reach, code, values, weights)
-    for _ in range(ITERATIONS - 1):
-        distance = np.abs(values - trend[code])
-        spread = 6 * median_of(distance)
-        weights = np.where(distance <= FULL * spread, 1.0, 0.0)
-        some = (distance > FULL * spread) & (distance <= NONE * spread)
-        weights[some] = (1 - (distance[some] / spread) ** 2) ** 2
-        trend = _means(places, reach, code, values, weights)
-    return places, trend
-
-
-def _reach(places: IntArray, counts: IntArray, nearest: int) -> IntArray:
-    """Distance of each place to the ``nearest``-th spot around it, its own spots counted: the least that holds them."""
-    before = np.concatenate([[0], np.cumsum(counts)])
-    low, high = np.zeros_like(places), np.full_like(places, places[-1] - places[0])
-    while (low < high).any():
-        middle = (low + high) // 2
-        inside = before[np.searchsorted(places, places + middle, "right")]
-        inside = inside - before[np.searchsorted(places, places - middle, "left")]
-        low, high = np.where(inside >= nearest, low, middle + 1), np.where(inside >= nearest, middle, high)
-    return high
-
-
-def _means(places: IntArray, reach: IntArray, code: IntArray, values: FloatArray, weights: FloatArray) -> FloatArray:
-    """The mean around every place, weighted by distance (tricube) and by ``weights``."""
-    n = places.size
-    plain = np.stack([np.bincount(code, None, n), np.bincount(code, values, n)], axis=1)
-    robust = np.stack([np.bincount(code, weights, n), np.bincount(code, weights * values, n)], axis=1)
-    out = np.empty(n)
-    first, last = np.searchsorted(places, places - reach, "left"), np.searchsorted(places, places + reach, "right")
-    widest = int((last - first).max())
-    rows = max(1, min(widest, _CHUNK // (2 * widest)))
-    for start in range(0, n, rows):
-        chunk = slice(start, start + rows)
-        near = slice(int(first[chunk].min()), int(last[chunk].max()))
-        distance = np.abs(places[None, near] - places[chunk, None])
-        radius = reach[chunk, None]
-        # Where so many spots share an index that the window has no width, they alone count.
-        share = np.where(distance < radius, (1 - (distance / np.maximum(radius, 1)) ** 3) ** 3, distance == 0)
-        sums = share @ robust[near]
-        # Where all spots around are far from the trend, they are all there is.
-        sums = np.where(sums[:, :1] > 0, sums, share @ plain[near])
-        out[chunk] = sums[:, 1] / sums[:, 0]
-    return out
+    found = fit(
+        values, Segments.single(values.size), "loess", covariate=index, span=span, iterations=ITERATIONS, degree=0
+    )
+    trend: FloatArray = evaluate(found, wanted, Segments.single(wanted.size))[0]
+    return trend
 
 
 PRINT_ORDER = Correction(

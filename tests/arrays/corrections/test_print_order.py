@@ -9,8 +9,7 @@ import pytest
 from printed import WAYS, frame, golden_table, one_channel, two_channels
 
 import gridnorm as gn
-from gridnorm.arrays.corrections import print_order
-from gridnorm.arrays.corrections.print_order import _reach, _trend
+from gridnorm.arrays.corrections.print_order import _trend
 
 RNG = np.random.default_rng(3)
 INDEX = np.tile(np.arange(1, 91), 6)
@@ -57,36 +56,11 @@ def test_both_corrections_are_those_of_limma(golden: Path, way: tuple[str, bool,
 
 
 @pytest.mark.parametrize(("n", "places", "span"), [(540, 90, 0.1), (300, 300, 0.05), (60, 7, 0.1), (80, 80, 1.0)])
-def test_sums_by_index_are_the_means_point_by_point(n: int, places: int, span: float) -> None:
+def test_the_trend_is_the_mean_point_by_point(n: int, places: int, span: float) -> None:
     index = np.sort(RNG.integers(1, places + 1, n)) if places < n else np.arange(1, n + 1)
     values = np.sin(index / 9) + RNG.standard_t(2, n)
-    found, trend = _trend(index, values, span)
-    expected = plain(index, values, span)
-    np.testing.assert_allclose(trend[np.searchsorted(found, index)], expected, rtol=0, atol=1e-12)
-
-
-def test_the_memory_of_a_chunk_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.log2(RED)
-    whole = _trend(INDEX, values, 0.2)[1]
-    monkeypatch.setattr(print_order, "_CHUNK", 40)
-    np.testing.assert_allclose(_trend(INDEX, values, 0.2)[1], whole, rtol=0, atol=1e-13)
-
-
-def test_the_reach_holds_the_nearest_spots() -> None:
-    places, counts = np.unique(RNG.integers(1, 60, 200), return_counts=True)
-    every = np.repeat(places, counts)
-    for nearest in (1, 5, 37, 200):
-        expected = [np.sort(np.abs(every - place))[nearest - 1] for place in places]
-        assert _reach(places, counts, nearest).tolist() == expected
-
-
-def test_dips_far_from_all_others_have_a_trend_of_their_own() -> None:
-    """Every spot of a window far away from the trend leaves no weight there: the plain mean serves."""
-    index = np.repeat([1, 2, 3, 4, 5, 6], 30)
-    values = np.where(index == 6, 1000.0, 0.01 * RNG.standard_normal(180))
-    assert abs(_trend(index, values, 0.1)[1][5] - 1000) < 1e-9
-    two = np.where(index == 6, np.where(np.arange(180) % 2, 1000.0, -1000.0), values)
-    assert _trend(index, two, 0.1)[1][5] == pytest.approx(0, abs=1e-9)
+    found = _trend(index, values, span, index)
+    np.testing.assert_allclose(found, plain(index, values, span), rtol=0, atol=1e-12)
 
 
 def test_m_stays_and_a_loses_its_trend() -> None:
