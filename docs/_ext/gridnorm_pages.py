@@ -45,9 +45,7 @@ def rows(kind: str) -> str:
         options = ", ".join(f"`{option.flag}`{_default(option)}" for option in taken)
         lines.append((f"`{row.name}`", _escaped(row.summary), options or "–", _escaped(row.source) or "–"))
     called = {"by": "grouping", "correct": "correction"}
-    return _table(
-        (called.get(kind, kind), "what it does", "its options and their defaults", "source"), lines
-    )
+    return _table((called.get(kind, kind), "what it does", "its options and their defaults", "source"), lines)
 
 
 def foreign(_: str) -> str:
