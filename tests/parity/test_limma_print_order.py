@@ -12,7 +12,7 @@ from printed import WAYS, has_limma, live
 import gridnorm as gn
 
 # What a slide must have for limma's printer layout to be that of its file: every block and spot.
-NAMES = ("swirl", "aroma_spot123", "doelan_demo", "caarray_mm")
+NAMES = ("swirl", "doelan_demo")
 
 
 @pytest.mark.filterwarnings("ignore::gridnorm.errors.GridnormWarning")
@@ -31,7 +31,8 @@ def test_swirl_has_limmas_sums(shared: Path) -> None:
 def test_real_arrays_are_corrected_as_by_limma(shared: Path, name: str, tmp_path: Path) -> None:
     if not has_limma():
         pytest.skip("no Rscript with limma on the path")
-    net = gn.background_correct(gn.read(files(shared, SETS[name])), "none")
+    # One array of each: R's direct loess takes seconds for a channel.
+    net = gn.background_correct(gn.read(files(shared, SETS[name])[:1]), "none")
     layout = net.layout
     assert layout is not None and layout.complete, "limma's rows would be those of other spots"
     size = f"{layout.grid_rows}x{layout.grid_columns}x{layout.spot_rows}x{layout.spot_columns}"
