@@ -67,6 +67,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "core/engines/cuda/standardize_backward.py": ("kernels/test_standardize_backward.py", "needs the kernels"),
     "core/engines/numpy/apply.py": ("core/test_fit_apply.py", "a verb, tested through the core on every backend"),
     "core/engines/numpy/curves.py": ("core/test_lowess.py", "curves are made of lowess"),
+    "core/engines/numpy/lattice.py": ("core/test_loess.py", "a quicker way to the same surfaces"),
+    "core/engines/numpy/loess.py": ("core/test_loess.py", "beside the tests of lowess"),
     "core/engines/numpy/lowess.py": ("core/test_lowess.py", "one file for the five that make lowess"),
     "core/engines/numpy/lowess_plain.py": ("core/test_lowess.py", "one file for the five that make lowess"),
     "core/engines/numpy/lowess_seeds.py": ("core/test_lowess.py", "one file for the five that make lowess"),
