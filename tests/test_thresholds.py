@@ -467,6 +467,7 @@ ELSEWHERE = {
     "arrays/nelder_mead.py:_TOLERANCE": "test_normexp.py: limma's numbers of evaluations",
     "arrays/normexp/normal.py:TAIL": "test_normexp.py: continuous where the formulas meet",
     "arrays/normexp/saddle.py:_CHUNK": SIZES,
+    "arrays/simulate/slide.py:BLOB_RADIUS": "test_simulate.py::test_a_blob_is_somewhere_and_changes_nothing_else",
     "arrays/simulate/slide.py:SPOT_PITCH": "a fact of what is made, no threshold",
     "arrays/simulate/slide.py:LOWEST": "a fact of what is made, no threshold",
     "arrays/simulate/slide.py:HIGHEST": "a fact of what is made, no threshold",

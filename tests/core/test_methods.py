@@ -173,7 +173,9 @@ def test_axis_one_is_the_transpose_of_axis_zero() -> None:
     for method in METHODS:
         several = len(METHODS[method].covariates) > 1  # which belong to the items, not to an axis of the values
         given = z[:, 0] if several else 5 * z if method == "rlm" else z
-        options = over(method, given) | ({"span": 0.9} if any(o.name == "span" for o in METHODS[method].options) else {})
+        options = over(method, given) | (
+            {"span": 0.9} if any(o.name == "span" for o in METHODS[method].options) else {}
+        )
         flipped = options | ({"covariate": options["covariate"].T} if "covariate" in options and not several else {})
         one = normalize_groups(x, labels, method, **options)
         np.testing.assert_array_equal(normalize_groups(x.T, labels, method, axis=1, **flipped).T, one)

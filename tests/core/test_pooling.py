@@ -89,7 +89,9 @@ def test_from_the_limit_on_a_group_has_its_own_fit_bit_for_bit(backend: Backend,
         np.testing.assert_allclose(done.values[:, LABELS == 4], own.values[:, LABELS == 4], atol=1e-3)
 
 
-@pytest.mark.parametrize("statistic", dict.fromkeys(METHODS[name].fitted.grouped.name for name in FITTED) | {"quantiles": None})
+@pytest.mark.parametrize(
+    "statistic", dict.fromkeys(METHODS[name].fitted.grouped.name for name in FITTED) | {"quantiles": None}
+)
 def test_at_the_limit_nothing_jumps(backend: Backend, statistic: str) -> None:
     """A group one value short of the limit has nearly its own fit, whatever its shares would be."""
     y, x = data()

@@ -131,6 +131,4 @@ def test_several_covariates_may_be_given_once_for_all_entries(statistic: str) ->
     given = over(STATISTICS[statistic], LEVEL[0])["covariate"]
     assert given.shape == (N, STATISTICS[statistic].covariates)
     found = fit(Y, SEGMENTS, statistic, covariate=given)
-    np.testing.assert_array_equal(
-        evaluate(found, given, SEGMENTS), evaluate(found, np.stack([given, given]), SEGMENTS)
-    )
+    np.testing.assert_array_equal(evaluate(found, given, SEGMENTS), evaluate(found, np.stack([given, given]), SEGMENTS))

@@ -89,8 +89,12 @@ def test_a_default_may_be_given_where_nothing_else_is(name: str) -> None:
         "merge_scans",  # of files
         "replicates",  # like method; what its rows take the default one does not
         *row_options("replicates"),
-        *(option.name for row in METHODS.values() for option in method_options(row)
-            if option not in method_options(METHODS["loess"])),
+        *(
+            option.name
+            for row in METHODS.values()
+            for option in method_options(row)
+            if option not in method_options(METHODS["loess"])
+        ),
     }:
         done = function(arrays, **base, **{option: shown[option].default})
         for matrix in expected.values:
