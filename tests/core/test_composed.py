@@ -199,4 +199,4 @@ def test_generalized_cross_validation_is_what_it_is_called() -> None:
     enters = np.array([[True, True, False, True]])
     assert composed._gcv(left, w, enters, 1.0) == pytest.approx(3 * (1 + 0.5 * 4 + 2 * 0.25) / 4)
     assert composed._gcv(left, w, enters, 3.0) == np.inf
-    assert SPANS == tuple(sorted(SPANS)) and SPANS[-1] == 1 and PILOT in SPANS and HELD == 3
+    assert tuple(sorted(SPANS)) == SPANS and SPANS[-1] == 1 and PILOT in SPANS and HELD == 3

@@ -157,7 +157,7 @@ def _on_line(at: Floats, places: Floats, held: int, degree: int) -> Fitter:
             away, part = kernel(run) if kept is None else kept[k]
             value[run], pull[run] = _line(away, part * ws[first[run]], ys[first[run]], degree)
         for place, tied in flat:  # all that is tied, not the first of them that a window holds
-            value[place], pull[place] = (v[0] for v in _line(tied[None] * 0.0, w[tied][None], y[tied][None], 0))
+            value[place], pull[place] = (v[0] for v in _line(np.zeros((1, tied.size)), w[tied][None], y[tied][None], 0))
         return Local(value[back], pull[back])
 
     return fit
