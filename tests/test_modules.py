@@ -35,7 +35,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "core/across/vsn/likelihood.py": ("core/across/test_vsn.py", "the parts of a method have one face"),
     "core/across/vsn/newton.py": ("core/across/test_vsn.py", "the parts of a method have one face"),
     "core/across/vsn/rounds.py": ("core/across/test_vsn.py", "the parts of a method have one face"),
-    "core/statistic.py": ("core/test_fit_apply.py", "the row of what is fitted"),
     "core/apply.py": ("core/test_fit_apply.py", "what is applied has been fitted"),
     "core/fit.py": ("core/test_fit_apply.py", "what is applied has been fitted"),
     "core/groups.py": ("core/test_methods.py", "methods on plain tables"),

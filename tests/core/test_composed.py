@@ -138,10 +138,11 @@ def test_a_surface_has_no_level_which_is_the_curves() -> None:
     np.testing.assert_allclose(two.payload.own.knots.y, one.payload.own.knots.y + 7, rtol=0, atol=1e-11)
 
 
-def test_of_pure_noise_mostly_no_surface_is_made() -> None:
-    """Of 40 slides of noise 37 have none; of the three others the span is 0.35 or more."""
+@pytest.mark.parametrize(("slides", "fewest"), [(8, 6), pytest.param(40, 34, marks=pytest.mark.slow)])
+def test_of_pure_noise_mostly_no_surface_is_made(slides: int, fewest: int) -> None:
+    """Of 40 slides of noise 37 have none, of the first 8 it is 6; of the three others the span is 0.35 or more."""
     none = 0
-    for seed in range(40):
+    for seed in range(slides):
         rng = np.random.default_rng(seed)
         place = np.column_stack(np.divmod(np.arange(800), 40))
         y, x = rng.normal(0, 0.3, 800), rng.uniform(6, 14, 800)
@@ -149,7 +150,7 @@ def test_of_pure_noise_mostly_no_surface_is_made() -> None:
         height = found.payload.rest[0].y
         none += not height.any()
         assert np.abs(height).max() < 0.3, "no more than the noise"
-    assert none >= 34
+    assert none >= fewest
 
 
 def test_a_span_that_is_given_is_taken() -> None:
