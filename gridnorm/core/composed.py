@@ -85,7 +85,7 @@ def _zero(options: Given) -> str:
 def _enters(backend: Backend, view: Any, x: Any, given: Given, options: Given) -> Any:
     """What enters the fits, bool (batch, item)."""
     weights = None if options["clamp_weights"] else given["weights"]
-    return backend.observed(view, given["use"], weights)[:, :, 0] & np.isfinite(x)
+    return backend.observed(view, given["use"], weights)[:, :, 0] & backend.xp.isfinite(x)
 
 
 def _shares(x: Floats, enters: Bools) -> Curves:

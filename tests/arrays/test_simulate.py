@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gridnorm as gn
 from gridnorm.arrays.raw import ReadOptions
 from gridnorm.arrays.simulate import OPTIONS, simulate
 from gridnorm.arrays.simulate.slide import EMPTY_LEVEL
@@ -186,6 +187,65 @@ def test_scans_at_several_gains_are_of_one_slide() -> None:
     assert np.median(s.background[2]) == pytest.approx(8 * np.median(s.background[0]), rel=0.05)
     one = simulate(1, (2, 2), (15, 15), gains="1", additive_sd=5.0, seed=3)
     np.testing.assert_array_equal(one.mean, simulate(1, (2, 2), (15, 15), additive_sd=5.0, seed=3).mean)
+
+
+def test_controls_are_never_changed_and_are_on_all_levels() -> None:
+    plain = simulate(2, blocks=(4, 4), changed=0.3, seed=3)
+    s = simulate(2, blocks=(4, 4), changed=0.3, controls=0.1, seed=3)
+    control = np.char.startswith(s.id, b"C")
+    assert control.sum() == round(0.1 * s.id.size) and not s.changed[control].any()
+    assert np.all(s.true_m[control] == 0.0)
+    # As many in every fifth of the levels as elsewhere: 672 controls, binomial, four standard deviations are 42.
+    fifth = np.searchsorted(np.quantile(s.true_a, [0.2, 0.4, 0.6, 0.8]), s.true_a[control])
+    np.testing.assert_allclose(np.bincount(fifth, minlength=5), control.sum() / 5, rtol=0, atol=42)
+    types = s.arrays.columns["SpotType"]
+    assert types.tolist() == [b"control" if c else b"probe" for c in control]
+    assert s.name[control][0].startswith(b"control ") and s.name[~control][0].startswith(b"probe ")
+    assert "SpotType" not in plain.arrays.columns
+    # They are named, and nothing else about them is different.
+    for name in ("mean", "background", "flags", "bias", "true_m", "true_a", "changed"):
+        np.testing.assert_array_equal(getattr(s, name), getattr(plain, name))
+    np.testing.assert_array_equal(s.id[~control], plain.id[~control])
+
+
+def test_controls_are_neither_empty_nor_changed_however_many_are_asked_for() -> None:
+    s = simulate(1, blocks=(2, 2), changed=0.4, empty=0.3, controls=1.0, seed=5)
+    control = np.char.startswith(s.id, b"C")
+    np.testing.assert_array_equal(control, (s.true_a > EMPTY_LEVEL) & ~s.changed)
+
+
+def test_controls_are_found_by_the_methods_that_need_them() -> None:
+    s = simulate(1, blocks=(2, 2), spots=(15, 15), controls=0.2, seed=1)
+    done = gn.normalize(s.arrays, by="array", method="control", background="none", flags="ignore")
+    left = done.M[:, 0] - s.true_m
+    before = gn.normalize(s.arrays, method="none", background="none", flags="ignore").M[:, 0] - s.true_m
+    assert np.median(np.abs(left)) < 0.6 * np.median(np.abs(before))
+
+
+def test_a_blob_is_somewhere_and_changes_nothing_else() -> None:
+    options = {"blocks": (4, 4), "spots": (20, 20), "seed": 8}
+    plain, s = simulate(6, **options), simulate(6, blob=0.7, **options)
+    centres = set()
+    for k in range(6):
+        blob = s.bias[k] - plain.bias[k]
+        # The highest spot lies within half a pitch of the centre; σ is 0.08 of the slide, which is 88 spots long.
+        assert 0.69 < blob.max() <= 0.7 and blob.min() >= 0.0
+        row, column = ((s.block - 1) // 4 * 22 + s.row, (s.block - 1) % 4 * 22 + s.column)
+        top = int(blob.argmax())
+        centres.add(top)
+        away = np.hypot(row - row[top], column - column[top])
+        near = (away > 0.08 * 88 - 0.6) & (away < 0.08 * 88 + 0.6)
+        np.testing.assert_allclose(blob[near], 0.7 * np.exp(-0.5), rtol=0, atol=0.11)
+        assert blob[away > 5 * 0.08 * 88].max() < 1e-4
+    assert len(centres) == 6, "on every slide at another place"
+    for name in ("x", "y", "outlier", "background", "true_m", "true_a", "id"):
+        np.testing.assert_array_equal(getattr(s, name), getattr(plain, name))
+    np.testing.assert_array_equal(s.flags == -100, plain.flags == -100)  # which are not found follows the signal
+    assert not np.array_equal(s.mean, plain.mean)
+    dent = simulate(1, blob=-0.7, **options)
+    np.testing.assert_allclose(dent.bias[0] + s.bias[0], 2 * plain.bias[0], rtol=0, atol=1e-12)
+    scans = simulate(2, blob=0.7, gains=(1.0, 2.0), **options)
+    np.testing.assert_array_equal(scans.bias[0], scans.bias[1])
 
 
 def test_the_layout_of_simulated_arrays_is_found() -> None:

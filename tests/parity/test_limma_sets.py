@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -120,6 +121,31 @@ def test_within(
         title = f"a{j + one.first}.{method}{'.weighted' if weighted else ''}.M"
         assert difference(done.M[:, j], table[title][order]) <= EXACT, title
         assert difference(done.A[:, j], table[f"a{j + one.first}.A"][order]) <= EXACT
+
+
+def with_controls(arrays: gn.ArraySet, listed: Path, order: np.ndarray) -> gn.ArraySet:
+    """The arrays with the control spots that limma was given, by their rows in its tables."""
+    control = np.zeros(order.size, bool)
+    control[np.loadtxt(listed, dtype=int) - 1] = True
+    types = np.where(control[order], b"control", b"gene")
+    return dataclasses.replace(arrays, columns={**arrays.columns, "SpotType": types})
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("method", "by"), [("composite", "print-tip"), ("control", "array")])
+@pytest.mark.parametrize("one", TWO_CHANNELS, indirect=True)
+def test_within_by_control_spots(
+    one: LimmaSet, arrays: gn.ArraySet, shared: Path, order: np.ndarray, method: str, by: str, weighted: bool
+) -> None:
+    listed = shared / "data" / "golden" / "limma" / one.name / "controlspots.txt"
+    table = golden(shared, one, "within")
+    columns = [f"a{j + one.first}.{method}{'.weighted' if weighted else ''}.M" for j in range(len(arrays))]
+    if not listed.is_file() or columns[0] not in table:
+        pytest.skip("no numbers of limma for control spots of this set")
+    options = {"weights": weights_of(one, arrays, shared, order)} if weighted else {}
+    done = quiet(gn.normalize, with_controls(arrays, listed, order), preset="limma", by=by, method=method, **options)
+    for j, title in enumerate(columns):
+        assert difference(done.M[:, j], table[title][order]) <= EXACT, title
 
 
 @pytest.mark.parametrize("one", TWO_CHANNELS, indirect=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from covariates import over
 
 from gridnorm.core.engines import CHAINS, VERBS, Chain, backend_for, cuda, hosted, in_front, offered, on_device
 from gridnorm.core.engines import numpy as reference
@@ -107,6 +108,20 @@ def test_an_engine_with_one_verb_serves_it_and_leaves_the_others(statistic: str)
     assert host.calls == (statistic == "median")
     assert backend_for(VALUES).median is reference.median
     assert again.payload.to_plain() == expected.payload.to_plain()
+
+
+@pytest.mark.parametrize("name", ["loess", "surface", "composite", "joint"])
+def test_what_the_engine_in_front_lacks_numpys_computes(name: str) -> None:
+    """Medians of the joint fit are the engine's, the local regression is not."""
+    row, level = STATISTICS[name], np.random.default_rng(2).uniform(6, 14, 200)
+    segments, given = Segments.from_codes(np.arange(200) % 2, "ab"), over(row, level)
+    expected = fit(np.sin(level), segments, name, **given)
+    host = OnlyMedian()
+    with in_front(host):
+        assert backend_for(level).loess is reference.loess
+        found = fit(np.sin(level), segments, name, **given)
+    assert (host.calls > 0) == (name == "joint")
+    assert found.payload.to_plain() == expected.payload.to_plain()
 
 
 def test_an_engine_is_taken_away_after_an_error_too() -> None:
