@@ -54,6 +54,10 @@ def background_correct(
     normexp_method: str = ...,
     constraint: float = ...,
     saturated: float = ...,
+    neighbours: str = ...,
+    quadrature: str = ...,
+    negative_type: str | Sequence[Any] = ...,
+    robust: bool = ...,
 ) -> ArraySet: ...
 def inspect(
     paths: Paths | pd.DataFrame,
@@ -96,6 +100,10 @@ def normalize(
     normexp_method: str = ...,
     constraint: float = ...,
     saturated: float = ...,
+    neighbours: str = ...,
+    quadrature: str = ...,
+    negative_type: str | Sequence[Any] = ...,
+    robust: bool = ...,
     foreground: str | None = ...,
     channels: str | Sequence[Any] = ...,
     columns: Any = ...,
