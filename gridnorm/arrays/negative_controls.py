@@ -111,7 +111,7 @@ def model(
     noise, regular = x[negative & known], x[~negative & known]
     if regular.size == 0:
         raise FitError("no spot but negative controls has an intensity", expected="spots that hold probes")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if options["robust"]:
         low = int(np.count_nonzero(noise <= 0))
         if low:

@@ -20,6 +20,7 @@ from gridnorm.errors import FormatError, option_word
 from gridnorm.io import cells
 from gridnorm.io import table as tables
 from gridnorm.io.text import Text
+from gridnorm.io.whole import flag_codes, whole
 from gridnorm.plain import SHOWN_TITLES, few
 
 IntArray = NDArray[np.int64]
@@ -32,6 +33,7 @@ FLAGS = "Flags"
 GRID = ("BlockRow", "BlockColumn")  # in files that do not number the blocks
 LATER = (*PLACES, "Name")  # what files after the first do not need
 MOST_BLOCKS = 1_000_000  # rows or columns of blocks: two such numbers make one block number
+_NUMBERED = re.compile("[FB]([0-9]+)")  # titles of the measures of one channel in GenePix files
 
 FOREGROUND = Option(
     "foreground",
@@ -71,9 +73,6 @@ class Frame(NamedTuple):
     def title(self, position: int) -> str:
         """The title of a cell of a row."""
         return self.titles[position - self.shift]
-
-
-_NUMBERED = re.compile("[FB]([0-9]+)")  # a channel's title in GenePix files
 
 
 class Source(NamedTuple):
@@ -363,49 +362,6 @@ def _half(roles: Mapping[str, int], below: list[str], file: str) -> list[str]:
     if have and len(have) < len(below):
         return [f"{file}: only {have[0]} is a background column; a background needs one per channel, so none is used"]
     return []
-
-
-def whole(title: str, values: FloatArray, table: tables.Table, file: str) -> IntArray:
-    """A column of whole numbers as int64.
-
-    Raises
-    ------
-    FormatError
-        A cell is missing or no whole number; names its line.
-    """
-    good = np.abs(values) < 2**53
-    good &= np.trunc(values) == values
-    if not good.all():
-        row = int(np.argmin(good))
-        value = float(values[row])
-        raise FormatError(
-            f"column {title!r} needs a whole number in every row",
-            file,
-            table.line(row),
-            found="a missing value" if value != value else repr(value),
-            expected="a whole number",
-            hint="Correct the cell, or name another column",
-        )
-    return values.astype(np.int64)
-
-
-def flag_codes(title: str, values: FloatArray, table: tables.Table, file: str) -> tuple[IntArray, list[str]]:
-    """Flags as int64, an empty cell as an unflagged spot; and a warning where there are such cells.
-
-    Raises
-    ------
-    FormatError
-        A flag that is no whole number.
-    """
-    empty = np.isnan(values)
-    warnings = []
-    if empty.any():
-        line = table.line(int(np.argmax(empty)))
-        warnings.append(
-            f"{file}:{line}: {int(empty.sum())} empty cells of column {title!r} were taken as 0 (unflagged)"
-        )
-        values = np.where(empty, 0.0, values)
-    return whole(title, values, table, file), warnings
 
 
 def repeated(spots: Mapping[str, IntArray], table: tables.Table, file: str) -> list[str]:
