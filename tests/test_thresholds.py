@@ -441,6 +441,8 @@ ELSEWHERE = {
     "arrays/kooperberg/limma.py:DEVIATIONS": "kooperberg/test_limma.py: limma's own numbers",
     "arrays/kooperberg/limma.py:FARTHEST": "kooperberg/test_limma.py: limma's own numbers",
     "arrays/kooperberg/limma.py:TOLERANCE": "kooperberg/test_limma.py: limma's own numbers",
+    "arrays/kooperberg/limma.py:_NODES": "test_limma.py::test_the_rule_integrates_polynomials_exactly",
+    "arrays/kooperberg/limma.py:_WEIGHTS": "test_limma.py::test_the_rule_integrates_polynomials_exactly",
     "arrays/kooperberg/limma.py:HALVES": "kooperberg/test_limma.py: limma's own numbers",
     "arrays/kooperberg/posterior.py:CERTAIN": "test_posterior.py::test_it_is_the_integral",
     "arrays/kooperberg/posterior.py:_LOST": "test_posterior.py::test_it_is_the_integral",

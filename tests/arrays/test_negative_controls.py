@@ -40,7 +40,7 @@ def test_limmas_numbers(name: str) -> None:
 
 
 def found_by(x: Any = X, types: Any = TYPES, **options: Any) -> Any:
-    return correct(np.array([x]), None, "nec", columns=[{"SpotType": types}], **options)
+    return correct(np.array([x]), None, "nec", columns=[{"SpotType": np.asarray(types)}], **options)
 
 
 def test_the_model_is_that_of_the_negative_controls() -> None:

@@ -29,12 +29,14 @@ INNER = 3
 def our_steps(file: Path, out: Path) -> dict[str, Callable[[], Any]]:
     """Python's functions as users call them, each on what the step before left."""
     raw = gn.read(file, preset="limma")
+    ours = {"background": "kooperberg", "method": "none", "flags": "ignore"}
     subtracted = gn.background_correct(raw, "subtract", offset=0)
     options = {"by": "print-tip", "method": "loess", "min_group": 0}
     done = gn.normalize_within(subtracted, flags="ignore", **options)
     return {
         "read": lambda: gn.read(file, preset="limma"),
         "normexp": lambda: gn.background_correct(raw, "normexp", offset=50, normexp_method="saddle"),
+        "kooperberg": lambda: gn.normalize(file, **ours),
         "loess": lambda: gn.normalize_within(subtracted, flags="ignore", **options),
         "weighted": lambda: gn.normalize_within(subtracted, flags="downweight", clamp_weights=True, **options),
         "spline": lambda: gn.normalize_within(subtracted, by="print-tip", method="spline", flags="ignore"),

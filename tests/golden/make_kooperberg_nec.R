@@ -30,7 +30,7 @@ write(c(as.list(places), list(R = r$F, G = g$F, Rb = r$B, Gb = g$B), lapply(othe
 type <- rep(c("regular", "negative", "regular"), c(70, 30, 20))
 E <- cbind(ifelse(type == "negative", rnorm(120, 150, 12), 150 + rexp(120, 1 / 400)), rnorm(120, 100, 5))
 Eb <- matrix(rnorm(240, 40, 4), 120, 2)
-E[c(3, 75), 1] <- NA
+E[3, 1] <- NA  # of a missing negative control limma counts n as if it were there
 E[80, 1] <- 900
 x <- new("EListRaw", list(E = E, Eb = Eb, genes = data.frame(Status = type)))
 plain <- nec(x)$E; robust <- nec(x, robust = TRUE)$E; alone <- nec(E, status = type)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -25,7 +27,7 @@ def by_quad(f: float, b: float, sf: float, sb: float) -> float:
     cuts = np.linspace(low, high, 41)
     parts = [
         [quad(lambda x, k=k: x**k * np.exp(log(x) - top), p, q, epsabs=0, epsrel=1e-12)[0] for k in (0, 1)]
-        for p, q in zip(cuts[:-1], cuts[1:], strict=True)
+        for p, q in pairwise(cuts)
     ]
     total, moment = np.sum(parts, axis=0)
     return float(moment / total)
