@@ -90,7 +90,7 @@ def files(folder: Path) -> list[Path]:
 def test_every_file_has_its_own_spreads(tmp_path: Path) -> None:
     both = gn.normalize(files(tmp_path), background="kooperberg", method="none", flags="ignore")
     assert not {*TITLES} & {*both.columns}, "spreads of one array are no columns of all"
-    for k, file in enumerate(files(tmp_path)):
+    for k in range(2):
         given = with_sds(sheet(k), k)
         cells = {title: given.cells(title) for title in given.titles}
         fore, below = (
