@@ -55,6 +55,10 @@ def background_correct(
     normexp_method: str = ...,
     constraint: float = ...,
     saturated: float = ...,
+    neighbours: str = ...,
+    quadrature: str = ...,
+    negative_type: str | Sequence[Any] = ...,
+    robust: bool = ...,
 ) -> ArraySet: ...
 def correct_intensities(
     arrays: ArraySet,
@@ -113,6 +117,10 @@ def normalize(
     normexp_method: str = ...,
     constraint: float = ...,
     saturated: float = ...,
+    neighbours: str = ...,
+    quadrature: str = ...,
+    negative_type: str | Sequence[Any] = ...,
+    robust: bool = ...,
     foreground: str | None = ...,
     channels: str | Sequence[Any] = ...,
     columns: Any = ...,

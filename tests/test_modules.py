@@ -19,6 +19,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "arrays/normexp/normal.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
     "arrays/normexp/saddle.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
     "arrays/normexp/values.py": ("arrays/test_normexp.py", "the parts of a model have one face"),
+    "arrays/background_row.py": ("arrays/test_background.py", "a row, what it is given and what it gives"),
+    "io/whole.py": ("io/test_columns.py", "keys and flags are columns"),
     "io/commas.py": ("io/test_table.py", "commas are met in tables"),
     "io/regular.py": ("io/test_table.py", "the quick path of tables"),
     "plain.py": ("cli/test_streams.py", "it serves what is printed"),

@@ -7,15 +7,16 @@ it did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.arrays import affine, normexp
-from gridnorm.arrays.neighbours import Neighbours, neighbours_of
-from gridnorm.arrays.normexp.doubts import Doubt, doubts_of
+from gridnorm.arrays import affine, kooperberg, negative_controls, normexp
+from gridnorm.arrays.background_row import Background, Channel, Column, Done
+from gridnorm.arrays.neighbours import neighbours_of
+from gridnorm.arrays.normexp.doubts import doubts_of
 from gridnorm.core.option import AUTO, NUMBER, TEXT, Option, Range, Table, take
 from gridnorm.errors import FitError, OptionError
 
@@ -24,6 +25,9 @@ IntArray = NDArray[np.int64]
 
 _LEAST = 1e-18  # limma's "positive" in minimum
 _EDWARDS_ZERO, _EDWARDS_SHARE = 1e-16, 1.1  # limma's "not positive" in edwards, and by how much their share is widened
+__all__ = ["BACKGROUNDS", "OFFSET", "Background", "Channel", "Corrected", "Done", "choose_background", "correct",
+           "correct_rows"]  # fmt: skip
+
 # The automatic offset, in spreads of the darkest spots: decision 0019 has the measurements.
 OFFSET_SPREADS = 1.1
 
@@ -43,55 +47,6 @@ class Corrected(NamedTuple):
     lines: tuple[tuple[float, float], ...] = ()
 
 
-class Channel(NamedTuple):
-    """One channel of an array as a background method sees it: float64 (spot,), and the method's options.
-
-    ``ratio`` is whether the logarithms of two channels are subtracted from each other afterwards.
-    """
-
-    foreground: FloatArray
-    background: FloatArray | None
-    neighbours: Neighbours | None
-    options: Mapping[str, Any]
-    ratio: bool = True
-
-    def difference(self) -> FloatArray:
-        """Foreground minus background, as far as there is one."""
-        return self.foreground if self.background is None else self.foreground - self.background
-
-
-class Done(NamedTuple):
-    """What a background method gives back: corrected intensities, the model if it has one, and doubts.
-
-    ``offset`` is what ``auto`` means for this channel; it is added by `correct`. ``shared`` are sentences about all
-    channels, and ``line`` the offset and gain that affine took out.
-    """
-
-    values: FloatArray
-    fit: normexp.NormexpFit | None = None
-    notes: tuple[str, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
-    offset: float = 0.0
-    shared: tuple[str, ...] = ()
-    line: tuple[float, float] | None = None
-
-
-class Background(NamedTuple):
-    """One row of ``BACKGROUNDS``: what it does to a channel, and what it has to be given.
-
-    ``together``: the function takes the channels of an array in a list and gives as many results.
-    """
-
-    name: str
-    function: Callable[[Any], Any]
-    summary: str
-    options: tuple[Option, ...] = ()
-    needs_background: bool = False
-    needs_position: bool = False
-    source: str = ""
-    together: bool = False
-
-
 def choose_background(given: str | Background, measured: bool) -> Background:
     """The row that was asked for; ``auto`` is normexp where a background was measured, else none."""
     if isinstance(given, str) and given == "auto":
@@ -107,6 +62,7 @@ def correct(
     position: Sequence[IntArray] | None = None,
     names: Sequence[str] | None = None,
     ratio: bool = True,
+    columns: Sequence[Mapping[str, Column]] | None = None,
     **options: Any,
 ) -> Corrected:
     """Correct foreground intensities for their local background.
@@ -125,6 +81,8 @@ def correct(
     ratio
         Whether the logarithms of two rows are subtracted from each other afterwards; the automatic offset is 0 where
         they are not.
+    columns
+        By row, the spot columns that ``kooperberg`` (`kooperberg.COLUMNS`) and ``nec`` (``SpotType``) look at.
     **options
         Of the row: ``offset``, added to the result of every method (``"auto"`` with ``normexp``, else 0), and
         ``normexp_method``, ``"scaled"``, ``"saddle"`` or ``"mle"``.
@@ -145,7 +103,7 @@ def correct(
     """
     row = BACKGROUNDS.find(method)
     chosen = take(row.options, options, f"background method {row.name}")
-    return correct_rows(foreground, background, row, chosen, position, names, ratio)
+    return correct_rows(foreground, background, row, chosen, position, names, ratio, columns)
 
 
 def correct_rows(
@@ -156,9 +114,12 @@ def correct_rows(
     position: Sequence[IntArray] | None = None,
     names: Sequence[str] | None = None,
     ratio: bool = True,
+    columns: Sequence[Mapping[str, Column]] | None = None,
 ) -> Corrected:
     """``correct`` with all options of the method in force."""
     _check(foreground, background, method, position)
+    seen = [{}] * foreground.shape[0] if columns is None else columns
+    _check_columns(method, seen, chosen)
     if names is None:
         names = [f"row {i + 1}" for i in range(foreground.shape[0])]
     neighbours = neighbours_of(position[0], position[1]) if method.needs_position and position is not None else None
@@ -167,7 +128,7 @@ def correct_rows(
     notes: list[str] = []
     given = chosen.get("offset", 0.0)
     channels = [
-        Channel(foreground[i], None if background is None else background[i], neighbours, chosen, ratio)
+        Channel(foreground[i], None if background is None else background[i], neighbours, chosen, ratio, seen[i])
         for i in range(foreground.shape[0])
     ]
     joint = method.function(channels) if method.together else None
@@ -232,6 +193,18 @@ def _check(
                 found=", ".join(str(np.shape(p)) for p in position[:2]),
                 expected=str(foreground.shape[1:]),
             )
+
+
+def _check_columns(known: Background, columns: Sequence[Mapping[str, Column]], chosen: Mapping[str, Any]) -> None:
+    """Refuse what a method looks at in files and is not there, such as where a set is corrected that has been read."""
+    places = kooperberg.PLACES if chosen.get("neighbours", "none") != "none" else ()
+    lacking = [title for title in (*known.columns, *places) if any(title not in seen for seen in columns)]
+    if lacking:
+        raise OptionError(
+            f"background method {known.name!r} looks at columns of each array's own file",
+            found=f"no {', '.join(lacking)}", expected="GenePix files that have them, of scans that were not merged",
+            hint=f'A set that has been read keeps none: use gn.normalize(paths, background="{known.name}")',
+        )  # fmt: skip
 
 
 # ---- methods -----------------------------------------------------------------------------------------------------
@@ -317,6 +290,18 @@ def _affine(rows: Sequence[Channel]) -> list[Done]:
     return [Done(values, shared=found.notes, line=(offset, gain)) for values, offset, gain in numbers]
 
 
+def _kooperberg(row: Channel) -> Done:
+    assert row.background is not None
+    found = kooperberg.signal(row.foreground, row.background, row.columns, row.options)
+    return Done(found.values, notes=found.notes)
+
+
+def _nec(row: Channel) -> Done:
+    x = row.difference()
+    fit, notes = negative_controls.model(x, row.columns, row.options)
+    return Done(normexp.signal(fit, x), fit, notes)
+
+
 OFFSET = Option(
     "offset", NUMBER, 0.0, "Added after background correction; auto: in proportion to the noise of each channel.",
     Range(0), metavar="X", auto=True, source="limma's backgroundCorrect",
@@ -354,6 +339,16 @@ BACKGROUNDS: Table[Background] = Table(
             "affine", _affine, "foreground without what each channel adds and multiplies; two channels or more",
             (OFFSET, affine.CONSTRAINT, affine.SATURATED), source="Bengtsson and Hössjer, BMC Bioinformatics 7 (2006)",
             together=True,
+        ),
+        Background(
+            "kooperberg", _kooperberg, "mean signal given the spread of each spot's pixels; GenePix files",
+            (OFFSET, kooperberg.NEIGHBOURS, kooperberg.QUADRATURE), True,
+            source="Kooperberg et al., J Comput Biol 9 (2002)", columns=kooperberg.MEASURES,
+        ),
+        Background(
+            "nec", _nec, "mean signal in the model of normexp, its background that of negative control spots",
+            (OFFSET._replace(default=negative_controls.OFFSET), negative_controls.NEGATIVE_TYPE,
+             negative_controls.ROBUST), source="Shi et al., Nucleic Acids Res 38 (2010)",
         ),
     ],
     functions=("function",),

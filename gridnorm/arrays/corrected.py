@@ -44,7 +44,8 @@ def correct_one(raw: RawArray, layout: Layout | None, recipe: Recipe) -> Correct
     if row.needs_position and layout is not None:
         position = slide_position(raw.spots, layout)
     ratio = raw.channels == ("R", "G")
-    done = bg.correct_rows(raw.foreground, raw.background, row, options, position, raw.channels, ratio)
+    columns = [{**raw.spots, **one} for one in raw.measures or ({},) * len(raw.channels)]
+    done = bg.correct_rows(raw.foreground, raw.background, row, options, position, raw.channels, ratio, columns)
     return CorrectedArray(
         replace(raw, foreground=done.values, background=None),
         (recipe.background_step(measured),),

@@ -24,13 +24,14 @@ class ReadOptions:
     """What a reader is asked to deliver.
 
     ``settings`` holds values of the options that the format's row takes, by name; one that is absent has the row's
-    default. ``extra`` names further spot columns. ``keys_only`` leaves out Name, X and Y, which files after the first
-    do not need.
+    default. ``extra`` names further spot columns, ``measures`` columns of each channel, whose number stands for
+    ``{nm}``. ``keys_only`` leaves out Name, X and Y, which files after the first do not need.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
     keys_only: bool = False
+    measures: tuple[str, ...] = ()
 
 
 class Scan(NamedTuple):
@@ -59,6 +60,7 @@ class RawArray:
     ``absent`` marks rows of a set that stand for spots which the file does not have; None: it has all.
     ``part_of`` names the array that this is a part of, where it is one. ``grid`` has the rows and columns of blocks
     where the file says them. ``scans``: of an array that several scans of its slide were merged into, those.
+    ``measures``: of each channel, what the background method looks at: columns of this array that no set shares.
     """
 
     name: str
@@ -82,6 +84,7 @@ class RawArray:
     part_of: str = ""
     grid: tuple[int, int] | None = None
     scans: tuple[Scan, ...] = ()
+    measures: tuple[Mapping[str, FloatArray], ...] = ()
 
     @property
     def whole(self) -> str:
@@ -104,4 +107,10 @@ def reordered(raw: RawArray, order: NDArray[np.int64]) -> RawArray:
         background=None if raw.background is None else raw.background[:, order],
         spots={name: column[order] for name, column in raw.spots.items()},
         flags=None if raw.flags is None else raw.flags[order],
+        measures=measures_of(raw, order),
     )
+
+
+def measures_of(raw: RawArray, rows: NDArray[np.int64]) -> tuple[dict[str, FloatArray], ...]:
+    """The measures of an array at some of its spots."""
+    return tuple({title: column[rows] for title, column in one.items()} for one in raw.measures)

@@ -110,7 +110,7 @@ def merge_raws(raws: Sequence[RawArray], name: str, digests: Sequence[InputDiges
     warnings = (*(text for raw in aligned for text in raw.warnings), *(f"{called}: {text}" for text in texts))
     return replace(
         first, name=called, foreground=foreground, background=background, flags=flags, warnings=warnings,
-        spots=_spots(aligned, merged), scans=tuple(scans), header={},
+        spots=_spots(aligned, merged), scans=tuple(scans), header={}, measures=(),
         missing=int(np.isnan(foreground).sum()) + (0 if background is None else int(np.isnan(background).sum())),
         infinite=sum(raw.infinite for raw in aligned),
     )  # fmt: skip

@@ -18,7 +18,7 @@ from gridnorm.arrays.grouping import SPLIT, SPLITS, WHOLE, find_column
 from gridnorm.arrays.join import join, moved, unique_among
 from gridnorm.arrays.layout import Layout
 from gridnorm.arrays.positions import block_extents
-from gridnorm.arrays.raw import Column, IntArray, RawArray
+from gridnorm.arrays.raw import Column, IntArray, RawArray, measures_of
 from gridnorm.arrays.record import ArrayRecord, record_of
 from gridnorm.core.fit import median_of
 from gridnorm.core.segments import NONE_LABEL, Segments, distinct
@@ -171,6 +171,7 @@ def _taken(raw: RawArray, rows: IntArray, spots: dict[str, Column], name: str, n
     nothing = int(np.isnan(fore).sum()) + (0 if back is None else int(np.isnan(back).sum()))
     return replace(
         raw, name=name, part_of=raw.name, foreground=fore, background=back, spots=spots, missing=nothing, infinite=0,
+        measures=measures_of(raw, rows),
         absent=None, flags=None if raw.flags is None else raw.flags[rows], warnings=(*raw.warnings, *notes),
     )  # fmt: skip
 

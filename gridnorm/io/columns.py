@@ -6,6 +6,7 @@ counts and the record itself are the same for all (:func:`read_array`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 from gridnorm.arrays.raw import Column, RawArray, ReadOptions
 from gridnorm.core.option import TEXT, WORDS, Option, effective, nearest
 from gridnorm.core.segments import Segments
-from gridnorm.errors import FormatError
+from gridnorm.errors import FormatError, option_word
 from gridnorm.io import cells
 from gridnorm.io import table as tables
 from gridnorm.io.text import Text
+from gridnorm.io.whole import flag_codes, whole
 from gridnorm.plain import SHOWN_TITLES, few
 
 IntArray = NDArray[np.int64]
@@ -31,6 +33,7 @@ FLAGS = "Flags"
 GRID = ("BlockRow", "BlockColumn")  # in files that do not number the blocks
 LATER = (*PLACES, "Name")  # what files after the first do not need
 MOST_BLOCKS = 1_000_000  # rows or columns of blocks: two such numbers make one block number
+_NUMBERED = re.compile("[FB]([0-9]+)")  # titles of the measures of one channel in GenePix files
 
 FOREGROUND = Option(
     "foreground",
@@ -107,7 +110,7 @@ class Source(NamedTuple):
 class Spots(NamedTuple):
     """Decoded columns: the table as it was read, spot columns by name, flags, and what was odd.
 
-    ``grid`` has the rows and columns of blocks where the file says them.
+    ``grid`` has the rows and columns of blocks where the file says them, ``measures`` columns of numbers by position.
     """
 
     table: tables.Table
@@ -115,6 +118,7 @@ class Spots(NamedTuple):
     flags: IntArray | None
     warnings: list[str]
     grid: tuple[int, int] | None = None
+    measures: Mapping[int, FloatArray] = {}
 
 
 def settings_of(owned: Iterable[Option], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,6 +191,7 @@ def read_spots(
     levels: Sequence[str] = (),
     extra: Sequence[str] = (),
     fill: bool = False,
+    measures: Sequence[int] = (),
 ) -> Spots:
     """Decode the columns that play roles, and further ones.
 
@@ -204,6 +209,8 @@ def read_spots(
         Titles of further columns: numbers if all their cells are numbers or missing, else text.
     fill
         Whether rows may lack their last cells.
+    measures
+        Positions of further columns, of numbers.
 
     Raises
     ------
@@ -213,7 +220,10 @@ def read_spots(
     file = text.name
     numeric = [*levels, *(role for role in (*GRID, *KEYS, FLAGS, *PLACES) if role in roles)]
     named = [role for role in NAMES if role in roles]
-    numeric_at = [roles[role] for role in numeric]
+    roles_at = [roles[role] for role in numeric]
+    # Behind the levels, which are a piece, and before the places, which are the last ones.
+    more = [at for at in dict.fromkeys(measures) if at not in roles_at]
+    numeric_at = [*roles_at[: len(levels)], *more, *roles_at[len(levels) :]]
     text_at = [roles[role] for role in named] + [need(frame, title, file) for title in extra]
     titles = ("",) * frame.shift + frame.titles
     # Places are evidence that later files are not asked for: bad ones must not cost a file for being the first.
@@ -221,7 +231,8 @@ def read_spots(
     table = tables.read(
         text, frame.start, frame.line + 1, titles, numeric_at, text_at, frame.separator, fill, optional=optional
     )
-    numbers = dict(zip(numeric, table.numbers, strict=True))
+    by_position = dict(zip(numeric_at, table.numbers, strict=True))
+    numbers = {role: by_position[roles[role]] for role in numeric}
     warnings = [
         f"{file}:{frame.line}: column {title!r} comes twice; the first one was taken"
         for title in doubled(frame, numeric_at + text_at)
@@ -239,7 +250,7 @@ def read_spots(
         if title not in columns:
             number = cells.as_numbers(values)
             columns[title] = values if number is None else number
-    return Spots(table, columns, flags, warnings, grid)
+    return Spots(table, columns, flags, warnings, grid, {at: np.array(by_position[at]) for at in measures})
 
 
 def _keys(
@@ -297,7 +308,9 @@ def read_array(text: Text, source: Source, options: ReadOptions) -> RawArray:
     below = [f"{channel}b" for channel in channels]
     measured = all(role in roles for role in below)
     levels = [*channels, *(below if measured else ())]
-    found = read_spots(text, frame, roles, levels=levels, extra=options.extra)
+    measures = [_measures(options.measures, frame, roles[channel], text.name) for channel in channels]
+    needed = [at for one in measures for at in one.values()]
+    found = read_spots(text, frame, roles, levels=levels, extra=options.extra, measures=needed)
     k = len(channels)
     table = found.table
     # Every intensity next to its own background, as people look for them.
@@ -320,7 +333,28 @@ def read_array(text: Text, source: Source, options: ReadOptions) -> RawArray:
         infinite=sum(table.infinite[: len(levels)]),
         settings=source.settings,
         grid=found.grid,
+        measures=tuple({title: found.measures[at] for title, at in one.items()} for one in measures if one),
     )
+
+
+def _measures(titles: Sequence[str], frame: Frame, channel: int, file: str) -> dict[str, int]:
+    """Where columns of a channel stand, by their titles with ``{nm}`` for the number of the channel's own column.
+
+    Raises
+    ------
+    FormatError
+        Some are not there.
+    """
+    number = _NUMBERED.match(frame.title(channel))
+    named = {title: title.replace("{nm}", number[1]) if number else title for title in titles}
+    lacking = [name for name in named.values() if name not in frame.titles]
+    if lacking:
+        raise FormatError(
+            "columns are not there that the background method looks at", file, frame.line,
+            found=f"no {', '.join(lacking)}", expected="a GenePix file with all of its columns",
+            hint=f"Export them, too, or use another {option_word('background')}, such as normexp",
+        )  # fmt: skip
+    return {title: frame.titles.index(name) + frame.shift for title, name in named.items()}
 
 
 def _half(roles: Mapping[str, int], below: list[str], file: str) -> list[str]:
@@ -328,49 +362,6 @@ def _half(roles: Mapping[str, int], below: list[str], file: str) -> list[str]:
     if have and len(have) < len(below):
         return [f"{file}: only {have[0]} is a background column; a background needs one per channel, so none is used"]
     return []
-
-
-def whole(title: str, values: FloatArray, table: tables.Table, file: str) -> IntArray:
-    """A column of whole numbers as int64.
-
-    Raises
-    ------
-    FormatError
-        A cell is missing or no whole number; names its line.
-    """
-    good = np.abs(values) < 2**53
-    good &= np.trunc(values) == values
-    if not good.all():
-        row = int(np.argmin(good))
-        value = float(values[row])
-        raise FormatError(
-            f"column {title!r} needs a whole number in every row",
-            file,
-            table.line(row),
-            found="a missing value" if value != value else repr(value),
-            expected="a whole number",
-            hint="Correct the cell, or name another column",
-        )
-    return values.astype(np.int64)
-
-
-def flag_codes(title: str, values: FloatArray, table: tables.Table, file: str) -> tuple[IntArray, list[str]]:
-    """Flags as int64, an empty cell as an unflagged spot; and a warning where there are such cells.
-
-    Raises
-    ------
-    FormatError
-        A flag that is no whole number.
-    """
-    empty = np.isnan(values)
-    warnings = []
-    if empty.any():
-        line = table.line(int(np.argmax(empty)))
-        warnings.append(
-            f"{file}:{line}: {int(empty.sum())} empty cells of column {title!r} were taken as 0 (unflagged)"
-        )
-        values = np.where(empty, 0.0, values)
-    return whole(title, values, table, file), warnings
 
 
 def repeated(spots: Mapping[str, IntArray], table: tables.Table, file: str) -> list[str]:

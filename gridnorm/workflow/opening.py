@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridnorm.arrays.annotate import annotate
 from gridnorm.arrays.arrayset import SPOT_COLUMNS
+from gridnorm.arrays.background import choose_background
 from gridnorm.arrays.grouping import SPLITS, WHOLE, find_column, needed_columns
 from gridnorm.arrays.layout import Layout, infer_layout
 from gridnorm.arrays.merge import STEP as MERGED
@@ -198,7 +199,7 @@ def read_options(settings: Settings, columns: tuple[str, ...], file: str, *, key
     extra = tuple(title for title in dict.fromkeys(wanted) if title not in SPOT_COLUMNS)
     # Name, X and Y are left out of later files unless something looks at them.
     later = keys_only and not any(title in LATER for title in wanted)
-    return ReadOptions(settings.reading, extra, later)
+    return ReadOptions(settings.reading, extra, later, choose_background(settings.background, True).columns)
 
 
 def _method_columns(settings: Settings) -> list[str]:

@@ -30,6 +30,7 @@ INNER = 3
 def our_steps(file: Path, out: Path) -> dict[str, Callable[[], Any]]:
     """Python's functions as users call them, each on what the step before left."""
     raw = gn.read(file, preset="limma")
+    ours = {"background": "kooperberg", "method": "none", "flags": "ignore"}
     subtracted = gn.background_correct(raw, "subtract", offset=0)
     options = {"by": "print-tip", "method": "loess", "min_group": 0}
     done = gn.normalize_within(subtracted, flags="ignore", **options)
@@ -38,6 +39,7 @@ def our_steps(file: Path, out: Path) -> dict[str, Callable[[], Any]]:
     return {
         "read": lambda: gn.read(file, preset="limma"),
         "normexp": lambda: gn.background_correct(raw, "normexp", offset=50, normexp_method="saddle"),
+        "kooperberg": lambda: gn.normalize(file, **ours),
         "loess": lambda: gn.normalize_within(subtracted, flags="ignore", **options),
         "weighted": lambda: gn.normalize_within(subtracted, flags="downweight", clamp_weights=True, **options),
         # The fit alone, without the evidence of what it did, which limma does not give.

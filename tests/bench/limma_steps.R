@@ -1,10 +1,12 @@
 # Steps of limma's main job in one process, one per line read: prints the CPU and wall seconds of each.
-# usage: Rscript --vanilla limma_steps.R FILE.gpr OUT.tsv      lines: read normexp loess weighted spline twod write
+# usage: Rscript --vanilla limma_steps.R FILE.gpr OUT.tsv      lines: read normexp kooperberg loess weighted spline twod write
 given <- commandArgs(TRUE)
 suppressMessages(library(limma))
 weights <- wtflags(weight = 0, cutoff = 0)
 read <- function(...) read.maimages(given[1], source = "genepix", verbose = FALSE, ...)
 plain <- read()
+titles <- c(outer(c("F", "B"), c("635 SD", "532 SD"), paste0), "B635 Mean", "B532 Mean", "F Pixels", "B Pixels")
+spread <- function() read(other.columns = titles)
 marked <- backgroundCorrect(read(wt.fun = weights), method = "subtract", verbose = FALSE)
 subtracted <- backgroundCorrect(plain, method = "subtract", verbose = FALSE)
 done <- normalizeWithinArrays(subtracted, method = "printtiploess")
@@ -22,6 +24,7 @@ twod <- function(RG) {
 steps <- list(
   read = function() read(),
   normexp = function() backgroundCorrect(plain, method = "normexp", offset = 50, verbose = FALSE),
+  kooperberg = function() kooperberg(spread(), a = TRUE, layout = getLayout(plain$genes)),
   loess = function() normalizeWithinArrays(subtracted, method = "printtiploess"),
   weighted = function() normalizeWithinArrays(marked, method = "printtiploess"),
   spline = function() normalizeWithinArrays(subtracted, method = "robustspline"),
