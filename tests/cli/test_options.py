@@ -23,7 +23,7 @@ def test_a_command_may_take_some_only() -> None:
 
 def test_help_names_the_rows_whose_option_it_is_and_the_default() -> None:
     span = help_of(all_options()["span"])
-    assert "[of loess; default: 0.3]" in span
+    assert "[of loess, composite, control, loess2d, joint; default: 0.3]" in span
     assert "{rows}" not in "".join(help_of(option) for option in all_options().values())
 
 
