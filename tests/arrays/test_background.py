@@ -23,6 +23,8 @@ SHARED_SETS = (
 EXACT = ("none", "subtract", "half", "minimum", "edwards")
 LOCAL = ("none", "subtract", "half")  # methods whose result for a spot depends on that spot alone
 POSITION = (np.repeat(np.arange(5), 8), np.tile(np.arange(8), 5))  # 40 spots on a 5 x 8 grid
+# kooperberg and nec need columns of spots: their own files have these properties.
+PLAIN = [name for name in bg.BACKGROUNDS if name not in ("kooperberg", "nec")]
 
 
 def table(path: Path) -> dict[str, np.ndarray]:
@@ -162,7 +164,7 @@ def test_movingmin_notes_spots_without_any_background_in_reach() -> None:
 # ---- properties --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", [row.name for row in bg.BACKGROUNDS.values() if not row.together])
+@pytest.mark.parametrize("method", [name for name in PLAIN if not bg.BACKGROUNDS[name].together])
 def test_rows_are_independent_to_the_last_bit(method: str) -> None:
     e, eb = simulated(4)
     together = bg.correct(e, eb, method, position=POSITION).values
@@ -171,7 +173,7 @@ def test_rows_are_independent_to_the_last_bit(method: str) -> None:
         np.testing.assert_array_equal(together[i], alone)
 
 
-@pytest.mark.parametrize("method", bg.BACKGROUNDS)
+@pytest.mark.parametrize("method", PLAIN)
 def test_order_of_spots_does_not_matter_to_the_last_bit(method: str) -> None:
     e, eb = simulated()
     e[0, 3], eb[1, 7] = np.nan, np.nan
@@ -189,7 +191,7 @@ def test_methods_without_a_constant_scale_with_the_unit(method: str) -> None:
     np.testing.assert_array_equal(other, one * 4)
 
 
-@pytest.mark.parametrize("method", bg.BACKGROUNDS)
+@pytest.mark.parametrize("method", PLAIN)
 def test_missing_foreground_stays_missing_and_input_is_not_changed(method: str) -> None:
     e, eb = simulated()
     e[0, 5] = np.nan
@@ -208,7 +210,7 @@ def test_missing_background_makes_the_spot_missing(method: str) -> None:
     np.testing.assert_array_equal(np.isnan(bg.correct(e, eb, method).values), np.isnan(eb))
 
 
-@pytest.mark.parametrize("method", bg.BACKGROUNDS)
+@pytest.mark.parametrize("method", PLAIN)
 def test_offset_is_added_at_the_end_by_every_method(method: str) -> None:
     e, eb = simulated()
     plain = bg.correct(e, eb, method, position=POSITION, offset=0).values
