@@ -214,7 +214,7 @@ def fit_method(
         inner = {**inner_arguments(statistic, entering), **part_of(statistic, chosen)}
         found = composed(
             statistic, lambda some: _groups(row, some, segments, rule, position, inner), view[:, :, None], segments,
-            entering, {**chosen, "least": 0 if small_groups == "own" else row.minimum},
+            entering, {**chosen, "least": 0 if small_groups == "own" else min(rule[1], row.minimum)},
         )  # fmt: skip
     else:
         found = _groups(row, view, segments, rule, position, {**entering, **chosen})

@@ -90,7 +90,7 @@ def test_auto_is_resolved_by_what_the_array_has() -> None:
     recipe = Recipe(given=frozenset({"by"}))
     assert recipe.correction(True)[0].name == "normexp" and recipe.correction(False)[0].name == "none"
     assert dict(recipe.within_step(("E",)).parameters) == {
-        "by": "print-tip", "method": "median", "small_groups": "shrink", "min_group": 200, "flags": "exclude", "weights": "none",
+        "by": "print-tip", "method": "median", "scale": "none", "small_groups": "shrink", "min_group": 200, "flags": "exclude", "weights": "none",
         "device": "cpu",
     }  # fmt: skip
     assert dict(Recipe().within_step(("E",)).parameters) == {

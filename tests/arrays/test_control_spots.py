@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gridnorm as gn
-from gridnorm.arrays.control_spots import CONTROL_TYPE, control_doubts, control_spots, controls_of
+from gridnorm.arrays.control_spots import CONTROL_TYPE, beyond_controls, control_doubts, control_spots, controls_of
 from gridnorm.arrays.raw import RawArray
 from gridnorm.errors import FitError, OptionError
 
@@ -71,3 +71,16 @@ def test_without_types_nothing_is_a_control_spot() -> None:
     for types in (None, [b"gene"] * 6):
         raw = array(types)
         assert controls_of(raw.spots, raw.n_spots, {}, raw.name) is None
+
+
+@pytest.mark.parametrize(("outside", "said"), [(5, False), (6, True)])
+def test_more_than_a_twentieth_beyond_all_controls_are_said(outside: int, said: bool) -> None:
+    level = np.concatenate([np.linspace(8, 12, 100 - outside), np.full(outside, 13.0), [np.nan]])
+    controls = (level <= 12) & (np.arange(101) % 9 == 0)
+    controls[100 - outside - 1] = True
+    notes = beyond_controls("a.gpr", "control", level, controls, np.ones(101, bool))
+    told = (
+        f"a.gpr: {outside} of 100 spots lie beyond the control spots (A 8.00 to 12.00); what control takes for them is "
+    )
+    assert notes == ([told + "extended from the nearest"] if said else [])
+    assert beyond_controls("a.gpr", "control", level, controls, np.zeros(101, bool)) == []

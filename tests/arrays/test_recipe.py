@@ -28,7 +28,8 @@ def test_steps_tell_every_effective_setting() -> None:
     step = Recipe(options={"span": 0.5}).within_step(TWO)
     assert step.parameters == {
         "by": "print-tip", "method": "loess", "span": 0.5, "iterations": 4, "surface": "interpolate",
-        "clamp_weights": False, "small_groups": "shrink", "min_group": 200, "flags": "exclude", "weights": "none", "device": "cpu",
+        "clamp_weights": False, "scale": "none", "small_groups": "shrink", "min_group": 200, "flags": "exclude",
+        "weights": "none", "device": "cpu",
     }  # fmt: skip
     assert Recipe(device="gpu").within_step(TWO, "given").parameters["weights"] == "given"
     assert Recipe(background="half").background_step(True).parameters["method"] == "half"

@@ -82,7 +82,7 @@ def test_the_curve_of_the_marked_needs_one_in_a_window(marked: int, enough: bool
     with pytest.raises(FitError) as caught:
         fit(np.sin(x), SEGMENTS, "composite", covariate=covariate, span=0.3)
     assert str(caught.value).startswith(
-        "too few marked values for the curve that all groups share; found 3, expected at least 4"
+        "too few usable controls for the curve that all groups share; found 3, expected at least 4"
     )
 
 

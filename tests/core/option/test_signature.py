@@ -11,6 +11,7 @@ import pytest
 
 import gridnorm as gn
 from gridnorm.arrays.background import BACKGROUNDS
+from gridnorm.arrays.corrections.rows import CORRECTIONS
 from gridnorm.arrays.grouping import GROUPINGS
 from gridnorm.arrays.simulate import OPTIONS
 from gridnorm.arrays.within import method_options
@@ -59,7 +60,7 @@ def test_defaults_are_those_of_the_rows() -> None:
     }  # fmt: skip
     # What rows differ about is auto, which may be given; the documentation says what it means.
     assert (shown["offset"].default, shown["min_group"].default) == ("auto", None)
-    assert "Default: auto with normexp, else 0." in " ".join((gn.normalize.__doc__ or "").split())
+    assert "Default: auto with normexp, 16 with nec, else 0." in " ".join((gn.normalize.__doc__ or "").split())
 
 
 @pytest.mark.parametrize("name", ["normalize", "normalize_within", "background_correct"])
@@ -84,8 +85,13 @@ def test_a_default_may_be_given_where_nothing_else_is(name: str) -> None:
         "between",
         "target",
         *row_options("between"),
-        "constraint",  # of affine, which none of these take
-        "saturated",
+        *(  # of rows of their own, which none of these take
+            option.name
+            for table in (BACKGROUNDS, CORRECTIONS)
+            for row in table.values()
+            for option in row.options
+            if option not in BACKGROUNDS["normexp"].options
+        ),
         "merge_scans",  # of files
         "replicates",  # like method; what its rows take the default one does not
         *row_options("replicates"),
