@@ -329,7 +329,7 @@ def test_verbose_shows_every_warning(cli: Cli) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        ["--method", "lowess"], ["--background", "sub"], ["--flags", "x"], ["--align", "name"], ["--preset", "marray"],
+        ["--method", "lowess"], ["--background", "sub"], ["--flags", "x"], ["--align", "name"], ["--preset", "olin"],
         ["--small-groups", "none"], ["--device", "tpu"], ["--foreground", "mode"], ["--span", "0"], ["--span", "1.5"],
         ["--span", "nan"], ["--span", "x"], ["--iterations", "0"], ["--iterations", "2.5"], ["--offset", "-1"],
         ["--offset", "inf"], ["--offset", "nan"], ["--min-group", "-1"], ["--min-group", "x"], ["--precision", "16"],
@@ -414,7 +414,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(cli: Cli, monkeypatch: pyt
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a dry run computes nothing")
 
-    monkeypatch.setattr("gridnorm.arrays.chain.bg.correct", never)
+    monkeypatch.setattr("gridnorm.arrays.corrected.bg.correct_rows", never)
     Path("bad.gpr").write_text("nothing")
     before = files()
     ran = cli("normalize", "a.gpr", "b.gpr", "--dry-run", "--span", "0.4", "-o", "x.tsv")

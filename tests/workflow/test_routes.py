@@ -228,8 +228,8 @@ def test_history_holds_every_effective_setting_on_every_route(cli: Cli) -> None:
         raw = gn.read("a.gpr", keep="F Pixels")
         steps = gn.normalize_within(gn.background_correct(raw), flags="downweight", weights="area:60,90")
     expected = {
-        "by": "print-tip", "method": "loess", "span": 0.3, "iterations": 4, "clamp_weights": True, "small_groups": "shrink",
-        "min_group": 200, "flags": "downweight", "weights": "area:60,90", "device": "cpu",
+        "by": "print-tip", "method": "loess", "span": 0.3, "iterations": 4, "surface": "interpolate",
+        "clamp_weights": True, "scale": "none", "small_groups": "shrink", "min_group": 200, "flags": "downweight", "weights": "area:60,90", "device": "cpu",
     }  # fmt: skip
     for arrays in (whole, steps):
         assert dict(arrays.history.steps[-1].parameters) == expected
@@ -391,7 +391,7 @@ def test_from_paths_to_the_written_table_there_are_four_floors(cli: Cli) -> None
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     packages = done.stdout.split()
     names = (
-        "arrays", "arrays.between", "arrays.normexp", "core", "core.across", "core.across.vsn", "core.engines", "core.engines.numpy", "core.option",
+        "arrays", "arrays.between", "arrays.corrections", "arrays.kooperberg", "arrays.normexp", "core", "core.across", "core.across.vsn", "core.engines", "core.engines.numpy", "core.option",
         "core.robust", "core.spread", "io", "io.formats", "workflow",
     )  # fmt: skip
     assert {name.split(".")[0] for name in names} == {"arrays", "core", "io", "workflow"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gridnorm.arrays.background import BACKGROUNDS
 from gridnorm.arrays.between import BETWEEN
+from gridnorm.arrays.corrections.rows import CORRECTIONS
 from gridnorm.cli.options import settings_options
 from gridnorm.errors import OptionError, speak_command_line
 from gridnorm.workflow.settings import PRESETS, all_options, make_settings
@@ -22,6 +24,10 @@ def test_every_default_is_a_value_that_may_be_given() -> None:
         # An option of the rows between arrays needs one of them: nothing is done there unless it is asked for.
         row = next(iter(BETWEEN.takers(name)), None)
         beside = {} if row is None else {"between": row}
+        if (rows := BACKGROUNDS.takers(name)) and not {"normexp", "none"} & {*rows}:
+            beside = {"background": rows[0]}
+        if rows := CORRECTIONS.takers(name):
+            beside = {"correct": rows[0]}
         for choice in option.words():
             assert option.read(choice) == choice
             assert getattr(make_settings({**beside, name: choice}), name) == choice
@@ -122,7 +128,7 @@ def test_text_of_the_command_line_and_values_of_python_mean_the_same() -> None:
     [("span", 0), ("span", -0.1), ("span", 1.01), ("span", float("nan")), ("span", "x"), ("span", None), ("iterations", 0), ("iterations", 1.5),
      ("iterations", "1.5"), ("offset", -1), ("offset", float("inf")), ("offset", float("nan")), ("min_group", -1), ("min_group", 2.5),
      ("method", "Loess"), ("method", None), ("columns", "R"), ("columns", {"Q": "x"}), ("columns", "R=a,R=b"), ("weights", "area:"),
-     ("weights", "area:0,1"), ("weights", "area:nan"), ("weights", "area:1,2,3"), ("preset", "marray"), ("device", "cuda")],
+     ("weights", "area:0,1"), ("weights", "area:nan"), ("weights", "area:1,2,3"), ("preset", "olin"), ("device", "cuda")],
 )  # fmt: skip
 def test_values_that_cannot_be_are_usage_errors_that_name_the_option(name: str, value: object) -> None:
     with pytest.raises(OptionError) as caught:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnorm.arrays.normexp.normal import TAIL, phi_over_cdf, tail_fraction
+from gridnorm.arrays.normexp.normal import HALF_LOG_2PI, TAIL, phi_over_cdf, tail_fraction
 
 FloatArray = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ def posterior_mean(foreground: FloatArray, background: FloatArray, error: FloatA
     Parameters
     ----------
     foreground, background
-        (spot,), finite.
+        (spot,), finite; thousands of errors below 0 the logarithms of the density lose digits.
     error, below
         (spot,): standard errors of the two, finite; that of the background is above 0.
 
@@ -39,7 +39,7 @@ def posterior_mean(foreground: FloatArray, background: FloatArray, error: FloatA
     --------
     >>> one = np.ones(3)
     >>> posterior_mean(np.array([98.0, 100.0, 150.0]), 100 * one, 3 * one, 4 * one).round(3)
-    array([ 3.266,  3.989, 50.   ])
+    array([ 3.344,  3.989, 50.   ])
     """
     error = np.maximum(error, _LEAST * below)
     scale = np.hypot(error, below)
@@ -97,8 +97,12 @@ class _Density:
     def _falling(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Slope and curvature of the logarithm."""
         t = self.level - self.slope * x
-        rate = np.exp(-0.5 * (t * t + math.log(2 * math.pi)) - _log_cdf(t))
-        return self.z - x - self.slope * rate, -1 - self.slope**2 * np.maximum(rate * (rate + t), 0.0)
+        far = t < TAIL
+        gap = t.copy()  # φ/Φ + t, which nearly cancels for low t
+        gap[far] = tail_fraction(-t[far])
+        gap[~far] += np.exp(-0.5 * t[~far] ** 2 - HALF_LOG_2PI - _log_cdf(t[~far]))
+        rate = gap - t
+        return self.z - x - self.slope * rate, -1 - self.slope**2 * rate * gap
 
     def mode(self) -> FloatArray:
         """Newton's steps from the right: the slope is concave, so that none goes too far."""
@@ -106,24 +110,22 @@ class _Density:
         for _ in range(_ROUNDS):
             slope, curvature = self._falling(x)
             step = slope / curvature
-            x -= step
-            if bool((np.abs(step) <= 1e-3 * _spread(curvature)).all()):
+            going = step * step * -curvature > 1e-6
+            if not going.any():
                 break
+            x = np.where(going, x - step, x)  # one spot's steps do not depend on another's
         return x
 
     def end(self, x: FloatArray, wanted: FloatArray) -> FloatArray:
         """Where the logarithm of the density is as ``wanted``, from outside; never beyond, a little outside at most."""
         for _ in range(_ROUNDS):
             over = wanted - self.log(x)
-            if bool((over <= 0.1 * _LOST).all()):
+            going = over > 0.1 * _LOST
+            if not going.any():
                 break
             slope, _ = self._falling(x)
-            x = np.where(over > 0, x + over / slope, x)
+            x = np.where(going, x + over / slope, x)
         return x
-
-
-def _spread(curvature: FloatArray) -> FloatArray:
-    return np.asarray(1 / np.sqrt(-curvature))
 
 
 def _log_cdf(t: FloatArray) -> FloatArray:
