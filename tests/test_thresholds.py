@@ -438,6 +438,7 @@ ELSEWHERE = {
     "arrays/kooperberg/calibration.py:_DOWN": "a place in a neighbourhood",
     "arrays/kooperberg/channel.py:FULL_SCALE": "test_channel.py::test_no_signal_is_above_full_scale",
     "arrays/kooperberg/channel.py:_BLOCK": SIZES,
+    "arrays/kooperberg/limma.py:_SMALLEST": "where two formulas of one function meet",
     "arrays/kooperberg/limma.py:DEVIATIONS": "kooperberg/test_limma.py: limma's own numbers",
     "arrays/kooperberg/limma.py:FARTHEST": "kooperberg/test_limma.py: limma's own numbers",
     "arrays/kooperberg/limma.py:_NODES": "test_limma.py::test_the_rule_integrates_polynomials_exactly",
