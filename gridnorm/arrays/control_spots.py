@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnorm.arrays.raw import Column, RawArray
-from gridnorm.arrays.spot_types import TYPE, check_types, count_types, same_type
+from gridnorm.arrays.spot_types import TYPE, count_types, same_type, types_meant
 from gridnorm.core.option import WORDS, Option
 from gridnorm.errors import FitError, option_word, recorded_option
 
@@ -88,13 +88,8 @@ def controls_of(
     OptionError
         Types were named, and the spots have none, or none of these.
     """
-    known, named = count_types(columns), tuple(options.get("control_type") or ())
-    if named:
-        words = [name for word in named for name in same_type(word, known)]
-        if not words:
-            check_types(CONTROL_TYPE, named, known, file)
-    else:
-        words = [name for name in known if name.casefold().startswith(USUAL)]
+    named = tuple(options.get("control_type") or ())
+    words = types_meant(CONTROL_TYPE, named, USUAL, count_types(columns), file)
     if not words:
         return None
     return np.asarray(np.isin(columns[TYPE], [word.encode() for word in words]), np.bool_)

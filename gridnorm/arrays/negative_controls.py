@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from gridnorm.arrays.normexp import NormexpFit
 from gridnorm.arrays.raw import Column
-from gridnorm.arrays.spot_types import TYPE, check_types, count_types, same_type
+from gridnorm.arrays.spot_types import TYPE, check_types, count_types, types_meant
+from gridnorm.core.fit import fit
 from gridnorm.core.option import FLAG, WORDS, Option
-from gridnorm.core.robust.huber import huber_location
+from gridnorm.core.segments import Segments
 from gridnorm.errors import FitError, option_word
 
 FloatArray = NDArray[np.float64]
@@ -58,11 +59,8 @@ def negative_controls(columns: Mapping[str, Column], named: tuple[str, ...] = ()
     [False, True, False]
     """
     known = count_types(columns)
-    if named:
-        check_types(NEGATIVE_TYPE, named, known)
-        words = [name for word in named for name in same_type(word, known)]
-    else:
-        words = [name for name in known if name.casefold().startswith(USUAL)]
+    check_types(NEGATIVE_TYPE, named, known)
+    words = types_meant(NEGATIVE_TYPE, named, USUAL, known)
     if not words:
         raise FitError(
             "no spot is a negative control",
@@ -137,12 +135,12 @@ def _lognormal(logs: FloatArray) -> tuple[float, float]:
     FitError
         More than half of them are alike, so that their scale is 0.
     """
-    found = huber_location(logs)
-    if found is None:
+    found = fit(logs, Segments.single(logs.size), "huber")
+    m, s = float(found.location[0, 0]), float(found.scale[0, 0])
+    if s == 0:
         raise FitError(
             "negative controls tell no robust spread", found="more than half of them alike",
             expected="ones that differ",
             hint=f"Leave out {option_word('robust')}",
         )  # fmt: skip
-    m, s = found
     return math.exp(m + s * s / 2), math.sqrt(math.expm1(s * s)) * math.exp(m + s * s / 2)

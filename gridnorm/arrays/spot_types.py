@@ -180,6 +180,25 @@ def check_types(option: Option, words: Sequence[str], known: Iterable[str], wher
             )  # fmt: skip
 
 
+def types_meant(
+    option: Option, named: Sequence[str], usual: str, known: Iterable[str], where: str | None = None
+) -> list[str]:
+    """The types that an option means: those named, ignoring case; where none is, those whose name begins as usual.
+
+    Raises
+    ------
+    OptionError
+        Types were named, and no spot is of any of them.
+    """
+    names = list(known)
+    if not named:
+        return [name for name in names if name != UNTYPED and name.casefold().startswith(usual)]
+    found = dict.fromkeys(name for word in named for name in same_type(word, names))
+    if not found:
+        check_types(option, named, names, where)
+    return list(found)
+
+
 def use_of_types(
     use: NDArray[np.bool_], raw: RawArray, exclude: Sequence[str], fit: Sequence[str]
 ) -> NDArray[np.bool_]:

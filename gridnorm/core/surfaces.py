@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -151,7 +151,8 @@ class Together:
     moved: Any = None
     chosen: Any = None
 
-    kinds: ClassVar[tuple[Any, ...]] = (Curves,)
+    kinds: ClassVar[tuple[Any, ...]]  # of ``rest``
+    combined: ClassVar[Callable[..., Any]]  # (own, rest, covariate, single) at every item
 
     @property
     def knots(self) -> Knots:
@@ -183,11 +184,8 @@ class Together:
 
     def evaluate(self, covariate: Any, segments: Segments) -> Any:
         single = Segments.single(segments.n_items)
-        found = self._combined(self.own.evaluate(covariate, segments), covariate, single)
+        found = self.combined(self.own.evaluate(covariate, segments), self.rest, covariate, single)
         return found if self.moved is None else found + self.moved[:, segments.codes]
-
-    def _combined(self, own: Any, covariate: Any, single: Segments) -> Any:
-        raise NotImplementedError
 
     def to_plain(self) -> dict[str, Any]:
         moved, chosen = (None if part is None else plain(part) for part in (self.moved, self.chosen))
@@ -201,20 +199,24 @@ class Together:
         return cls(Curves.from_plain(plain["own"]), rest, moved, chosen)
 
 
+def _blended(own: Any, rest: tuple[Any, ...], covariate: Any, single: Segments) -> Any:
+    whole, share = (part.evaluate(covariate, single) for part in rest)
+    return share * whole + (1 - share) * own
+
+
+def _added(own: Any, rest: tuple[Any, ...], covariate: Any, single: Segments) -> Any:
+    return own + rest[0].evaluate(covariate[:, :, 1:3], single)
+
+
 class Blend(Together):
     """Curves of the groups that go over to a curve of the whole: its share is a curve over the covariate too."""
 
     kinds: ClassVar[tuple[Any, ...]] = (Curves, Curves)
-
-    def _combined(self, own: Any, covariate: Any, single: Segments) -> Any:
-        whole, share = (part.evaluate(covariate, single) for part in self.rest)
-        return share * whole + (1 - share) * own
+    combined = staticmethod(_blended)
 
 
 class Joint(Together):
     """Curves of the groups over the first covariate, and one surface over the two that follow."""
 
     kinds: ClassVar[tuple[Any, ...]] = (Surfaces,)
-
-    def _combined(self, own: Any, covariate: Any, single: Segments) -> Any:
-        return own + self.rest[0].evaluate(covariate[:, :, 1:3], single)
+    combined = staticmethod(_added)

@@ -23,7 +23,7 @@ from gridnorm.arrays.corrections.correction import (
 )
 from gridnorm.arrays.grouping import by_text, groups_kind
 from gridnorm.arrays.raw import FloatArray
-from gridnorm.arrays.spot_types import TYPE, UNTYPED, check_types, count_types, same_type
+from gridnorm.arrays.spot_types import TYPE, count_types, types_meant
 from gridnorm.core.apply import apply
 from gridnorm.core.fit import fit
 from gridnorm.core.option import TEXT, WORDS, Option
@@ -98,13 +98,7 @@ def less_level(
 def _types(given: Intensities) -> list[str]:
     """The types that are buffer, as the spots have them."""
     known = count_types(given.columns)
-    words = given.options["buffer_type"]
-    if words:
-        found = [name for word in words for name in same_type(word, known)]
-        if not found:
-            check_types(BUFFER_TYPE, words, known, given.spots.file)
-        return list(dict.fromkeys(found))
-    found = [name for name in known if name != UNTYPED and name.casefold().startswith(BEGINS)]
+    found = types_meant(BUFFER_TYPE, given.options["buffer_type"], BEGINS, known, given.spots.file)
     if not found:
         raise OptionError(
             f"no spot type begins with {BEGINS}", file=given.spots.file, found=few(known),

@@ -16,9 +16,6 @@ from gridnorm.core.robust.given import Bools, Floats, Ints
 
 K = 1.345  # where ψ bends, in units of the scale: 95 % efficient for normal values
 NORMAL = 0.6745  # median of |z| of normal values
-BEND = 1.5  # where ψ of a location bends
-STILL = 1e-6  # of its scale: when a location is found
-MAD = 1 / 1.4826  # median of |z| of normal values, as R has it
 RANK = 1e-7  # of its norm: what must be left of a column beside the columns before it
 SMALLEST = 1e-20  # sum of squares of residuals below which they count as this
 AT_ONCE = 1 << 20  # numbers of a padded table
@@ -218,35 +215,3 @@ def _spread(left: Floats, scale: Floats, weights: Floats, inside: Bools, count: 
     correction = 1 + rank * variance / (n * np.square(mean))
     size = np.sqrt(np.square(weights * left).sum(axis=1) / free) * correction / mean
     return np.where(scale > 0, size, 0.0)
-
-
-def huber_location(values: Floats, bend: float = BEND, accuracy: float = STILL) -> tuple[float, float] | None:
-    """Huber's location with the scale held at the median absolute deviation: "Proposal 1" (Huber, 1964).
-
-    Parameters
-    ----------
-    values
-        float64 (item,), finite.
-    bend
-        Values farther than this from the location, in units of the scale, count as being there.
-    accuracy
-        The search ends when a step is smaller than this share of the scale.
-
-    Returns
-    -------
-    Location and scale; None where the scale is 0.
-
-    Examples
-    --------
-    >>> huber_location(np.array([1.0, 2.0, 3.0, 4.0, 100.0]))
-    (3.0559..., 1.4826...)
-    """
-    location = float(np.median(values))
-    scale = float(np.median(np.abs(values - location))) / MAD
-    if scale == 0:
-        return None
-    while True:
-        new = float(np.clip(values, location - bend * scale, location + bend * scale).mean())
-        if abs(new - location) < accuracy * scale:
-            return location, scale
-        location = new
